@@ -39,9 +39,10 @@ clippy:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --locked --no-deps
 
-## deploy-check: alert rules, relays and dashboard in deploy/; builds nothing
+## deploy-check: alert rules, relays, dashboard, brokers' settings, compose file and chart in deploy/, and the tables of docs/scale.md; builds nothing
 deploy-check:
 	scripts/test-deploy
+	scripts/scale --check
 
 # All that the pages are made of, and the pages themselves: a build of another commit is older or newer than the last one here.
 WEB := $(shell find web -name node_modules -prune -o -type f -print)
@@ -103,9 +104,9 @@ cluster-test: needs
 fuzz:
 	VAGN_FUZZ=$(or $(INPUTS),1000000) $(CARGO) test --workspace --locked --lib --test it fuzz::
 
-## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events
+## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events; CALLS=1 calls for help
 simulate:
-	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked --quiet -p vagn-simulator
+	CALLS=$(CALLS) SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked --quiet -p vagn-simulator
 
 ## compat: ask a running service whatever its OpenAPI document allows, and compare the answers with it; EXAMPLES=n per operation
 compat:

@@ -55,8 +55,7 @@ class Forged(Scene):
         self.stream = self.programs.processes[-1]
         flood = self.folder / "flood"
         flood.write_bytes(b"".join(len(each).to_bytes(2, "big") + each for each in self.flood(originals)))
-        listeners = [f"{name}={at}" for name, at in self.at.items()]
-        self.attacker = subprocess.Popen([sys.executable, MEANS, self.name, *listeners], stdin=flood.open("rb"), stdout=subprocess.PIPE,
+        self.attacker = subprocess.Popen([sys.executable, MEANS, *self.means()], stdin=flood.open("rb"), stdout=subprocess.PIPE,
                                          text=True, preexec_fn=begin_attacker)
         threading.Thread(target=self.listen, daemon=True).start()
         time.sleep(3)

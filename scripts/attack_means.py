@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The means of attacks on a service: each runs in a process of its own until it is ended.
 
-    scripts/attack_means.py MEANS udp=HOST:PORT tcp=… http=… ops=…
+    scripts/attack_means.py MEANS udp=HOST:PORT tcp=… http=… ops=… [crowd=NUMBER]
 """
 
 import ctypes
@@ -26,13 +26,18 @@ CROWD = 3_000
 # What a full buffer, or a service that is not there, makes of a datagram.
 REFUSED = (errno.ECONNREFUSED, errno.ENOBUFS, errno.EINTR)
 WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=10000"
+# Such an answer is more than the kernel and a connection hold of it together. The connections that are stuck ask for it, and all of it has room
+# among the answers.
+PART_OF_WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=540"
+STUCK_THREADS = 10
 
 
 def main():
     means, *listeners = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    MEANS[means]({name: address(at) for name, at in (each.split("=", 1) for each in listeners)})
+    given = (each.split("=", 1) for each in listeners)
+    MEANS[means]({name: address(at) if ":" in at else int(at) for name, at in given})
 
 
 def connect(at, source=None, window=None):
@@ -46,10 +51,14 @@ def connect(at, source=None, window=None):
     return plain
 
 
-def secure(at, source=None, window=None, protocol="http/1.1"):
+def speaking(protocol):
     context = trusting()
     context.set_alpn_protocols([protocol])
-    return context.wrap_socket(connect(at, source, window), server_hostname="localhost")
+    return context
+
+
+def secure(at, source=None, window=None, protocol="http/1.1", context=None):
+    return (context or speaking(protocol)).wrap_socket(connect(at, source, window), server_hostname="localhost")
 
 
 def each_on_its_thread(works):
@@ -69,10 +78,10 @@ def each_on_its_thread(works):
     threads[0].join()
 
 
-def hold(connections, most, open_one):
+def hold(connections, most, open_one, end_is=select.POLLIN | select.POLLHUP):
     """Keeps up to `most` connections open: new ones take the place of those that the service ends."""
     while True:
-        ended, *_ = select_many(connections)
+        ended, *_ = select_many(connections, end_is)
         for connection in ended:
             connections.remove(connection)
             connection.close()
@@ -84,12 +93,12 @@ def hold(connections, most, open_one):
         time.sleep(0.05)
 
 
-def select_many(connections):
-    """Connections on which there is something to read: of one that asks for nothing, that is its end."""
+def select_many(connections, end_is):
+    """Connections that have ended. For one that asks for nothing, something to read is its end."""
     poll = select.poll()
     by_number = {connection.fileno(): connection for connection in connections}
     for number in by_number:
-        poll.register(number, select.POLLIN | select.POLLHUP)
+        poll.register(number, end_is)
     return [[by_number[number] for number, _ in poll.poll(0)]]
 
 
@@ -138,6 +147,19 @@ def unread_http1(at, source):
     poll.register(connection.fileno(), select.POLLHUP | select.POLLERR)
     poll.poll(600_000)
     raise OSError("the service ended it")
+
+
+def stuck(at):
+    """Answers for which there is memory, and of which nothing is taken, until the account of output that waits is full and beyond."""
+    sources = itertools.cycle(SOURCES)
+    # To make one takes longer than a handshake, and the crowd has to be there before the first of it are ended.
+    context = speaking("http/1.1")
+    def ask():
+        connection = secure(at["http"], next(sources), window=4_096, context=context)
+        connection.sendall(f"GET {PART_OF_WORLD} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection
+    # Only its end is looked for: there is always something to read.
+    each_on_its_thread([lambda: hold([], at["crowd"] // STUCK_THREADS, ask, 0)] * STUCK_THREADS)
 
 
 def bodies(at):
@@ -243,7 +265,7 @@ def answers(udp):
             pass  # nobody listens at the moment
 
 
-MEANS = {"idle": idle, "unread": unread, "bodies": bodies, "talker": talker, "forged": flood}
+MEANS = {"idle": idle, "unread": unread, "stuck": stuck, "bodies": bodies, "talker": talker, "forged": flood}
 
 if __name__ == "__main__":
     main()

@@ -41,6 +41,7 @@ ALERT_FROM_S, ALERT_WITHIN_S = 60, 100
 ATTACKS = {
     "idle": ("connections on which nothing is asked, to every port", ("connections_refused_total",), "VagnPortFull"),
     "unread": ("large answers that nobody takes", ("http_answers_refused_total", "http_answers_cut_total"), "VagnAnswersRefused"),
+    "stuck": ("connections that take nothing of an answer, beside slow downloads", ('http_unsent_refused_total{reason="full"}',), "VagnAnswersNotTaken"),
     "strangers": ("calls of invented vehicles, as fast as they can be sent", ("emergencies_total",), "VagnEmergencySourceRefused"),
     "talker": ("a target that says `100 Continue` without an end", ("emergency_attempts_total",), "VagnEmergencyTargetDown"),
     "bodies": ("bodies of which half is sent", ("http_bodies_refused_total",), "VagnBodiesRefused"),
@@ -61,7 +62,7 @@ class Scene:
         self.name, self.asked, self.folder, self.programs = name, asked, folder, programs
         self.data, self.call_within_ms = folder / "data", CALL_WITHIN_MS
         self.sent, self.called, self.way, self.troubles, self.samples = {}, {}, {}, [], []
-        self.pages, self.alert = [], ATTACKS[name][2]
+        self.pages, self.alert, self.alert_from_s = [], ATTACKS[name][2], ALERT_FROM_S
         self.done = threading.Event()
 
     def run(self):
@@ -140,10 +141,12 @@ class Scene:
         elif self.name == "talker":
             self.attacker = self.nasty
         else:
-            means = "idle" if self.name == "full" else self.name
-            listeners = [f"{name}={at}" for name, at in self.at.items()]
-            self.attacker = subprocess.Popen([sys.executable, MEANS, means, *listeners], preexec_fn=begin_attacker)
+            self.attacker = subprocess.Popen([sys.executable, MEANS, *self.means()], preexec_fn=begin_attacker)
         time.sleep(3)
+
+    def means(self):
+        """The means of this attack, and what it is given."""
+        return ["idle" if self.name == "full" else self.name, *(f"{name}={at}" for name, at in self.at.items())]
 
     def end_attack(self):
         self.attacker.kill()
@@ -211,7 +214,7 @@ class Scene:
 
     def judge_alert(self):
         """How far the alert has come: `fired`, `pending` or `silent`. A full minute of attack goes on until it has fired."""
-        until = self.pages_begun + ALERT_WITHIN_S if self.asked.seconds >= ALERT_FROM_S else 0
+        until = self.pages_begun + ALERT_WITHIN_S if self.asked.seconds >= self.alert_from_s else 0
         while (came := alerts.judge(self.alert, list(self.pages))) != "fired" and time.monotonic() < until:
             time.sleep(2)
         return came

@@ -7,6 +7,7 @@ use vagn_wire::Fate;
 use crate::event::{LogRecord, RecordKey};
 use crate::happened::Happened;
 use crate::ids::{NodeId, PublishId, QueryId, ReadId, ShardId, StreamId, SubscriptionId, Ticket};
+use crate::refusal::Refusal;
 
 /// Something that a node wants done. The driver carries commands out in their order, and waits for none before the next: but writes
 /// and syncs of one shard's log stay in order.
@@ -112,6 +113,20 @@ pub enum Command {
         /// Bytes of records after which enough are read; one is read at least.
         max_bytes: usize,
     },
+    /// Reads the [rest](crate::DiskPart::Rest) of a log. Answered by [`LogRead`](crate::Event::LogRead); never by `Damaged`, as what is damaged
+    /// is passed over.
+    ReadRest {
+        /// To be given back.
+        read: ReadId,
+        /// Which shard.
+        shard: ShardId,
+        /// How many of its records are to be passed over.
+        from: u64,
+        /// Bytes of records after which enough are read; one is read at least.
+        max_bytes: usize,
+    },
+    /// The rest of a log is needed no more: no later start tells it. No answer; its files stay where they are kept.
+    DropRest(ShardId),
     /// Saves a snapshot beside the log, in place of the one before: all of it or nothing. Answered by
     /// [`SnapshotSaved`](crate::Event::SnapshotSaved).
     SaveSnapshot {
@@ -151,6 +166,13 @@ pub enum Command {
         answers: Vec<ShardAnswer>,
         /// Shards that were asked for and did not answer, by rising number. If there are any, the answer is partial, and must say so.
         missing: Vec<ShardId>,
+    },
+    /// Answers [`RepairAsked`](crate::Event::RepairAsked).
+    RepairEnded {
+        /// As it was given.
+        shard: ShardId,
+        /// The record of assignment has a new epoch; or the reason why none was begun.
+        result: Result<(), Refusal>,
     },
     /// Says what happened, for people, readiness and metrics.
     Tell(Happened),

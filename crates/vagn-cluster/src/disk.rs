@@ -14,6 +14,8 @@ pub enum DiskCommand {
     SyncLog(ShardId),
     TrimLog { shard: ShardId, through: u64 },
     ReadLog { read: ReadId, shard: ShardId, from: u64, max_bytes: usize },
+    ReadRest { read: ReadId, shard: ShardId, from: u64, max_bytes: usize },
+    DropRest(ShardId),
     SaveSnapshot { shard: ShardId, sequence: u64, bytes: Arc<[u8]> },
     InstallSnapshot { shard: ShardId, sequence: u64, bytes: Arc<[u8]> },
     DropShard(ShardId),

@@ -47,7 +47,7 @@ pub enum Event {
         /// The reason.
         fault: DiskFault,
     },
-    /// Answer to [`ReadLog`](crate::Command::ReadLog).
+    /// Answer to [`ReadLog`](crate::Command::ReadLog) and [`ReadRest`](crate::Command::ReadRest).
     LogRead {
         /// The shard.
         shard: ShardId,
@@ -83,7 +83,8 @@ pub enum Event {
         /// Longest time until the answer, ms.
         within_ms: u64,
     },
-    /// A person asks this node to repair a shard whose stream is broken.
+    /// A person asks this node to repair a shard whose stream is broken: answered by one [`RepairEnded`](crate::Command::RepairEnded) within 33 s,
+    /// the same one for all who have asked for that shard meanwhile.
     RepairAsked(ShardId),
     /// A person asks this node to give away all that it owns.
     LeaveAsked,
@@ -106,6 +107,10 @@ pub enum DiskPart {
     /// Records of a shard's log that are behind its snapshot, in rising order; as many events as memory asks for. Those at
     /// or before the snapshot may be left out.
     Records(ShardId, Vec<LogRecord>),
+    /// The log of a shard was damaged, and ends before that. What could be read behind it lies apart, for
+    /// [`ReadRest`](crate::Command::ReadRest). Comes behind the records of the shard, at each start until
+    /// [`DropRest`](crate::Command::DropRest).
+    Rest(ShardId),
     /// There is no more.
     End,
 }

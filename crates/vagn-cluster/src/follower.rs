@@ -46,6 +46,8 @@ pub(crate) struct Follower {
     incarnation: Incarnation,
     /// Planted fault.
     compares_nothing: bool,
+    /// Tells an entry that is whole.
+    is_entry: fn(&[u8]) -> bool,
     subscription: Option<Subscription>,
     subscribe_at_ms: u64,
     /// First sequence to compare again, if there is a doubt.
@@ -118,6 +120,7 @@ impl Follower {
             stream,
             incarnation,
             compares_nothing,
+            is_entry: |bytes| Entry::read(bytes).is_ok(),
             subscription: None,
             subscribe_at_ms: 0,
             verify_from: None,
@@ -131,6 +134,11 @@ impl Follower {
             damaged: 0,
             bytes: 0,
         }
+    }
+
+    /// Follows a stream whose entries are told by another test than those of a shard.
+    pub(crate) fn of_entries(self, is_entry: fn(&[u8]) -> bool) -> Self {
+        Self { is_entry, ..self }
     }
 
     pub(crate) fn stream(&self) -> StreamId {
@@ -245,7 +253,7 @@ impl Follower {
             self.read_at_ms = self.read_at_ms.min(now.elapsed_ms);
             return Taken::Nothing;
         }
-        if Entry::read(&message.bytes).is_err() {
+        if !(self.is_entry)(&message.bytes) {
             self.damaged += 1;
             self.let_go(out);
             return if self.damaged > DAMAGED_MAX { Taken::Stop(Stop::EntryDamaged) } else { Taken::Nothing };

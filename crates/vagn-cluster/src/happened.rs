@@ -28,7 +28,8 @@ pub enum Happened {
     NextEntryPurged(ShardId),
     /// This node's log had batches that the shard lacked, and they were published again before the log was let go.
     PublishedAgain(ShardId),
-    /// A part of the log that was published again is damaged for good. All that can be read of it was, and its files are kept aside.
+    /// A part of the log is damaged for good. All that can be read of it was published again, where the shard lacked it, and its files are kept
+    /// aside.
     LogDamaged(ShardId),
     /// A shard stopped: it takes nothing more until the reason is gone.
     Stopped(ShardId, Stop),

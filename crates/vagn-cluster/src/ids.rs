@@ -42,13 +42,20 @@ impl ShardId {
     }
 }
 
-/// A stream at the brokers. Each epoch of a shard has one of its own, which is made once and never again.
+/// A stream at the brokers. Each epoch of a shard, or of the trail, has one of its own, which is made once and never again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     /// The shard whose changes it carries.
     pub shard: ShardId,
     /// Epoch of the shard: 1 at first, one more after each repair.
     pub epoch: u32,
+}
+
+impl StreamId {
+    /// Returns the stream of an epoch of the trail. It has a number that no shard has, since there are no more than [`SHARDS_MAX`].
+    pub const fn trail(epoch: u32) -> Self {
+        Self { shard: ShardId(u16::MAX), epoch }
+    }
 }
 
 /// Creation of a stream at the brokers, by the time that they keep of it in ns. A stream that was deleted and made anew under its name

@@ -6,8 +6,8 @@
 //! # How a driver drives it
 //!
 //! 1. It makes a [`Node`] from [`Settings`], whose `random` no other run has.
-//! 2. It tells what is on disk: [`DiskPart::Note`] if there is one, for each shard the snapshot and then the records of its log,
-//!    at last [`DiskPart::End`]. Only then come other events.
+//! 2. It tells what is on disk: [`DiskPart::Note`] if there is one, for each shard the snapshot and then the records of its log, and
+//!    [`DiskPart::Rest`] where one was damaged; at last [`DiskPart::End`]. Only then come other events.
 //! 3. For each event it reads both clocks ([`Moment`]), calls [`Node::handle`], and carries out the commands that were
 //!    appended to `out`, in their order, without waiting for one before the next. An answer is an event like others.
 //! 4. It wakes the node at the moment of the last [`Command::WakeAt`], not earlier, and late if it must.
@@ -21,7 +21,8 @@
 //!   leaves no part of a record behind. After [`Command::InstallSnapshot`] or [`Command::DropShard`] no answer to
 //!   older writes and syncs of that shard comes.
 //! - A crash at any moment leaves, for each shard, the snapshot that was saved or installed last, and its log at least up to the
-//!   last sync, without a gap, perhaps further. Nothing else has to survive but the note.
+//!   last sync, without a gap, perhaps further. Nothing else has to survive but the note. Where the disk has damaged the log, it
+//!   ends before that, and what can be read behind it is its rest.
 //! - Messages of a subscription come in the order of the stream if they come; what is lost, doubled or out of order costs
 //!   time and nothing else. [`Delivered::incarnation`] is read when the subscription is made.
 //! - [`Command::MakeStream`] makes a stream that refuses what it has no room for (`discard: new`), has no age and syncs always.
@@ -33,7 +34,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `ids.rs`, `hash.rs`, `numbers.rs` | names and numbers |
-//! | `event.rs`, `command.rs`, `happened.rs` | what passes between node and driver |
+//! | `event.rs`, `command.rs`, `happened.rs`, `refusal.rs` | what passes between node and driver |
 //! | `settings.rs`, `view.rs` | settings, faults for the proof, and what a node shows of itself |
 //! | `state.rs` | what a shard's content must be able to do |
 //! | `disk.rs` | what a node's disk must be able to do |
@@ -46,6 +47,7 @@
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
 //! | `scatter.rs` | questions to owners |
 //! | `node/` | the node, which puts them together |
+//! | `trail/` | calls for help: one desk and one trail for the service. A part of its own |
 
 mod assignment;
 mod batcher;
@@ -70,6 +72,7 @@ mod node;
 mod numbers;
 mod pulse;
 mod purge;
+mod refusal;
 mod replica;
 mod ring;
 mod scatter;
@@ -78,6 +81,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod tickets;
+pub mod trail;
 mod view;
 
 pub use command::{Command, ShardAnswer};
@@ -94,6 +98,7 @@ pub use ids::{
     ShardId, StreamId, SubscriptionId, Ticket, order_number,
 };
 pub use node::Node;
+pub use refusal::Refusal;
 pub use settings::{Faults, Settings};
 pub use state::{Change, Damaged, FIELDS_MAX, NewChange, Place, ShardState};
 pub use view::{Counts, MemberView, OwnerView, ShardView, Stage, TickMark};

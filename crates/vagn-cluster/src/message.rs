@@ -7,6 +7,7 @@ use crate::bytes::{Reader, Write, seal};
 use crate::entry::{batch_id, put_batch_id};
 use crate::ids::{BatchId, CHANGES_MAX, SHARDS_MAX, ShardId, StreamId};
 use crate::membership::Heartbeat;
+use crate::refusal::Refusal;
 use crate::state::Damaged;
 
 /// Longest piece of a copy or an answer, in bytes.
@@ -48,6 +49,8 @@ pub(crate) enum Message {
     NoReply { query: u64, shards: Vec<ShardId> },
     /// Asks the owner that has most to begin a new epoch.
     RepairAsk { shard: ShardId },
+    /// What came of a repair that was asked for.
+    RepairAnswer { shard: ShardId, result: Result<(), Refusal> },
     /// Asks an owner which of these batches its shard lacks.
     LackAsk { stream: StreamId, ask: u64, batches: Vec<BatchId> },
     /// The batches of a question that the shard lacks.
@@ -130,6 +133,11 @@ impl Message {
                 out.put_u8(13);
                 put_batches(&mut out, *stream, *ask, batches);
             }
+            Self::RepairAnswer { shard, result } => {
+                out.put_u8(14);
+                out.put_u16(shard.0);
+                out.put_u8(result.map_or_else(|refusal| refusal as u8 + 1, |()| 0));
+            }
         }
         seal(&mut out);
         out
@@ -186,9 +194,16 @@ impl Message {
             11 => Self::RepairAsk { shard: ShardId(reader.u16()?) },
             12 => Self::LackAsk { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             13 => Self::Lack { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
+            14 => Self::RepairAnswer { shard: ShardId(reader.u16()?), result: result(reader.u8()?)? },
             _ => return Err(Damaged),
         })
     }
+}
+
+/// Zero is a repair that was made, and the others are the reasons why it was not.
+fn result(byte: u8) -> Result<Result<(), Refusal>, Damaged> {
+    let Some(number) = byte.checked_sub(1) else { return Ok(Ok(())) };
+    Refusal::ALL.get(usize::from(number)).map(|refusal| Err(*refusal)).ok_or(Damaged)
 }
 
 fn fate(byte: u8) -> Result<Fate, Damaged> {
@@ -270,6 +285,7 @@ pub(crate) mod tests {
             Message::Reply { query: 1, shard: ShardId(2), age_ms: 3, part: 0, parts: 1, bytes: vec![4] },
             Message::NoReply { query: 1, shards: vec![ShardId(2)] },
             Message::RepairAsk { shard: ShardId(2) },
+            Message::RepairAnswer { shard: ShardId(2), result: Err(Refusal::Silent) },
             Message::LackAsk { stream, ask: 8, batches: vec![batch, batch_id(6)] },
             Message::Lack { stream, ask: 8, batches: vec![batch] },
         ]
@@ -278,7 +294,8 @@ pub(crate) mod tests {
     #[test]
     fn each_is_read_as_it_was_written_and_damage_is_found() {
         let mut chance = fastrand::Rng::with_seed(11);
-        for message in messages() {
+        let made = Message::RepairAnswer { shard: ShardId(2), result: Ok(()) };
+        for message in messages().into_iter().chain([made]) {
             let bytes = message.write();
             assert_eq!(Message::read(&bytes), Ok(message));
             assert_damage_is_found(&bytes, Message::read);

@@ -45,6 +45,8 @@ pub(crate) struct Replica<S> {
     synced: u64,
     /// The disk has synced the log in this run.
     has_synced: bool,
+    /// The start has read it from the disk.
+    was_restored: bool,
     /// Last entry in the snapshot on disk.
     saved: u64,
     /// The entry at which a snapshot was tried last, and if it is under way.
@@ -82,6 +84,7 @@ impl<S: ShardState> Replica<S> {
             is_syncing: false,
             synced: content.sequence,
             has_synced: false,
+            was_restored: false,
             saved: content.sequence,
             save_tried: content.sequence,
             is_saving: false,
@@ -118,12 +121,11 @@ impl<S: ShardState> Replica<S> {
         Ok(())
     }
 
-    /// Ends the restoring: what was read may still be on no disk. Returns the reason if an entry in the log may not be applied.
+    /// Ends the restoring: what was read may still be on no disk, and the first sync tells if it was all. Returns the reason if an entry in the
+    /// log may not be applied.
     pub(crate) fn restored(&mut self, out: &mut Vec<Command>) -> Option<Stop> {
-        if self.content.sequence > self.synced {
-            self.is_syncing = true;
-            out.push(Command::SyncLog(self.content.shard));
-        }
+        (self.was_restored, self.is_syncing) = (true, true);
+        out.push(Command::SyncLog(self.content.shard));
         self.stopped
     }
 
@@ -140,6 +142,11 @@ impl<S: ShardState> Replica<S> {
     /// True once the disk has synced the log in this run: so it is one that can be written, and all of it was read.
     pub(crate) fn has_synced(&self) -> bool {
         self.has_synced
+    }
+
+    /// True until it is known that the start has read the log to its end: it may hold more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.was_restored && !self.has_synced
     }
 
     /// True while it takes no more entries.

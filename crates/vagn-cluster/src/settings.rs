@@ -29,6 +29,9 @@ pub struct Settings {
     pub snapshot_entries: u64,
     /// Bytes of a piece of a copy, at most 256 KiB.
     pub piece_bytes: usize,
+    /// A mirror counts as caught up only where a tick of this node bears it out, which a majority of the brokers took: for what must have
+    /// all that was stored before it began.
+    pub proves_mirrors: bool,
     /// Faults to plant.
     pub faults: Faults,
 }
@@ -49,6 +52,7 @@ impl Settings {
             stream_bytes: 8 << 30,
             snapshot_entries: 16_384,
             piece_bytes: 256 << 10,
+            proves_mirrors: false,
             faults: Faults::default(),
         }
     }
@@ -75,4 +79,6 @@ pub struct Faults {
     pub lacks_nothing: bool,
     /// A reading of a log that failed is taken for its end.
     pub unread_is_end: bool,
+    /// The rest of a log that a start has found damaged is let go unread.
+    pub rest_is_nothing: bool,
 }

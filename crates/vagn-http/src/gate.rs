@@ -85,8 +85,8 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     if request.extensions().get::<Preflight>().is_some() {
         return every_method();
     }
-    if gate.takes_all && request.method() == Method::TRACE {
-        return no_trace();
+    if gate.takes_all && !ANSWERED.contains(request.method()) {
+        return unknown_method();
     }
     let Admitted { checked, cookie } = match gate.judge(&mut request) {
         Ok(admitted) => admitted,
@@ -184,7 +184,11 @@ fn until<E: Future<Output = ()> + Send + 'static>(response: Response, ended: imp
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
 }
 
-/// Methods that a route of every method names.
+/// Methods that a route of every method answers. `TRACE` asks for the request itself, and others are not known.
+const ANSWERED: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// The same in a header.
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
 
 /// Answers a preflight request for a route of every method; all others refuse its method before they get here.
@@ -192,9 +196,9 @@ fn every_method() -> Response {
     [(header::ALLOW, METHODS)].into_response()
 }
 
-/// Refuses `TRACE` at a route of every method, as all others do by not knowing it.
-fn no_trace() -> Response {
-    let why = "TRACE is known nowhere here; the header Allow lists the methods that are known";
+/// Refuses a method at a route of every method, as all others do by not knowing it.
+fn unknown_method() -> Response {
+    let why = "the method is known nowhere here; the header Allow lists the methods that are known";
     ([(header::ALLOW, METHODS)], Problem::new(Kind::MethodNotAllowed, why)).into_response()
 }
 

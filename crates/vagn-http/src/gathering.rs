@@ -84,6 +84,11 @@ impl<S: Output> Gathering<S> {
         self.0.lock().stream.sent()
     }
 
+    /// Lets the kernel throw away what it has not sent when this is dropped.
+    pub(crate) fn abandon(&self) {
+        self.0.lock().stream.abandon();
+    }
+
     /// Memory that is held for what waits for the socket.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
@@ -239,12 +244,17 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::socket::Abandon;
 
     /// A socket that takes so many bytes before it has to be waited for, and notes its writes.
     #[derive(Debug)]
     struct Socket {
         room: usize,
         writes: Vec<usize>,
+    }
+
+    impl Abandon for Socket {
+        fn abandon(&self) {}
     }
 
     impl Output for Socket {

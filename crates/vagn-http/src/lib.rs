@@ -31,7 +31,7 @@ mod refusal;
 mod rest;
 pub mod route;
 pub mod server;
-mod socket;
+pub mod socket;
 mod station;
 pub mod streams;
 mod strict;

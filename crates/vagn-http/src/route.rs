@@ -51,7 +51,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         Self::new(Some(Method::DELETE), path, access.into(), routing::delete(handler))
     }
 
-    /// Answers every method at `path`, except `TRACE`: what that asks for is the request itself.
+    /// Answers every method at `path` that is in common use, except `TRACE`: what that asks for is the request itself.
     pub fn any<H: Handler<T, S>, T: 'static>(
         path: &'static str,
         access: impl Into<Access>,
@@ -355,7 +355,10 @@ mod tests {
             (Method::POST, "/data", StatusCode::METHOD_NOT_ALLOWED),
             (Method::GET, "/elsewhere", StatusCode::NOT_FOUND),
             (Method::PATCH, "/page", StatusCode::OK),
+            (Method::OPTIONS, "/page", StatusCode::OK),
             (Method::TRACE, "/page", StatusCode::METHOD_NOT_ALLOWED),
+            (Method::QUERY, "/page", StatusCode::METHOD_NOT_ALLOWED),
+            (Method::from_bytes(b"PROPFIND").unwrap(), "/page", StatusCode::METHOD_NOT_ALLOWED),
             (Method::TRACE, "/data", StatusCode::METHOD_NOT_ALLOWED),
         ] {
             assert_eq!(ask(&["s3cret"], method.clone(), path, None).await.0, expected, "{method} {path}");

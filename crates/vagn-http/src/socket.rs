@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,16 +15,37 @@ use tracing::debug;
 /// only then could be seen that it does not.
 const UNSENT_MAX: u32 = 64 << 10;
 
+/// Longest time for which the kernel keeps what a peer does not take. Without a limit it keeps the rest of a connection that was closed
+/// here for as long as the peer says that it has no room, where nobody counts it and nobody else would end it. Twice as long as
+/// an answer may wait, so that it is the watch that ends an open connection.
+const KEPT_MAX: Duration = Duration::from_secs(60);
+
 /// Lets a peer that does not read be noticed early, and its answers wait here, where they are counted.
-pub(crate) fn tune(stream: &TcpStream) {
-    if let Err(err) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_MAX) {
+pub fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let limited = socket.set_tcp_notsent_lowat(UNSENT_MAX);
+    if let Err(err) = limited.and_then(|()| socket.set_tcp_user_timeout(Some(KEPT_MAX))) {
         // It works without: only later.
         debug!(error = %err, "failed to limit what the kernel takes of an answer");
     }
 }
 
+/// A stream whose kernel may keep what was written when it is closed.
+pub(crate) trait Abandon {
+    /// Lets the kernel throw away what it has not sent, and tell the peer, when the stream is closed.
+    fn abandon(&self);
+}
+
+impl Abandon for TcpStream {
+    fn abandon(&self) {
+        if let Err(err) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
+            debug!(error = %err, "failed to give up what the kernel has of an answer");
+        }
+    }
+}
+
 /// What a connection is written to: a socket, or a layer of TLS above one.
-pub(crate) trait Output: AsyncWrite + Unpin {
+pub(crate) trait Output: AsyncWrite + Unpin + Abandon {
     /// Bytes that the socket has taken: those are on their way.
     fn sent(&self) -> u64;
 
@@ -68,7 +90,19 @@ impl<S> Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Output for Socket<S> {
+impl<S: Abandon> Abandon for Socket<S> {
+    fn abandon(&self) {
+        self.stream.abandon();
+    }
+}
+
+impl<S: Abandon> Abandon for TlsStream<Socket<S>> {
+    fn abandon(&self) {
+        self.get_ref().0.abandon();
+    }
+}
+
+impl<S: AsyncWrite + Unpin + Abandon> Output for Socket<S> {
     fn sent(&self) -> u64 {
         self.taken
     }
@@ -79,7 +113,7 @@ impl<S: AsyncWrite + Unpin> Output for Socket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Output for TlsStream<Socket<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Abandon> Output for TlsStream<Socket<S>> {
     fn sent(&self) -> u64 {
         self.get_ref().0.taken
     }
@@ -131,7 +165,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    impl Abandon for tokio::io::DuplexStream {
+        fn abandon(&self) {}
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_little_and_not_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tune(&stream);
+        let socket = SockRef::from(&stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(KEPT_MAX));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_MAX);
+    }
 
     #[test]
     fn a_piece_that_was_begun_is_held_whole_until_its_last_byte_is_taken() {

@@ -69,7 +69,13 @@ impl<C: GracefulConnection<Error = Fault>, S: Output> Talk<C, S> {
     async fn go_on(&mut self, is_behind: bool) {
         loop {
             match self.turn(is_behind).await {
-                Turn::Ended(ended) => return report_end(self.peer, ended),
+                Turn::Ended(ended) => {
+                    if ended.is_none() {
+                        // Its peer would not take what the kernel has of it either.
+                        self.output.abandon();
+                    }
+                    return report_end(self.peer, ended);
+                }
                 Turn::Displaced(displaced) => {
                     self.metrics.refuse(reason(displaced));
                     // Where nothing was asked, there is nothing to be finished.

@@ -9,8 +9,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use vagn_cluster::{
-    Command, Disk, DiskCommand, DiskPart, Event, Happened, Moment, Node, QueryId, Settings, ShardState,
-    SubscriptionId, Ticket,
+    Command, Disk, DiskCommand, DiskPart, Event, Happened, Moment, Node, QueryId, Refusal, Settings, ShardId,
+    ShardState, SubscriptionId, Ticket,
 };
 use vagn_wire::Fate;
 
@@ -48,6 +48,8 @@ struct World {
     ends: HashMap<SubscriptionId, AbortHandle>,
     fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
     questions: HashMap<QueryId, Waiting>,
+    /// Who waits for repairs: as many as the service lets ask.
+    repairs: HashMap<ShardId, Vec<oneshot::Sender<Result<(), Refusal>>>>,
     next: u64,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -83,6 +85,7 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
             ends: HashMap::new(),
             fates: HashMap::new(),
             questions: HashMap::new(),
+            repairs: HashMap::new(),
             next: 0,
             alarm: None,
         };
@@ -196,7 +199,10 @@ impl World {
                 self.questions.insert(query, answer);
                 Event::Asked { query, shards, question, within_ms: within.as_millis() as u64 }
             }
-            Request::Repair(shard) => Event::RepairAsked(shard),
+            Request::Repair(shard, result) => {
+                self.repairs.entry(shard).or_default().push(result);
+                Event::RepairAsked(shard)
+            }
             Request::Leave => Event::LeaveAsked,
             Request::Mirror(span) => Event::MirrorAsked { for_ms: span.as_millis() as u64 },
             Request::Look(deed) => {
@@ -257,6 +263,12 @@ impl World {
                     drop(waits.answer.send(Answered { shards: answers, missing }));
                 }
             }
+            Command::RepairEnded { shard, result } => {
+                for waits in self.repairs.remove(&shard).unwrap_or_default() {
+                    // It may have left.
+                    waits.send(result).ok();
+                }
+            }
             Command::Tell(happened) => (self.told)(happened),
             Command::WakeAt { elapsed_ms } => self.set_alarm(elapsed_ms),
             other => return disk_command(other),
@@ -296,6 +308,10 @@ fn disk_command(command: Command) -> Option<DiskCommand> {
             DiskCommand::InstallSnapshot { shard, sequence, bytes }
         }
         Command::DropShard(shard) => DiskCommand::DropShard(shard),
+        Command::ReadRest { read, shard, from, max_bytes } => {
+            DiskCommand::ReadRest { read, shard, from, max_bytes }
+        }
+        Command::DropRest(shard) => DiskCommand::DropRest(shard),
         Command::WriteNote(bytes) => DiskCommand::WriteNote(bytes),
         // Carried out elsewhere.
         _ => return None,

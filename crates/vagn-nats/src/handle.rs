@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use vagn_cluster::{NewChange, Node, ShardAnswer, ShardId};
+use vagn_cluster::{NewChange, Node, Refusal, ShardAnswer, ShardId};
 use vagn_wire::Fate;
 
 use crate::brokers::Brokers;
@@ -19,7 +19,7 @@ pub(crate) const REQUESTS_MAX: usize = 1_024;
 pub(crate) enum Request<S> {
     Submit { changes: Vec<NewChange>, fates: oneshot::Sender<Vec<Fate>> },
     Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: Waiting },
-    Repair(ShardId),
+    Repair(ShardId, oneshot::Sender<Result<(), Refusal>>),
     Leave,
     Mirror(Duration),
     Look(Look<S>),
@@ -141,12 +141,14 @@ impl<S> Handle<S> {
         comes.await.map_err(|_| Unavailable)
     }
 
-    /// Asks the node to repair a shard whose stream is broken.
+    /// Asks the node to repair a shard whose stream is broken. What came of it comes within 33 s; nothing, when the node has ended meanwhile.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not asked.
-    pub fn repair(&self, shard: ShardId) -> Result<(), Unavailable> {
-        self.send(Request::Repair(shard))
+    pub fn repair(&self, shard: ShardId) -> Result<oneshot::Receiver<Result<(), Refusal>>, Unavailable> {
+        let (result, comes) = oneshot::channel();
+        self.send(Request::Repair(shard, result))?;
+        Ok(comes)
     }
 
     /// Asks the node to give away all that it owns.

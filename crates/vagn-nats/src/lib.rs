@@ -18,6 +18,7 @@
 //! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
 //! | `peers.rs` | messages between nodes, in parts |
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
+//! | `survey.rs` | what brokers say of themselves and of streams, for an operator |
 //! | `counts.rs` | what was dropped or given up, by reason |
 
 mod account;
@@ -38,6 +39,7 @@ mod refusals;
 mod registry;
 mod room;
 mod stream;
+mod survey;
 
 pub use brokers::{Brokers, Incoming};
 pub use counts::{Counts, Loss};
@@ -47,3 +49,4 @@ pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
 pub use registry::{Appended, BucketEvent, NewObject};
+pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};

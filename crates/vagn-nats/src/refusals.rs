@@ -36,7 +36,7 @@ impl Refusals {
 }
 
 /// Returns what an error of the client means to who runs the node. The client gives text alone.
-fn sentence(error: &str) -> &'static str {
+pub(crate) fn sentence(error: &str) -> &'static str {
     let has = |words: &str| error.to_ascii_lowercase().contains(words);
     if has("unknownissuer") {
         "the broker is refused: its certificate is not signed by one that this node believes; set `cluster.ca` to the file of its authority"

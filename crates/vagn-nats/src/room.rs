@@ -15,7 +15,7 @@ use crate::stream::{Config, Info};
 const SHARE: (u64, u64) = (3, 4);
 
 /// Least room with which a stream is of use: a few seconds of a busy shard.
-const LEAST: u64 = 16 << 20;
+pub(crate) const LEAST: u64 = 16 << 20;
 
 /// Most room that a stream asks for: half an hour of a very busy shard. More would only be reserved.
 const MOST: u64 = 64 << 30;
@@ -130,7 +130,12 @@ impl Brokers {
 
 /// Room of each shard's stream when so much is free.
 fn share(free: u64, shards: u16) -> u64 {
-    (free / SHARE.1 * SHARE.0 / u64::from(shards.max(1))).clamp(LEAST, MOST)
+    part(free, shards).clamp(LEAST, MOST)
+}
+
+/// Part of what is free for each shard's stream, before the bounds.
+pub(crate) fn part(free: u64, shards: u16) -> u64 {
+    free / SHARE.1 * SHARE.0 / u64::from(shards.max(1))
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ impl World {
             }
             Command::Settle { ticket, fates } => self.settled(id, ticket, &fates),
             Command::Answer { query, answers, missing } => self.answered(id, query, &answers, &missing),
+            Command::RepairEnded { result, .. } => {
+                self.reached.note(if result.is_ok() { "repair made" } else { "repair refused" });
+            }
             Command::Tell(happened) => self.told(id, happened),
             Command::WakeAt { elapsed_ms } => self.wish(id, elapsed_ms),
             disk => self.carry_to_disk(id, disk),
@@ -59,8 +62,16 @@ impl World {
             Command::ReadLog { read, shard, from, max_bytes } => {
                 self.read_log(id, read, (shard, from), max_bytes)
             }
+            Command::ReadRest { read, shard, from, max_bytes } => {
+                let outcome = self.machines[id].disk.read_rest(shard, from, max_bytes);
+                self.give_log(id, read, shard, outcome);
+            }
+            Command::DropRest(shard) => {
+                self.machines[id].disk.drop_rest(shard);
+                self.reached.note("rest of a log let go");
+            }
             Command::SaveSnapshot { shard, sequence, bytes } => {
-                let saved = self.machines[id].disk.save(shard, bytes);
+                let saved = self.machines[id].disk.save(shard, sequence, bytes);
                 self.saved(id, shard, sequence, saved);
             }
             Command::InstallSnapshot { shard, sequence, bytes } => {
@@ -80,9 +91,22 @@ impl World {
         }
     }
 
-    /// Reads a log as it is now. On a bad day the disk cannot, or takes its time: the answer then comes when the node may have asked anew.
+    /// Reads a log as it is now. On a bad day a part of it is damaged.
     fn read_log(&mut self, id: MachineId, read: ReadId, (shard, from): (ShardId, u64), max_bytes: usize) {
-        let (mut outcome, mut delay) = (self.machines[id].disk.read(shard, from, max_bytes), MILLI);
+        let disk = &mut self.machines[id].disk;
+        if !self.calm && self.disk_chance.often(self.plan.damaged) {
+            disk.damage(shard, false, &mut self.disk_chance);
+        }
+        let outcome = disk.read(shard, from, max_bytes);
+        if matches!(outcome, LogOutcome::Damaged { .. }) {
+            self.reached.note("read of a log damaged");
+        }
+        self.give_log(id, read, shard, outcome);
+    }
+
+    /// Gives what was read of a log. On a bad day the disk cannot, or takes its time: the answer then comes when the node may have asked anew.
+    fn give_log(&mut self, id: MachineId, read: ReadId, shard: ShardId, mut outcome: LogOutcome) {
+        let mut delay = MILLI;
         let (is_unread, is_late) =
             (self.disk_chance.often(self.plan.unread), self.disk_chance.often(self.plan.late_reads));
         let late = self.disk_chance.within(SECOND..=6 * SECOND);

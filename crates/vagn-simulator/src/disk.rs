@@ -1,9 +1,12 @@
 //! A machine's disk: for each shard a snapshot and a log whose end is lost with the power unless it was synced.
+//!
+//! Some records of a log may be damaged for good, but only ticks: what was answered as kept must be on a disk somewhere. A start cuts the log
+//! before the first of them, and keeps what is behind as its rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use vagn_cluster::{DiskPart, LogOutcome, LogRecord, ShardId};
+use vagn_cluster::{Body, DiskPart, Entry, LogOutcome, LogRecord, ShardId};
 
 use crate::chance::Chance;
 
@@ -25,8 +28,15 @@ pub(crate) struct Disk {
 struct Files {
     snapshot: Option<Arc<[u8]>>,
     records: Vec<LogRecord>,
-    /// Last sequence that is synced.
+    /// Records of the log that are damaged.
+    damaged: BTreeSet<u64>,
+    /// What stood behind the damage that starts have found.
+    rest: Vec<LogRecord>,
+    /// Last sequence that is synced, and the highest that ever was of this log: others go by what they were told.
     synced: u64,
+    had_synced: u64,
+    /// Last sequence in the snapshot.
+    saved: u64,
     /// Rises with each snapshot installed, drop and failure: answers to older writes and syncs are not given.
     generation: u64,
     /// A failure is on its way to the node: what it still writes is gone, and has no answer.
@@ -78,6 +88,7 @@ impl Disk {
         let counts = files.generation == sync.generation;
         if counts {
             files.synced = files.synced.max(sync.through);
+            files.had_synced = files.had_synced.max(files.synced);
         }
         counts
     }
@@ -100,9 +111,46 @@ impl Disk {
         std::mem::take(&mut self.files(shard).fails)
     }
 
-    /// Returns the last sequence of a shard that a loss of power leaves.
+    /// Returns the last sequence of a shard that a loss of power left, before any damage.
     pub(crate) fn synced(&self, shard: ShardId) -> u64 {
-        self.shards.get(&shard).map_or(0, |files| files.synced)
+        self.shards.get(&shard).map_or(0, |files| files.had_synced)
+    }
+
+    /// Shards of which something is on this disk.
+    pub(crate) fn shards(&self) -> Vec<ShardId> {
+        self.shards.keys().copied().collect()
+    }
+
+    /// Damages a tick in the log of a shard, behind its snapshot if `is_new`. Says no when there is none.
+    pub(crate) fn damage(&mut self, shard: ShardId, is_new: bool, chance: &mut Chance) -> bool {
+        let files = self.files(shard);
+        let after = if is_new { files.saved } else { 0 };
+        let ticks = files.records.iter().filter(|record| record.sequence > after && is_tick(record));
+        let ticks: Vec<u64> = ticks.map(|record| record.sequence).collect();
+        if ticks.is_empty() {
+            return false;
+        }
+        let damaged = chance.pick(&ticks);
+        files.damaged.insert(damaged)
+    }
+
+    /// True if the rest of a log is kept.
+    pub(crate) fn has_rest(&self, shard: ShardId) -> bool {
+        self.shards.get(&shard).is_some_and(|files| !files.rest.is_empty())
+    }
+
+    /// Reads the rest of a log behind this many records, one at least if it is there.
+    pub(crate) fn read_rest(&self, shard: ShardId, from: u64, max_bytes: usize) -> LogOutcome {
+        let rest = self.shards.get(&shard).map_or(&[][..], |files| &files.rest);
+        match rest.get(from as usize..).filter(|records| !records.is_empty()) {
+            None => LogOutcome::End,
+            Some(records) => LogOutcome::Records(enough(records, max_bytes)),
+        }
+    }
+
+    /// Keeps the rest of a log no more.
+    pub(crate) fn drop_rest(&mut self, shard: ShardId) {
+        self.files(shard).rest.clear();
     }
 
     pub(crate) fn trim(&mut self, shard: ShardId, through: u64) {
@@ -111,27 +159,28 @@ impl Disk {
 
     /// Reads records from a sequence on, or from the first for 0, one at least if it is there.
     pub(crate) fn read(&self, shard: ShardId, from: u64, max_bytes: usize) -> LogOutcome {
-        let records = self.shards.get(&shard).map_or(&[][..], |files| &files.records);
+        let Some(files) = self.shards.get(&shard) else { return LogOutcome::End };
+        let records = &files.records;
         let start = records.partition_point(|record| record.sequence < from);
         match records.get(start) {
             None => return LogOutcome::End,
             Some(first) if from > 0 && first.sequence != from => return LogOutcome::Fault,
+            Some(first) if files.damaged.contains(&first.sequence) => {
+                return LogOutcome::Damaged { next: first.sequence + 1 };
+            }
             Some(_) => {}
         }
-        let mut bytes = 0;
-        let enough = |record: &&LogRecord| {
-            let go_on = bytes == 0 || bytes < max_bytes;
-            bytes += record.bytes.len();
-            go_on
-        };
-        LogOutcome::Records(records[start..].iter().take_while(enough).cloned().collect())
+        let is_damaged = |record: &LogRecord| files.damaged.contains(&record.sequence);
+        let whole = records[start..].iter().position(is_damaged).map_or(records.len(), |len| start + len);
+        LogOutcome::Records(enough(&records[start..whole], max_bytes))
     }
 
     /// Saves a snapshot beside the log. Says no when there is no room.
-    pub(crate) fn save(&mut self, shard: ShardId, bytes: Arc<[u8]>) -> bool {
+    pub(crate) fn save(&mut self, shard: ShardId, sequence: u64, bytes: Arc<[u8]>) -> bool {
         let room = !self.full;
         if room {
-            self.files(shard).snapshot = Some(bytes);
+            let files = self.files(shard);
+            (files.snapshot, files.saved) = (Some(bytes), sequence);
         }
         room
     }
@@ -145,14 +194,16 @@ impl Disk {
         if room {
             files.snapshot = Some(bytes);
             files.records.clear();
-            files.synced = sequence;
+            files.damaged.clear();
+            (files.synced, files.had_synced, files.saved) = (sequence, sequence, sequence);
         }
         room
     }
 
     pub(crate) fn drop_shard(&mut self, shard: ShardId) {
-        let generation = self.files(shard).generation + 1;
-        self.shards.insert(shard, Files { generation, ..Files::default() });
+        let files = self.files(shard);
+        let (generation, rest) = (files.generation + 1, std::mem::take(&mut files.rest));
+        self.shards.insert(shard, Files { generation, rest, ..Files::default() });
     }
 
     pub(crate) fn write_note(&mut self, bytes: Vec<u8>) {
@@ -180,11 +231,14 @@ impl Disk {
         for (shard, files) in &mut self.shards {
             files.generation += 1;
             files.fails = false;
+            files.cut();
             if let Some(last) = files.records.last() {
                 files.synced = files.synced.max(last.sequence);
             }
+            files.had_synced = files.had_synced.max(files.synced);
             parts.extend(files.snapshot.iter().map(|bytes| DiskPart::Snapshot(*shard, bytes.to_vec())));
             parts.extend(files.records.chunks(PIECE).map(|piece| DiskPart::Records(*shard, piece.to_vec())));
+            parts.extend((!files.rest.is_empty()).then_some(DiskPart::Rest(*shard)));
         }
         parts.push(DiskPart::End);
         parts
@@ -195,8 +249,39 @@ impl Disk {
     }
 }
 
+impl Files {
+    /// Ends the log before a part that is damaged, and keeps what stands behind.
+    fn cut(&mut self) {
+        let is_damaged =
+            |record: &LogRecord| record.sequence > self.saved && self.damaged.contains(&record.sequence);
+        let Some(at) = self.records.iter().position(is_damaged) else { return };
+        let behind = self.records.split_off(at);
+        self.rest.extend(behind.into_iter().filter(|record| !self.damaged.contains(&record.sequence)));
+        // What is written next has these sequences again.
+        self.damaged.retain(|damaged| self.records.last().is_some_and(|last| *damaged <= last.sequence));
+        self.synced = self.records.last().map_or(self.saved, |last| last.sequence.max(self.saved));
+    }
+}
+
+fn is_tick(record: &LogRecord) -> bool {
+    Entry::read(&record.bytes).is_ok_and(|entry| matches!(entry.body, Body::Tick(_)))
+}
+
+/// Returns records until they have so many bytes, one at least.
+fn enough(records: &[LogRecord], max_bytes: usize) -> Vec<LogRecord> {
+    let mut bytes = 0;
+    let is_wanted = |record: &&LogRecord| {
+        let go_on = bytes == 0 || bytes < max_bytes;
+        bytes += record.bytes.len();
+        go_on
+    };
+    records.iter().take_while(is_wanted).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use vagn_cluster::{NodeId, Tick};
+
     use super::*;
 
     const SHARD: ShardId = ShardId(3);
@@ -248,7 +333,7 @@ mod tests {
         assert!(disk.tell_failure(SHARD) && !disk.tell_failure(SHARD));
         disk.full = true;
         assert!(!disk.end_sync(sync));
-        assert!(!disk.save(SHARD, Arc::from([])) && !disk.install(SHARD, 9, Arc::from([])));
+        assert!(!disk.save(SHARD, 2, Arc::from([])) && !disk.install(SHARD, 9, Arc::from([])));
         assert_eq!(sequences(&disk), [1, 2]);
     }
 
@@ -280,6 +365,47 @@ mod tests {
         let found = matches!(&parts[..], [DiskPart::Snapshot(_, bytes), DiskPart::Records(_, records), DiskPart::End]
             if bytes == &[7] && records[0].sequence == 10);
         assert!(found, "{parts:?}");
+    }
+
+    #[test]
+    fn what_is_damaged_is_read_around_until_a_start_keeps_what_is_behind_as_the_rest() {
+        let tick = |sequence| LogRecord {
+            sequence,
+            time_ms: 0,
+            bytes: Tick {
+                node: NodeId(1),
+                wall_ms: 0,
+                sequence: 0,
+                running_hash: 0,
+                tick_sequence: 0,
+                content_hash: 0,
+            }
+            .write(1)
+            .into(),
+        };
+        let mut disk = Disk::default();
+        assert!(!disk.damage(SHARD, true, &mut Chance::new(1)), "there is no tick");
+        disk.write(SHARD, records(1..=3)).unwrap();
+        disk.write(SHARD, vec![tick(4)]).unwrap();
+        disk.write(SHARD, records(5..=7)).unwrap();
+        let sync = disk.begin_sync(SHARD).unwrap();
+        assert!(disk.end_sync(sync) && disk.damage(SHARD, true, &mut Chance::new(1)));
+        assert_eq!(sequences(&disk), [1, 2, 3]);
+        assert_eq!(disk.read(SHARD, 4, 99), LogOutcome::Damaged { next: 5 });
+        assert_eq!(read(&disk, 5, 99), 3);
+        let parts = disk.parts();
+        let found = matches!(&parts[..], [DiskPart::Records(_, records), DiskPart::Rest(SHARD), DiskPart::End]
+            if records.len() == 3);
+        assert!(found, "{parts:?}");
+        // Others go by what it had.
+        assert_eq!((disk.begin_sync(SHARD).unwrap().through, disk.synced(SHARD)), (3, 7));
+        disk.write(SHARD, records(4..=4)).unwrap();
+        assert_eq!((sequences(&disk), disk.gaps), (vec![1, 2, 3, 4], 0));
+        let LogOutcome::Records(rest) = disk.read_rest(SHARD, 1, 99) else { panic!("two are left") };
+        assert_eq!(rest.iter().map(|record| record.sequence).collect::<Vec<_>>(), [6, 7]);
+        assert_eq!(disk.read_rest(SHARD, 3, 99), LogOutcome::End);
+        disk.drop_rest(SHARD);
+        assert!(!disk.has_rest(SHARD));
     }
 
     #[test]

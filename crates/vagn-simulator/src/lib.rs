@@ -10,12 +10,15 @@
 //! | `ledger.rs`, `people.rs` | senders and their ledger, those who ask, and the person who looks after all |
 //! | `plan.rs`, `blow.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `world.rs`, `carry.rs`, `requests.rs` | the loop, and the driver of the nodes |
-//! | `oracle.rs`, `reached.rs`, `trace.rs`, `outcome.rs` | what must not be, what must have been, and what was |
+//! | `oracle.rs`, `answers.rs`, `reached.rs`, `trace.rs`, `outcome.rs` | what must not be, what must have been, and what was |
+//! | `calls/` | runs of another sort: calls for help, with the trail, desks, doors and a target |
 
 mod agenda;
+mod answers;
 mod blow;
 mod brokers;
 mod bytes;
+mod calls;
 mod carry;
 mod chance;
 mod disk;
@@ -34,5 +37,6 @@ mod strike;
 mod trace;
 mod world;
 
+pub use calls::{KINDS_OF_CALLS, REQUIRED_OF_CALLS, simulate_calls};
 pub use outcome::{Outcome, simulate};
 pub use reached::{REQUIRED, Reached};

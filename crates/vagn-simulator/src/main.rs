@@ -1,7 +1,8 @@
 //! Runs many seeds of the simulator, and fails with all that a failing one expanded to, or when 100 seeds and more missed a state.
 //!
 //! `SEEDS=n` how many (100), `FROM=n` the first one (0), `SEED=n` this one alone, `LINES=n` last things told of a failing one (400),
-//! `ALL=1` goes on behind a failing seed and names each, `PLANT=name` plants a fault of the core by its name.
+//! `ALL=1` goes on behind a failing seed and names each, `PLANT=name` plants a fault of the core by its name. `CALLS=1` runs calls for help in
+//! place of positions.
 
 use std::env;
 use std::io::{self, Write};
@@ -9,19 +10,22 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vagn_cluster::Faults;
-use vagn_simulator::{Outcome, Reached, simulate};
+use vagn_cluster::trail::TrailFaults;
+use vagn_simulator::{Outcome, REQUIRED, REQUIRED_OF_CALLS, Reached, simulate, simulate_calls};
 
 /// Seeds that must reach all states: fewer need not.
 const ALL_STATES: u64 = 100;
 
 fn main() -> io::Result<ExitCode> {
     let lines = number("LINES").unwrap_or(400) as usize;
-    let Some(faults) = planted(&env::var("PLANT").unwrap_or_default()) else {
-        writeln!(io::stderr(), "simulate: PLANT names no fault of vagn_cluster::Faults")?;
+    let plant = env::var("PLANT").unwrap_or_default();
+    let runs = if number("CALLS").is_some() { planted_in_calls(&plant) } else { planted(&plant) };
+    let Some(runs) = runs else {
+        writeln!(io::stderr(), "simulate: PLANT names no fault of vagn_cluster::Faults or TrailFaults")?;
         return Ok(code(false));
     };
     if let Some(seed) = number("SEED") {
-        let outcome = simulate(seed, faults, lines);
+        let outcome = runs.simulate(seed, lines);
         write!(io::stdout().lock(), "{outcome}")?;
         return Ok(code(outcome.wrong.is_none()));
     }
@@ -30,10 +34,10 @@ fn main() -> io::Result<ExitCode> {
     let mut total = Total::default();
     let begun = Instant::now();
     for seed in from..from + count {
-        let outcome = simulate(seed, faults, 0);
+        let outcome = runs.simulate(seed, 0);
         if let Some(wrong) = &outcome.wrong {
             if number("ALL").is_none() {
-                return failed(&outcome, faults, lines);
+                return failed(&outcome, runs, lines);
             }
             writeln!(io::stdout(), "seed {seed} ({}): {wrong}", outcome.kind)?;
             total.wrong += 1;
@@ -48,7 +52,30 @@ fn main() -> io::Result<ExitCode> {
         )?;
     }
     writeln!(io::stderr())?;
-    told(&reached, &total)
+    told(&reached, &total, runs.required())
+}
+
+/// Sort of runs, with the faults that are planted.
+#[derive(Clone, Copy)]
+enum Runs {
+    Positions(Faults),
+    Calls(TrailFaults),
+}
+
+impl Runs {
+    fn simulate(self, seed: u64, lines: usize) -> Outcome {
+        match self {
+            Self::Positions(faults) => simulate(seed, faults, lines),
+            Self::Calls(faults) => simulate_calls(seed, faults, lines),
+        }
+    }
+
+    fn required(self) -> &'static [&'static str] {
+        match self {
+            Self::Positions(_) => REQUIRED,
+            Self::Calls(_) => REQUIRED_OF_CALLS,
+        }
+    }
 }
 
 /// What all runs come to.
@@ -71,8 +98,8 @@ impl Total {
 }
 
 /// Runs a failing seed again, with its last events in words, and says if it ran as before.
-fn failed(outcome: &Outcome, faults: Faults, lines: usize) -> io::Result<ExitCode> {
-    let again = simulate(outcome.seed, faults, lines);
+fn failed(outcome: &Outcome, runs: Runs, lines: usize) -> io::Result<ExitCode> {
+    let again = runs.simulate(outcome.seed, lines);
     let mut out = io::stdout().lock();
     writeln!(out)?;
     write!(out, "{again}")?;
@@ -82,17 +109,17 @@ fn failed(outcome: &Outcome, faults: Faults, lines: usize) -> io::Result<ExitCod
     Ok(code(false))
 }
 
-fn told(reached: &Reached, total: &Total) -> io::Result<ExitCode> {
+fn told(reached: &Reached, total: &Total, required: &[&'static str]) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for (state, count) in reached.all() {
+    for (state, count) in reached.all(required) {
         writeln!(out, "{count:>10}  {state}")?;
     }
     let Total { seeds, wrong, events, seconds, whole_after_ms } = total;
-    writeln!(
-        out,
-        "{seeds} seeds, {events} events, {seconds} s of virtual time; whole again after {whole_after_ms} ms at the latest"
-    )?;
-    let missed = reached.missed();
+    writeln!(out, "{seeds} seeds, {events} events, {seconds} s of virtual time")?;
+    if *whole_after_ms > 0 {
+        writeln!(out, "whole again after {whole_after_ms} ms at the latest")?;
+    }
+    let missed = reached.missed(required);
     if !missed.is_empty() {
         writeln!(out, "never reached: {}", missed.join(", "))?;
     }
@@ -100,10 +127,10 @@ fn told(reached: &Reached, total: &Total) -> io::Result<ExitCode> {
     Ok(code(reached_enough && *wrong == 0))
 }
 
-fn planted(name: &str) -> Option<Faults> {
+fn planted(name: &str) -> Option<Runs> {
     let mut faults = Faults::default();
     let fault = match name {
-        "" => return Some(faults),
+        "" => return Some(Runs::Positions(faults)),
         "ack_before_sync" => &mut faults.ack_before_sync,
         "bootstrap_skips_one" => &mut faults.bootstrap_skips_one,
         "forget_by_own_clock" => &mut faults.forget_by_own_clock,
@@ -112,10 +139,25 @@ fn planted(name: &str) -> Option<Faults> {
         "stream_anew_unnoticed" => &mut faults.stream_anew_unnoticed,
         "lacks_nothing" => &mut faults.lacks_nothing,
         "unread_is_end" => &mut faults.unread_is_end,
+        "rest_is_nothing" => &mut faults.rest_is_nothing,
         _ => return None,
     };
     *fault = true;
-    Some(faults)
+    Some(Runs::Positions(faults))
+}
+
+fn planted_in_calls(name: &str) -> Option<Runs> {
+    let mut faults = TrailFaults::default();
+    let fault = match name {
+        "" => return Some(Runs::Calls(faults)),
+        "no_fence" => &mut faults.no_fence,
+        "act_before_append" => &mut faults.act_before_append,
+        "one_key" => &mut faults.one_key,
+        "forgotten_at_handover" => &mut faults.forgotten_at_handover,
+        _ => return None,
+    };
+    *fault = true;
+    Some(Runs::Calls(faults))
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vagn_cluster::{QueryId, ShardAnswer, ShardId, ShardView, Stage, Stop, StreamId, TickMark, Ticket};
+use vagn_cluster::{ShardId, ShardView, Stage, Stop, StreamId, TickMark, Ticket};
 use vagn_wire::Fate;
 
 use crate::agenda::{MILLI, SECOND};
-use crate::fleet::{Fleet, read_answer};
+use crate::fleet::Fleet;
 use crate::ledger::{What, Wrong, vehicle_id};
 use crate::machine::machine_of;
 use crate::network::MachineId;
@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     marks: BTreeMap<(StreamId, u64), (MachineId, TickMark)>,
     /// Shards whose stream was harmed, and when.
     harmed: BTreeMap<ShardId, u64>,
+    /// Streams that were deleted or made anew, of shards that nothing else had harmed.
+    broken: BTreeSet<StreamId>,
     /// Replicas that differ from another one in a harmed stream, and since when.
     suspects: BTreeMap<(StreamId, MachineId), u64>,
     stopped_since: BTreeMap<ShardId, u64>,
@@ -59,6 +61,21 @@ impl Oracle {
 
     pub(crate) fn harmed(&mut self, shard: ShardId, now: u64) {
         self.harmed.insert(shard, now);
+        self.broken.retain(|stream| stream.shard != shard);
+    }
+
+    /// True for a stream that was deleted or made anew, of a shard that nothing else had harmed.
+    pub(crate) fn is_broken(&self, stream: StreamId) -> bool {
+        self.broken.contains(&stream)
+    }
+
+    /// A stream was deleted, or made anew.
+    pub(crate) fn broken(&mut self, stream: StreamId, now: u64) {
+        let is_sound = !self.is_harmed(stream.shard);
+        self.harmed.insert(stream.shard, now);
+        if is_sound {
+            self.broken.insert(stream);
+        }
     }
 
     pub(crate) fn is_harmed(&self, shard: ShardId) -> bool {
@@ -298,60 +315,6 @@ impl World {
         }
     }
 
-    /// Takes in an answer about the fleet.
-    pub(crate) fn answered(
-        &mut self,
-        id: MachineId,
-        query: QueryId,
-        answers: &[ShardAnswer],
-        missing: &[ShardId],
-    ) {
-        let Some(question) = self.machines[id].questions.remove(&query) else {
-            return self
-                .oracle
-                .wrong_if(true, || format!("machine {} answers {query:?}, which nobody asked", id + 1));
-        };
-        let told = answers.iter().map(|answer| answer.shard).chain(missing.iter().copied());
-        let told: Vec<ShardId> = told.collect();
-        let all: BTreeSet<ShardId> = question.shards.iter().copied().collect();
-        let right = told.len() == all.len() && told.iter().copied().collect::<BTreeSet<_>>() == all;
-        self.oracle.wrong_if(!right, || {
-            format!("machine {} answers {query:?} for {told:?} where it was asked for {all:?}", id + 1)
-        });
-        self.reached.note(if missing.is_empty() { "answer whole" } else { "answer partial" });
-        let whole = self.oracle.whole_at.is_some_and(|at| question.at > at + SECOND);
-        self.oracle.wrong_if(whole && !missing.is_empty(), || {
-            format!("machine {} answers without {missing:?} when all is well", id + 1)
-        });
-        for answer in answers {
-            self.compare_answer(id, question.at, answer);
-        }
-    }
-
-    /// An answer holds all that was kept before it, less its age.
-    fn compare_answer(&mut self, id: MachineId, asked_at: u64, answer: &ShardAnswer) {
-        let Some(last) = read_answer(&answer.bytes) else {
-            return self
-                .oracle
-                .wrong_if(true, || format!("machine {} gives an answer that nobody can read", id + 1));
-        };
-        let whole = self.oracle.whole_at.is_some_and(|at| asked_at > at + SECOND);
-        if self.oracle.is_harmed(answer.shard) && !whole {
-            return;
-        }
-        let doubt = if whole { 0 } else { self.plan.doubt() };
-        let Some(until) = asked_at.checked_sub(answer.age_ms.saturating_mul(MILLI).saturating_add(doubt))
-        else {
-            return;
-        };
-        let kept = self.ledger.kept_before(answer.shard, until);
-        let lacks = kept.into_iter().find(|(vehicle, seq)| last.get(vehicle).is_none_or(|last| last < seq));
-        let (node, shard, age_ms) = (answer.node, answer.shard, answer.age_ms);
-        self.oracle.wrong_if(lacks.is_some(), || {
-            format!("answer of {node:?} for {shard:?}, {age_ms} ms old, silently lacks {lacks:?}")
-        });
-    }
-
     /// Nobody stops for a stream that is sound.
     pub(crate) fn stopped(&mut self, id: MachineId, shard: ShardId, stop: Stop) {
         let of_stream = [Stop::StreamAnew, Stop::StreamBehind, Stop::StreamGone, Stop::HashDiffers];
@@ -383,6 +346,13 @@ impl World {
         }
         if let Some(lacking) = self.plan.onlooker.and_then(|id| self.what_lacks_for(id)) {
             return Some(lacking);
+        }
+        let rest = (0..self.plan.shards).map(ShardId).find_map(|shard| {
+            let machine = self.machines.iter().find(|machine| machine.disk.has_rest(shard))?;
+            Some(format!("machine {} keeps a rest of the log of {shard:?}", machine.id + 1))
+        });
+        if rest.is_some() {
+            return rest;
         }
         let unkept = self.ledger.unkept();
         (unkept > 0).then(|| format!("{unkept} writes are not answered as kept"))

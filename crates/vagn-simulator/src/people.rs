@@ -39,7 +39,6 @@ impl World {
 
     /// Lets somebody ask about the fleet.
     pub(crate) fn ask(&mut self) {
-        let now = self.now();
         let wait = self.chance.within(200 * MILLI..=900 * MILLI);
         self.agenda.after(wait, Due::Ask);
         let id = self.chance.below(self.machines.len() as u64) as MachineId;
@@ -50,6 +49,19 @@ impl World {
         let some: Vec<ShardId> = shards.iter().copied().filter(|_| self.chance.often(5_000)).collect();
         let asked = if self.chance.often(6_000) { Vec::new() } else { some };
         let within_ms = self.chance.within(300..=2_000);
+        self.put(id, asked, within_ms);
+        // Whoever looks for what is wrong asks for that alone, and asks those who have stopped too.
+        let stopped: Vec<(MachineId, ShardId)> = self.stopped_replicas();
+        if !stopped.is_empty() {
+            let (owner, shard) = stopped[self.questions as usize % stopped.len()];
+            self.put(owner, vec![shard], 1_000);
+        }
+    }
+
+    /// Puts a question to a machine: about these shards, or about all where there are none.
+    fn put(&mut self, id: MachineId, asked: Vec<ShardId>, within_ms: u64) {
+        let now = self.now();
+        let shards = (0..self.plan.shards).map(ShardId).collect();
         self.questions += 1;
         let query = QueryId(self.questions);
         let until = now + within_ms * MILLI;
@@ -94,6 +106,16 @@ impl World {
                 self.oracle.repair_asked(shard, now);
             }
         }
+    }
+
+    fn stopped_replicas(&self) -> Vec<(MachineId, ShardId)> {
+        let working = self.machines.iter().filter(|machine| machine.works());
+        let views = working.flat_map(|machine| {
+            let views = machine.node.iter().flat_map(|node| node.shards());
+            views.map(|view| (machine.id, view))
+        });
+        let stopped = views.filter(|(_, view)| matches!(view.stage, Stage::Stopped(_)));
+        stopped.map(|(id, view)| (id, view.shard)).collect()
     }
 
     fn has_broken_disk(&self, id: MachineId) -> bool {

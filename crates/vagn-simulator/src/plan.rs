@@ -104,6 +104,8 @@ pub(crate) struct Plan {
     /// Readings of logs that fail, and those that take seconds, in 10 000.
     pub(crate) unread: u64,
     pub(crate) late_reads: u64,
+    /// Starts and readings that find a tick in a log damaged, in 10 000.
+    pub(crate) damaged: u64,
     /// Wall clock of each machine, ms from the true time.
     pub(crate) clocks_ms: Vec<i64>,
     /// Machines that start late, at these times.
@@ -152,6 +154,7 @@ impl Plan {
             stragglers: 0,
             unread: 0,
             late_reads: 0,
+            damaged: 0,
             clocks_ms: (0..machines).map(|_| chance.signed(-200..=200)).collect(),
             starts: vec![0; machines],
             cut_copies: false,
@@ -164,6 +167,7 @@ impl Plan {
         // Logs are read where one is to be let go: in the runs that come to it, most disks are bad at it.
         let mut disks = Chance::new(seed).fork(5);
         (plan.unread, plan.late_reads) = disks.pick(&[(0, 0), (5_000, 2_000), (9_000, 0), (2_000, 6_000)]);
+        plan.damaged = Chance::new(seed).fork(9).pick(&[0, 2_000, 9_000]);
         plan.strikes.sort_by_key(|strike| strike.at);
         // A door alone has nothing of its own to look at.
         let looks = Chance::new(seed).fork(4).often(5_000);

@@ -21,6 +21,7 @@ pub const REQUIRED: &[&str] = &[
     "SilentConsumer",
     "NextEntryPurged",
     "PublishedAgain",
+    "LogDamaged",
     "StreamAnew",
     "StreamBehind",
     "StreamGone",
@@ -75,6 +76,12 @@ pub const REQUIRED: &[&str] = &[
     "disk lost",
     "read of a log failed",
     "read of a log late",
+    "read of a log damaged",
+    "log damaged at a start",
+    "rest of a log let go",
+    "rest of a log published again",
+    "answer of a shard that has stopped",
+    "answer of a shard whose stream is broken",
     "copy cut",
     "record lost",
     "clock jumped",
@@ -99,15 +106,15 @@ impl Reached {
         self.0.get(state).copied().unwrap_or(0)
     }
 
-    /// Returns the [required](REQUIRED) states that were not reached.
-    pub fn missed(&self) -> Vec<&'static str> {
-        REQUIRED.iter().copied().filter(|state| self.count(state) == 0).collect()
+    /// Returns the required states that were not reached.
+    pub fn missed(&self, required: &[&'static str]) -> Vec<&'static str> {
+        required.iter().copied().filter(|state| self.count(state) == 0).collect()
     }
 
     /// Returns all states with their counts, the required ones in their order and then the others.
-    pub fn all(&self) -> Vec<(&'static str, u64)> {
-        let others = self.0.keys().copied().filter(|state| !REQUIRED.contains(state));
-        REQUIRED.iter().copied().chain(others).map(|state| (state, self.count(state))).collect()
+    pub fn all(&self, required: &[&'static str]) -> Vec<(&'static str, u64)> {
+        let others = self.0.keys().copied().filter(|state| !required.contains(state));
+        required.iter().copied().chain(others).map(|state| (state, self.count(state))).collect()
     }
 }
 
@@ -166,12 +173,12 @@ mod tests {
     #[test]
     fn tells_what_was_missed_until_it_is_reached() {
         let mut reached = Reached::default();
-        assert_eq!(reached.missed(), REQUIRED);
+        assert_eq!(reached.missed(REQUIRED), REQUIRED);
         let mut other = Reached::default();
         REQUIRED.iter().for_each(|state| other.note(state));
         reached.add(&other);
         reached.add(&other);
-        assert!(reached.missed().is_empty());
+        assert!(reached.missed(REQUIRED).is_empty());
         assert_eq!(reached.count("Founded"), 2);
     }
 }

@@ -167,7 +167,7 @@ impl World {
         if let Some(stream) = self.newest(shard)
             && harm(&mut self.brokers, stream, now)
         {
-            self.oracle.harmed(shard, now);
+            self.oracle.broken(stream, now);
         }
     }
 

@@ -1,6 +1,8 @@
 //! World: all parts of a run, and the loop that lets time pass.
 
-use vagn_cluster::{Command, Delivered, DiskFault, Event, Node, Settings, StreamId, SubscriptionId};
+use vagn_cluster::{
+    Command, Delivered, DiskFault, Event, Happened, Node, Settings, StreamId, SubscriptionId,
+};
 
 use crate::agenda::{Agenda, MILLI, SECOND};
 use crate::brokers::Brokers;
@@ -227,6 +229,13 @@ impl World {
         }
         let mut commands = std::mem::take(&mut self.commands);
         node.handle(moment, event, &mut commands);
+        let is_rest = |pair: &[Command]| match pair {
+            [Command::Tell(Happened::PublishedAgain(shard)), Command::DropRest(of)] => shard == of,
+            _ => false,
+        };
+        if commands.windows(2).any(is_rest) {
+            self.reached.note("rest of a log published again");
+        }
         for command in commands.drain(..) {
             self.trace.line(now, || format!("{} > {}", id + 1, command_text(&command)));
             self.carry(id, command);
@@ -244,9 +253,24 @@ impl World {
         let machine = &mut self.machines[id];
         machine.begin(now, Node::<Fleet>::new(settings));
         self.trace.line(now, || format!("{} starts", id + 1));
+        self.damage_logs(id);
         let parts = self.machines[id].disk.parts();
         for part in parts {
             self.handle(id, Event::Disk(part));
+        }
+    }
+
+    /// Damages logs on the disk of a machine that starts, of shards that another owner has all of: the node cannot go on from what is
+    /// left where the stream has let go of what follows.
+    fn damage_logs(&mut self, id: MachineId) {
+        for shard in self.machines[id].disk.shards() {
+            let is_elsewhere = !self.calm && self.owners(shard).iter().any(|owner| *owner != id);
+            if is_elsewhere
+                && self.disk_chance.often(self.plan.damaged)
+                && self.machines[id].disk.damage(shard, true, &mut self.disk_chance)
+            {
+                self.reached.note("log damaged at a start");
+            }
         }
     }
 

@@ -33,12 +33,14 @@ async fn answers_the_nearest_as_the_original_does() {
         (head.body.as_str(), head.header("content-length")),
         ("", expected.len().to_string().as_str())
     );
-    let trace = call(&austin(), Method::TRACE, "/?lat=30.27&lon=-97.74&k=2").await;
-    assert_eq!(
-        (trace.status, trace.problem().as_str()),
-        (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed")
-    );
-    assert_eq!(trace.header("allow"), "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
+    for method in [Method::TRACE, Method::QUERY] {
+        let refused = call(&austin(), method, "/?lat=30.27&lon=-97.74&k=2").await;
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed")
+        );
+        assert_eq!(refused.header("allow"), "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub(super) struct Door {
     tickets: Tickets,
     batchers: BTreeMap<ShardId, Batcher>,
     settled: Vec<Settled>,
+    /// Changes that shards shed.
+    refused: u64,
 }
 
 /// What a door is given to work with.
@@ -38,11 +40,12 @@ pub(super) struct Desk<'a> {
 
 impl Door {
     pub(super) fn new(node: NodeId) -> Self {
-        Self { node, tickets: Tickets::default(), batchers: BTreeMap::new(), settled: Vec::new() }
+        let (batchers, settled) = (BTreeMap::new(), Vec::new());
+        Self { node, tickets: Tickets::default(), batchers, settled, refused: 0 }
     }
 
     pub(super) fn counts(&self) -> Counts {
-        self.tickets.counts()
+        Counts { refused: self.refused, ..self.tickets.counts() }
     }
 
     /// Takes a group of changes. Without a record nobody knows which shard a vehicle is in, so they are shed.
@@ -107,8 +110,11 @@ impl Door {
 
     /// An owner told the fates of a batch.
     pub(super) fn fates(&mut self, batch: BatchId, fates: &[Fate]) {
+        let before = self.settled.len();
         let settled = &mut self.settled;
         self.batchers.values_mut().any(|batcher| batcher.fates(batch, fates, settled));
+        let shed = self.settled[before..].iter().filter(|(_, fate)| *fate == Fate::Shed);
+        self.refused += shed.count() as u64;
     }
 
     /// A shard does not know the door of a batch.

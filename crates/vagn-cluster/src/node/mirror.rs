@@ -1,10 +1,11 @@
 //! A shard that this node does not own, in memory: for what looks at the whole fleet, such as a live map.
 //!
 //! A mirror copies the shard from an owner and follows its stream, as a new owner does. But it has no disk and no say: it publishes
-//! nothing, answers nobody, and no purge waits for it. Where anything about it is in doubt it begins anew, after a pause that grows: a copy
+//! nothing but ticks, where it is to be proved that it has all, answers nobody, and no purge waits for it. Where anything about it is in doubt it begins anew, after a pause that grows: a copy
 //! of a shard costs its owner, and what was wrong may last.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::part::{Bench, Facts};
 use crate::bootstrap::{Copying, Piece};
@@ -15,6 +16,7 @@ use crate::event::{Delivered, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
 use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, ReadId, ShardId, StreamId, SubscriptionId};
+use crate::replica::Replica;
 use crate::state::ShardState;
 use crate::view::{ShardView, Stage, TickMark};
 
@@ -23,6 +25,10 @@ const MARKS_MAX: usize = 8;
 
 /// Time for which a mirror counts as caught up after it was.
 const CAUGHT_UP_MS: u64 = 6_000;
+
+/// Pause before another tick is tried, and how many are looked for in the stream.
+const PROVE_AGAIN_MS: u64 = 1_000;
+const OWN_TICKS_MAX: usize = 4;
 
 /// Pause before a mirror that was lost begins anew: it doubles with each loss, and is short again after a mirror that lasted.
 const PAUSE_MS: u64 = 1_000;
@@ -50,6 +56,8 @@ struct Following<S> {
     content: Content<S>,
     follower: Follower,
     marks: VecDeque<TickMark>,
+    /// The last own ticks, each with the moment at which it was published.
+    own_ticks: VecDeque<(u64, Tick)>,
     begun_ms: u64,
 }
 
@@ -123,8 +131,9 @@ impl<S: ShardState> Mirror<S> {
         match Content::<S>::read(self.shard, &whole) {
             Ok(content) if content.epoch == stream.epoch => {
                 let follower = Follower::new(stream, facts.place.incarnation, false);
-                let (marks, begun_ms) = (VecDeque::new(), bench.now.elapsed_ms);
-                self.state = State::Following(Box::new(Following { content, follower, marks, begun_ms }));
+                let (marks, own_ticks, begun_ms) = (VecDeque::new(), VecDeque::new(), bench.now.elapsed_ms);
+                let following = Following { content, follower, marks, own_ticks, begun_ms };
+                self.state = State::Following(Box::new(following));
                 self.run(facts, bench);
             }
             _ => self.lose(bench),
@@ -214,6 +223,34 @@ impl<S: ShardState> Following<S> {
         let at = self.received();
         self.follower.synced(self.content.sequence);
         self.follower.run(bench.now, at, bench.numbers, bench.out);
+        if bench.settings.proves_mirrors {
+            self.prove(bench);
+        }
+    }
+
+    /// Publishes a tick, until one bears out what the figures say: a broker that is cut off tells of an end that is none, and what it has to
+    /// deliver can be old.
+    fn prove(&mut self, bench: &mut Bench<'_>) {
+        let now_ms = bench.now.elapsed_ms;
+        let has_end = self.follower.end_ms().is_some_and(|at_ms| now_ms < at_ms + CAUGHT_UP_MS);
+        let has_tried = self.own_ticks.back().is_some_and(|(at_ms, _)| now_ms < at_ms + PROVE_AGAIN_MS);
+        if !has_end || has_tried || !self.follower.lacks_pulse(bench.now) {
+            return;
+        }
+        let tick = Replica::<S>::bare_tick(bench.settings.node, bench.now.wall_ms, bench.numbers.random());
+        if self.own_ticks.len() >= OWN_TICKS_MAX {
+            self.own_ticks.pop_front();
+        }
+        self.own_ticks.push_back((now_ms, tick));
+        let stream = self.follower.stream();
+        bench.out.push(Command::Publish {
+            // Its answer tells nothing: the tick comes by the stream, or another one follows.
+            publish: bench.numbers.publish(),
+            stream,
+            message_id: None,
+            expected_last: None,
+            bytes: Arc::from(tick.write(stream.epoch)),
+        });
     }
 
     fn received(&self) -> Received {
@@ -232,8 +269,10 @@ impl<S: ShardState> Following<S> {
             Taken::Stop(_) => false,
             Taken::Next => match self.content.apply(&record(message), None) {
                 Ok(Applied::Tick { tick, .. }) => {
-                    // It publishes none of its own, and nobody is told an age of what it has.
-                    self.follower.ticked(message.sequence, Some(now_ms));
+                    let own = self.own_ticks.iter().find(|(_, own)| *own == tick).map(|(at_ms, _)| *at_ms);
+                    // Without proof a tick counts from when it came: nobody is told an age of what is here.
+                    let published_ms = if bench.settings.proves_mirrors { own } else { Some(now_ms) };
+                    self.follower.ticked(message.sequence, published_ms);
                     self.agrees(&tick)
                 }
                 Ok(_) => true,

@@ -10,7 +10,7 @@
 //! | `show.rs` | what it shows of itself |
 //! | `door.rs` | changes of its own reporters |
 //! | `repair.rs` | a new epoch |
-//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
+//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go, or behind a part that is damaged |
 
 mod door;
 mod keeper;
@@ -71,6 +71,8 @@ pub struct Node<S> {
     door: Door,
     scatter: Scatter,
     repairs: Vec<Repair>,
+    /// Repairs that another node was asked to make, each with the end of the wait for its answer.
+    passed_on: BTreeMap<ShardId, u64>,
     leaves: bool,
     beat_at_ms: u64,
     plan_at_ms: u64,
@@ -97,6 +99,7 @@ impl<S: ShardState> Node<S> {
             door: Door::new(settings.node),
             scatter: Scatter::default(),
             repairs: Vec::new(),
+            passed_on: BTreeMap::new(),
             leaves: false,
             beat_at_ms: 0,
             plan_at_ms: 0,
@@ -138,6 +141,7 @@ impl<S: ShardState> Node<S> {
                 let (part, mut bench) = self.part(shard, now, out);
                 part.restore_records(&records, &mut bench);
             }
+            DiskPart::Rest(shard) => self.part(shard, now, out).0.restore_rest(),
             DiskPart::End => {
                 let shards: Vec<ShardId> = self.parts.keys().copied().collect();
                 for shard in shards {
@@ -209,7 +213,7 @@ impl<S: ShardState> Node<S> {
             Event::Asked { query, shards, question, within_ms } => {
                 self.ask(query, shards, question, within_ms, now, out);
             }
-            Event::RepairAsked(shard) => self.repair(shard, true, now, out),
+            Event::RepairAsked(shard) => self.repair(shard, self.settings.node, now, out),
             Event::LeaveAsked => (self.leaves, self.hurries) = (true, true),
             Event::MirrorAsked { for_ms } => {
                 self.mirrors_until_ms = now.elapsed_ms + for_ms.min(MIRRORS_MAX_MS);
@@ -341,6 +345,7 @@ impl<S: ShardState> Node<S> {
             self.door.due_ms(),
             self.scatter.due_ms(),
             repairs,
+            self.passed_on.values().min().copied(),
             mirrors,
             mirrors_end,
         ];

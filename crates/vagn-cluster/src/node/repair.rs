@@ -1,4 +1,6 @@
 //! Beginning a new epoch of a shard whose stream is broken: from the log of the owner that has most, in a stream of its own.
+//!
+//! Who asks for it is told what came of it: by a node that was asked by another one with a message, which may be lost.
 
 use super::Node;
 use super::keeper::repaired;
@@ -8,10 +10,14 @@ use crate::command::Command;
 use crate::event::StreamOutcome;
 use crate::ids::{Incarnation, Moment, NodeId, ReadId, ShardId, StreamId};
 use crate::message::Message;
+use crate::refusal::Refusal;
 use crate::state::ShardState;
 
 /// Longest time that a repair may take until the record has the new epoch.
 const WITHIN_MS: u64 = 30_000;
+
+/// Time for which the answer of another node is awaited.
+const PASSED_ON_MS: u64 = WITHIN_MS + 2_000;
 
 /// Most repairs under way.
 const REPAIRS_MAX: usize = crate::ids::SHARDS_MAX as usize;
@@ -25,56 +31,136 @@ pub(super) struct Repair {
     read: ReadId,
     made: Option<Incarnation>,
     until_ms: u64,
+    /// Nodes that asked for it, this one included.
+    askers: Vec<NodeId>,
 }
 
 impl<S: ShardState> Node<S> {
-    /// Repairs a shard, or asks the owner that has most to do so.
-    pub(super) fn repair(&mut self, shard: ShardId, may_pass_on: bool, now: Moment, out: &mut Vec<Command>) {
-        let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return };
+    /// Repairs a shard, or asks the owner that has most to do so. `asker` is told what came of it.
+    pub(super) fn repair(&mut self, shard: ShardId, asker: NodeId, now: Moment, out: &mut Vec<Command>) {
+        let me = self.settings.node;
+        match self.best(shard, now) {
+            Ok((_, node)) if node != me && asker == me => {
+                self.passed_on.insert(shard, now.elapsed_ms + PASSED_ON_MS);
+                self.mail.push((node, Message::RepairAsk { shard }));
+            }
+            Ok((epoch, _)) => match self.own(shard, now) {
+                Ok(_) if self.repairs.len() >= REPAIRS_MAX => {
+                    self.end_repair(shard, &[asker], Err(Refusal::Busy), out);
+                }
+                Ok(_) => self.begin_repair(shard, epoch, asker, now, out),
+                Err(refusal) => self.end_repair(shard, &[asker], Err(refusal), out),
+            },
+            Err(refusal) => self.end_repair(shard, &[asker], Err(refusal), out),
+        }
+    }
+
+    /// Returns the epoch of a shard, and the owner that has most of it among those that could begin another one.
+    fn best(&self, shard: ShardId, now: Moment) -> Result<(u32, NodeId), Refusal> {
+        let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
         let (epoch, me) = (place.epoch, self.settings.node);
-        let own =
-            self.beginning(shard, place).and_then(|part| part.own(now)).filter(|own| own.epoch == epoch);
+        let own = self.own(shard, now);
         let holdings = place.full_but(me).filter_map(|node| {
             self.members.holding(node, shard, epoch, now).map(|holding| (holding.synced, node))
         });
-        let best: Option<(u64, NodeId)> = holdings.chain(own.map(|own| (own.synced, me))).max();
+        let best = holdings.chain(own.ok().map(|synced| (synced, me))).max();
         match best {
-            Some((_, node)) if node != me && may_pass_on => {
-                self.mail.push((node, Message::RepairAsk { shard }));
+            Some((_, node)) => Ok((epoch, node)),
+            None => Err(own.err().unwrap_or(Refusal::NoOwner)),
+        }
+    }
+
+    /// Returns what this node has synced of a shard, if an epoch can begin from that.
+    fn own(&self, shard: ShardId, now: Moment) -> Result<u64, Refusal> {
+        let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
+        let own = self.beginning(shard, place)?.own(now).filter(|own| own.epoch == place.epoch);
+        own.map(|own| own.synced).ok_or(Refusal::NoOwner)
+    }
+
+    fn begin_repair(
+        &mut self,
+        shard: ShardId,
+        epoch: u32,
+        asker: NodeId,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let read = self.numbers.read();
+        let until_ms = now.elapsed_ms + WITHIN_MS;
+        let before = self.repairs.extract_if(.., |repair| repair.shard == shard);
+        let mut askers: Vec<NodeId> = before.flat_map(|repair| repair.askers).collect();
+        if !askers.contains(&asker) {
+            askers.push(asker);
+        }
+        self.repairs.push(Repair { shard, epoch, read, made: None, until_ms, askers });
+        out.push(Command::MakeStream { read, stream: StreamId { shard, epoch: epoch + 1 } });
+    }
+
+    /// Tells those who asked what came of a repair.
+    fn end_repair(
+        &mut self,
+        shard: ShardId,
+        askers: &[NodeId],
+        result: Result<(), Refusal>,
+        out: &mut Vec<Command>,
+    ) {
+        for asker in askers.iter().copied() {
+            if asker == self.settings.node {
+                out.push(Command::RepairEnded { shard, result });
+            } else {
+                self.mail.push((asker, Message::RepairAnswer { shard, result }));
             }
-            _ if own.is_none() || self.repairs.len() >= REPAIRS_MAX => {}
-            _ => {
-                let read = self.numbers.read();
-                let until_ms = now.elapsed_ms + WITHIN_MS;
-                self.repairs.retain(|repair| repair.shard != shard);
-                self.repairs.push(Repair { shard, epoch, read, made: None, until_ms });
-                out.push(Command::MakeStream { read, stream: StreamId { shard, epoch: epoch + 1 } });
-            }
+        }
+    }
+
+    /// The owner that was asked for a repair tells what came of it.
+    pub(super) fn repair_answered(
+        &mut self,
+        shard: ShardId,
+        result: Result<(), Refusal>,
+        out: &mut Vec<Command>,
+    ) {
+        if self.passed_on.remove(&shard).is_some() {
+            out.push(Command::RepairEnded { shard, result });
         }
     }
 
     /// Returns this node's part in a shard, if an epoch can begin from what it has.
-    fn beginning(&self, shard: ShardId, place: &ShardRecord) -> Option<&Part<S>> {
+    fn beginning(&self, shard: ShardId, place: &ShardRecord) -> Result<&Part<S>, Refusal> {
         let has_others = place.full_but(self.settings.node).next().is_some();
-        self.parts.get(&shard).filter(|part| !has_others || !part.may_lack_for_good())
+        let part = self.parts.get(&shard).ok_or(Refusal::NoOwner)?;
+        match part {
+            _ if part.is_unread() => Err(Refusal::LogUnread),
+            _ if has_others && part.may_lack_for_good() => Err(Refusal::Behind),
+            _ => Ok(part),
+        }
     }
 
     /// The stream of a new epoch was made. Returns false when it was not asked for here.
-    pub(super) fn repair_made(&mut self, read: ReadId, outcome: StreamOutcome) -> bool {
+    pub(super) fn repair_made(
+        &mut self,
+        read: ReadId,
+        outcome: StreamOutcome,
+        out: &mut Vec<Command>,
+    ) -> bool {
         let Some(at) = self.repairs.iter().position(|repair| repair.read == read) else { return false };
-        match outcome {
-            StreamOutcome::Is(info) if info.last == 0 => self.repairs[at].made = Some(info.incarnation),
-            // Nobody answered, or another node is there already. A person sees that it is still broken.
-            _ => {
-                self.repairs.remove(at);
+        let refusal = match outcome {
+            StreamOutcome::Is(info) if info.last == 0 => {
+                self.repairs[at].made = Some(info.incarnation);
+                return true;
             }
-        }
+            // Another node is there already.
+            StreamOutcome::Is(_) => Refusal::Begun,
+            StreamOutcome::Absent | StreamOutcome::NoAnswer => Refusal::NoBrokers,
+        };
+        let Repair { shard, askers, .. } = self.repairs.remove(at);
+        self.end_repair(shard, &askers, Err(refusal), out);
         true
     }
 
     /// Writes new epochs into the record.
     pub(super) fn run_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {
-        self.repairs.retain(|repair| now.elapsed_ms < repair.until_ms);
+        self.give_up_repairs(now, out);
         let Some(known) = self.keeper.known().filter(|_| self.keeper.may_change()) else { return };
         let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?));
         let Some((shard, epoch, incarnation)) = self.repairs.iter().find_map(made) else { return };
@@ -83,16 +169,34 @@ impl<S: ShardState> Node<S> {
         let others = self.members.there(now).filter_map(|(node, _)| {
             self.members.holding(node, shard, epoch, now).map(|holding| holding.synced)
         });
-        let own = place.and_then(|place| self.beginning(shard, place)).and_then(Part::received);
-        let own = own.filter(|(of, _)| *of == epoch).map(|(_, received)| received);
-        let last = others.chain(own).max();
-        if let (Some(last), Some(_)) = (last, own)
+        let own = place.map(|place| self.beginning(shard, place).map(Part::received));
+        let received = own.and_then(|own| own.ok()?).filter(|(of, _)| *of == epoch);
+        let received = received.map(|(_, received)| received);
+        let last = others.chain(received).max();
+        if let (Some(last), Some(_)) = (last, received)
             && let Some(plan) = repaired(known, shard, self.settings.node, incarnation, last)
         {
             // Kept until the record has it: the change may be refused.
             self.keeper.change(plan, out);
             return;
         }
-        self.repairs.retain(|repair| repair.shard != shard);
+        let result = match own {
+            // The record has the epoch, or a later one.
+            None => Ok(()),
+            Some(own) => Err(own.err().unwrap_or(Refusal::NoOwner)),
+        };
+        let ended: Vec<Repair> = self.repairs.extract_if(.., |repair| repair.shard == shard).collect();
+        ended.iter().for_each(|repair| self.end_repair(shard, &repair.askers, result, out));
+    }
+
+    fn give_up_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {
+        let is_late = |until_ms: u64| now.elapsed_ms >= until_ms;
+        let late: Vec<Repair> = self.repairs.extract_if(.., |repair| is_late(repair.until_ms)).collect();
+        for Repair { shard, askers, .. } in late {
+            self.end_repair(shard, &askers, Err(Refusal::Late), out);
+        }
+        let silent = self.passed_on.extract_if(.., |_, until_ms| is_late(*until_ms));
+        let silent = silent.map(|(shard, _)| Command::RepairEnded { shard, result: Err(Refusal::Silent) });
+        out.extend(silent);
     }
 }

@@ -1,6 +1,8 @@
 //! Publishing again what this node's log holds, before the log is let go: into the stream of a new epoch, or into the same one that has
 //! gone on without this node and may have lost what it got. What the shard has is a repeat there, by door and number; what only this
 //! node had is stored. Until all is in the stream the log stays: also when it cannot be read.
+//!
+//! The rest of a log that a start has found damaged goes the same way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,7 +32,9 @@ const READ_AGAIN_MAX_MS: u64 = 60_000;
 #[derive(Debug)]
 pub(super) struct Resubmit {
     stream: StreamId,
-    /// Next record to be read; 0 for the first of the log.
+    /// It is the rest of the log.
+    is_rest: bool,
+    /// Next record to be read, 0 for the first of the log; of a rest, how many records were.
     next: u64,
     reading: Option<ReadId>,
     read_at_ms: u64,
@@ -59,6 +63,7 @@ impl Resubmit {
     pub(super) fn all(stream: StreamId) -> Self {
         Self {
             stream,
+            is_rest: false,
             next: 0,
             reading: None,
             read_at_ms: 0,
@@ -76,6 +81,16 @@ impl Resubmit {
     /// Publishes what owners lack in the stream that this log is of.
     pub(super) fn of_lacking(stream: StreamId) -> Self {
         Self { lack: Some(Lack::new()), ..Self::all(stream) }
+    }
+
+    /// Publishes what the shard lacks of the rest of a log: as this node's replica tells, which has all, or else as owners tell.
+    pub(super) fn of_rest(stream: StreamId, asks_owners: bool) -> Self {
+        let lack = asks_owners.then(Lack::new);
+        Self { is_rest: true, lack, ..Self::all(stream) }
+    }
+
+    pub(super) fn is_rest(&self) -> bool {
+        self.is_rest
     }
 
     pub(super) fn stream(&self) -> StreamId {
@@ -115,7 +130,11 @@ impl Resubmit {
         if self.is_to_read() && now.elapsed_ms >= self.read_at_ms {
             let (read, shard) = (numbers.read(), self.stream.shard);
             self.reading = Some(read);
-            out.push(Command::ReadLog { read, shard, from: self.next, max_bytes: READ_BYTES });
+            let (from, max_bytes) = (self.next, READ_BYTES);
+            out.push(match self.is_rest {
+                true => Command::ReadRest { read, shard, from, max_bytes },
+                false => Command::ReadLog { read, shard, from, max_bytes },
+            });
         }
         while self.under_way.len() < UNDER_WAY_MAX && now.elapsed_ms >= self.retry_at_ms {
             let Some(again) = self.waiting.pop_front() else { return };
@@ -131,6 +150,11 @@ impl Resubmit {
         }
     }
 
+    /// True if a reading is this one's.
+    pub(super) fn is_reading(&self, read: ReadId) -> bool {
+        self.reading == Some(read)
+    }
+
     fn is_to_read(&self) -> bool {
         self.waiting.is_empty() && self.is_sure() && self.reading.is_none() && !self.is_read
     }
@@ -144,10 +168,17 @@ impl Resubmit {
     }
 
     /// Takes what was read. Returns if it could be, or nothing when it is of a reading that is not this one's: of an earlier attempt that was
-    /// given up, perhaps, before the log went on.
-    pub(super) fn read(&mut self, read: ReadId, outcome: LogOutcome, now: Moment) -> Option<bool> {
+    /// given up, perhaps, before the log went on. `has_seen` tells what this node's replica has.
+    pub(super) fn read(
+        &mut self,
+        read: ReadId,
+        outcome: LogOutcome,
+        has_seen: impl Fn(BatchId) -> bool,
+        now: Moment,
+    ) -> Option<bool> {
         self.reading.take_if(|own| *own == read)?;
         match outcome {
+            LogOutcome::Records(records) if self.is_rest => self.add_rest(&records, has_seen),
             LogOutcome::Records(records) => self.add(&records),
             LogOutcome::End => self.is_read = true,
             LogOutcome::Damaged { next } => {
@@ -182,6 +213,25 @@ impl Resubmit {
         }
     }
 
+    /// Without message ids, and in the epoch of now: the log may be of an earlier one.
+    fn add_rest(&mut self, records: &[LogRecord], has_seen: impl Fn(BatchId) -> bool) {
+        self.next += records.len() as u64;
+        let epoch = self.stream.epoch;
+        let again = |record: &LogRecord| Again {
+            message_id: None,
+            bytes: Arc::from(with_epoch(&record.bytes, epoch)),
+        };
+        match &mut self.lack {
+            Some(lack) => lack.add(batches(records).map(|(id, record)| (id, again(record)))),
+            None => {
+                let lacking = batches(records).filter(|(id, _)| !has_seen(*id));
+                let before = self.waiting.len();
+                self.waiting.extend(lacking.map(|(_, record)| again(record)));
+                self.has_lacked |= self.waiting.len() > before;
+            }
+        }
+    }
+
     /// An owner told what it lacks.
     pub(super) fn lacking(&mut self, ask: u64, batches: &[BatchId]) {
         let lacking = self.lack.as_mut().map(|lack| lack.told(ask, batches)).unwrap_or_default();
@@ -213,6 +263,11 @@ mod tests {
     use crate::ids::ShardId;
     use crate::testing::{Log, NOW};
 
+    /// A replica that has nothing.
+    fn unseen(_: BatchId) -> bool {
+        false
+    }
+
     #[test]
     fn a_late_answer_to_an_attempt_that_was_given_up_is_no_answer_to_the_next() {
         let stream = StreamId { shard: ShardId(0), epoch: 2 };
@@ -229,9 +284,9 @@ mod tests {
         // The log was empty then, and has gone on since.
         let mut resubmit = Resubmit::all(stream);
         let read = ask(&mut resubmit);
-        assert_eq!(resubmit.read(early, LogOutcome::End, Moment::default()), None);
+        assert_eq!(resubmit.read(early, LogOutcome::End, unseen, Moment::default()), None);
         assert!(!resubmit.is_done());
-        assert_eq!(resubmit.read(read, LogOutcome::End, Moment::default()), Some(true));
+        assert_eq!(resubmit.read(read, LogOutcome::End, unseen, Moment::default()), Some(true));
         assert!(resubmit.is_done());
     }
 
@@ -245,7 +300,7 @@ mod tests {
             let mut out = Vec::new();
             resubmit.run(now, &[], &mut numbers, &mut out);
             let [Command::ReadLog { read, .. }] = out[..] else { panic!("{out:?}") };
-            assert_eq!(resubmit.read(read, LogOutcome::Fault, now), Some(false));
+            assert_eq!(resubmit.read(read, LogOutcome::Fault, unseen, now), Some(false));
             let due_ms = resubmit.due_ms().unwrap();
             pauses.push((due_ms - now.elapsed_ms) / 1_000);
             now.elapsed_ms = due_ms;
@@ -277,8 +332,12 @@ mod tests {
                             false => LogOutcome::Records(chunk),
                         };
                         let is_fault = outcome == LogOutcome::Fault;
-                        assert_eq!(resubmit.read(read, outcome, now), Some(!is_fault));
-                        assert_eq!(resubmit.read(read, LogOutcome::End, now), None, "it was answered");
+                        assert_eq!(resubmit.read(read, outcome, unseen, now), Some(!is_fault));
+                        assert_eq!(
+                            resubmit.read(read, LogOutcome::End, unseen, now),
+                            None,
+                            "it was answered"
+                        );
                     }
                     Command::Publish { publish, bytes, .. } => {
                         attempts += 1;

@@ -25,12 +25,15 @@ impl<S: ShardState> Node<S> {
         self.parts.get(&shard).and_then(Part::state)
     }
 
-    /// Returns the content of a shard that this node may show: of its replica, or of its mirror when that has had more.
+    /// Returns the content of a shard that this node may show: of its replica, or of its mirror when that has had more. So there is no gap
+    /// when another node becomes its owner.
     pub fn shown(&self, shard: ShardId) -> Option<&S> {
         let (own, mirror) = (self.parts.get(&shard), self.mirrors.get(&shard));
         let is_behind = own.is_some_and(|part| part.is_behind(self.now));
         let better = mirror.filter(|mirror| is_behind && mirror.has_caught_up()).and_then(Mirror::content);
-        better.or_else(|| own.and_then(Part::shown)).or_else(|| mirror.and_then(Mirror::content))
+        let here = better.or_else(|| own.and_then(Part::shown)).or_else(|| mirror.and_then(Mirror::content));
+        // Until its mirror is there, a shard that is owned here no more.
+        here.or_else(|| own.and_then(Part::left_over))
     }
 
     /// Returns the contents of a shard that are here beside the one that is [shown](Self::shown).

@@ -78,7 +78,8 @@ impl<S: ShardState> Node<S> {
                 self.with_part(stream.shard, now, out, |part, _| part.lacking(stream, ask, &batches));
                 self.hurries = true;
             }
-            Message::RepairAsk { shard } => self.repair(shard, false, now, out),
+            Message::RepairAsk { shard } => self.repair(shard, from, now, out),
+            Message::RepairAnswer { shard, result } => self.repair_answered(shard, result, out),
         }
     }
 
@@ -205,7 +206,7 @@ impl<S: ShardState> Node<S> {
         out: &mut Vec<Command>,
     ) {
         let (keeper, context) = self.keeper(now);
-        if keeper.made(read, outcome, context, out) || self.repair_made(read, outcome) {
+        if keeper.made(read, outcome, context, out) || self.repair_made(read, outcome, out) {
             self.hurries = true;
             return;
         }

@@ -1,6 +1,7 @@
 //! Answers over real sockets, to clients that take nothing of them, a little, or all.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -170,7 +171,8 @@ async fn a_connection_of_http_1_that_takes_nothing_is_closed() {
             }
             service.all_is_given_back().await;
             let mut taken = Vec::new();
-            stream.read_to_end(&mut taken).await.ok();
+            let end = stream.read_to_end(&mut taken).await.map_err(|err| err.kind());
+            assert_eq!(end, Err(ErrorKind::ConnectionReset), "{path}: the kernel keeps nothing for it");
             assert!(taken.starts_with(b"HTTP/1.1 200 OK\r\n") && taken.len() < HUGE, "{path}");
         }
         assert_eq!(service.memory.refused_and_cut(), (0, 2));

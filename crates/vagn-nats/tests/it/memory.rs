@@ -92,6 +92,11 @@ impl Disk for Opened {
                 };
                 self.answer(Event::LogRead { shard, read, outcome });
             }
+            // No start tells of a rest.
+            DiskCommand::ReadRest { read, shard, .. } => {
+                self.answer(Event::LogRead { shard, read, outcome: LogOutcome::End });
+            }
+            DiskCommand::DropRest(_) => {}
             DiskCommand::SaveSnapshot { shard, sequence, bytes } => {
                 kept.shards.entry(shard).or_default().snapshot = Some(bytes);
                 self.answer(Event::SnapshotSaved { shard, sequence, result: Ok(()) });

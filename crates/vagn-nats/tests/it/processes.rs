@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,7 +60,8 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        let script = self.script.get_mut().unwrap();
+        // A failed order leaves the lock poisoned.
+        let script = self.script.get_mut().unwrap_or_else(PoisonError::into_inner);
         // It ends its brokers when it is asked to end.
         drop(Command::new("kill").arg(script.child.id().to_string()).status());
         drop(script.child.wait());

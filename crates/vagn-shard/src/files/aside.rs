@@ -18,14 +18,33 @@ const DAMAGED: &str = "damaged-";
 /// Bytes copied at once.
 const CHUNK: usize = 1 << 20;
 
+/// Stands in the name of the end of a file, before the offset at which it began.
+pub(super) const FROM: &str = ".from-";
+
 /// Makes a folder for what is damaged of a shard.
 pub(super) fn folder(site: &Site, shard: ShardId) -> io::Result<PathBuf> {
-    let prefix = format!("{DAMAGED}{}-", shard.0);
-    let names = site.disk.list(&site.root)?;
-    let numbers = names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse::<u64>().ok());
-    let folder = site.root.join(format!("{prefix}{}", numbers.max().unwrap_or(0) + 1));
+    let last = numbers(site, shard)?.last().copied().unwrap_or(0);
+    let folder = path(site, shard, last + 1);
     site.disk.create_dir(&folder)?;
     Ok(folder)
+}
+
+/// Returns the folders with what was found damaged of a shard, the oldest first.
+pub(super) fn folders(site: &Site, shard: ShardId) -> io::Result<Vec<PathBuf>> {
+    Ok(numbers(site, shard)?.into_iter().map(|number| path(site, shard, number)).collect())
+}
+
+fn path(site: &Site, shard: ShardId, number: u64) -> PathBuf {
+    site.root.join(format!("{DAMAGED}{}-{number}", shard.0))
+}
+
+fn numbers(site: &Site, shard: ShardId) -> io::Result<Vec<u64>> {
+    let prefix = format!("{DAMAGED}{}-", shard.0);
+    let names = site.disk.list(&site.root)?;
+    let numbers = names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Moves files into a folder, durably, from the last to the first: a crash in between leaves the beginning of a log.
@@ -54,7 +73,7 @@ pub(super) fn copy_end(
     from: u64,
 ) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let copy = site.disk.create(&folder.join(format!("{name}.from-{from}")))?;
+    let copy = site.disk.create(&folder.join(format!("{name}{FROM}{from}")))?;
     let (mut at, mut piece) = (from, vec![0; CHUNK]);
     loop {
         let got = file.read_at(at, &mut piece)?;

@@ -25,6 +25,8 @@ pub(super) enum Job {
     Sync,
     Trim(u64),
     Read(Reading),
+    ReadRest(Reading),
+    DropRest,
     Save { sequence: u64, bytes: Arc<[u8]> },
     Install { sequence: u64, bytes: Arc<[u8]> },
     Drop,
@@ -92,6 +94,8 @@ pub(super) struct SyncTask {
 pub(super) enum FileTask {
     Start(Box<Start>),
     Read { owed: Owed, read: ReadId, log: SharedLog, view: View },
+    ReadRest { owed: Owed, reading: Reading },
+    DropRest(Owed),
     Save { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]> },
     Install { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]>, old: Old },
     Drop { owed: Owed, keeps_old: bool },
@@ -220,6 +224,7 @@ impl Desk {
                     Job::Write(_) => !(lane.is_segment_full && lane.is_syncing),
                     Job::Sync | Job::Install { .. } | Job::Drop => !lane.is_syncing,
                     Job::Trim(_) | Job::Read(_) | Job::Save { .. } => true,
+                    Job::ReadRest(_) | Job::DropRest => true,
                 })
         };
         let behind = self.turn.map_or(0, |turn| turn.0 + 1);
@@ -245,6 +250,14 @@ impl Desk {
             Job::Sync => LogTask::Sync { owed, log },
             Job::Trim(through) => LogTask::Trim { owed, log, through, is_syncing },
             Job::Read(reading) => LogTask::Read { owed, log, reading },
+            Job::ReadRest(reading) => {
+                self.files.push_back(FileTask::ReadRest { owed, reading });
+                return None;
+            }
+            Job::DropRest => {
+                self.files.push_back(FileTask::DropRest(owed));
+                return None;
+            }
             Job::Save { sequence, bytes } => {
                 let number = lane.number;
                 self.files.push_back(FileTask::Save { owed, number, sequence, bytes });
@@ -360,7 +373,10 @@ impl Desk {
 
     /// Takes a shard that the start has found.
     pub(super) fn opened(&mut self, opened: Opened) {
-        let Opened { shard, log, number, keeps_old } = opened;
+        let Opened { shard, log, number, keeps_old, has_rest } = opened;
+        if has_rest {
+            self.tell_part(DiskPart::Rest(shard), 0);
+        }
         let lane = self.lanes.entry(shard).or_default();
         lane.log = log.map(|log| Arc::new(Mutex::new(log)));
         (lane.number, lane.keeps_old) = (number, keeps_old);
@@ -420,11 +436,13 @@ impl Desk {
         for (life, job) in std::mem::take(&mut lane.jobs) {
             let event = match job {
                 Job::Write(_) | Job::Sync => failed(shard, Failure { from, fault: DiskFault::Broken }),
-                Job::Read(Reading { read, .. }) => was_read(Owed { shard, life }, read, LogOutcome::Fault),
+                Job::Read(Reading { read, .. }) | Job::ReadRest(Reading { read, .. }) => {
+                    was_read(Owed { shard, life }, read, LogOutcome::Fault)
+                }
                 Job::Save { sequence, .. } | Job::Install { sequence, .. } => {
                     Event::SnapshotSaved { shard, sequence, result: Err(DiskFault::Broken) }
                 }
-                Job::Trim(_) | Job::Drop => continue,
+                Job::Trim(_) | Job::DropRest | Job::Drop => continue,
             };
             self.tell(Owed { shard, life }, event);
         }

@@ -6,7 +6,7 @@
 //! note                           a few bytes of the node
 //! shard-3/snapshot               content of shard 3 up to one entry, and which log goes with it
 //! shard-3/2-00000000000000000129.log   a segment of log 2: the entries from 129 on
-//! damaged-3-1/                   what was found damaged of shard 3
+//! damaged-3-1/                   what was found damaged of shard 3; with the mark `unpublished` if it is the rest of its log
 //! removing-3/                    a shard that was dropped, on its way out
 //! ```
 //! [`vagn_cluster`] says what must hold after a crash at any moment. A snapshot that is installed begins another log, whose number it
@@ -22,6 +22,7 @@ mod manifest;
 mod note;
 mod read;
 mod recover;
+mod rest;
 mod segment;
 mod site;
 mod sizes;
@@ -129,6 +130,10 @@ impl Disk for ShardFiles {
             DiskCommand::ReadLog { read, shard, from, max_bytes } => {
                 (shard, Job::Read(Reading { read, from, max_bytes }))
             }
+            DiskCommand::ReadRest { read, shard, from, max_bytes } => {
+                (shard, Job::ReadRest(Reading { read, from, max_bytes }))
+            }
+            DiskCommand::DropRest(shard) => (shard, Job::DropRest),
             DiskCommand::SaveSnapshot { shard, sequence, bytes } => (shard, Job::Save { sequence, bytes }),
             DiskCommand::InstallSnapshot { shard, sequence, bytes } => {
                 (shard, Job::Install { sequence, bytes })

@@ -1,7 +1,7 @@
 //! Reading a shard at a start, and mending its log: an end that was torn is cut off; what is damaged is kept aside, with all behind it.
 //!
-//! What stands before is whole, and the node goes on from there: what is missing comes from the stream, or the shard is copied. Records
-//! that are in the snapshot are not read.
+//! What stands before is whole, and the node goes on from there: what is missing comes from the stream, or the shard is copied. What stands
+//! behind is the rest of the log, of which the node publishes again what the shard lacks. Records that are in the snapshot are not read.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use vagn_cluster::{LogRecord, ShardId};
 use super::aside;
 use super::frame::{HEADER, LogId, NoHeader, VERSION};
 use super::log::Log;
+use super::rest;
 use super::segment::{Scanner, Segment, Step};
 use super::site::{Site, TEMPORARY};
 use super::snapshot::{self, NoSnapshot};
@@ -260,7 +261,7 @@ impl Opening {
             info!(shard = shard.0, from = missing, file = %path.display(), "cut off an end that was not written whole");
         } else {
             self.is_damaged = true;
-            let folder = aside::folder(site, shard)?;
+            let folder = rest::folder(site, shard)?;
             error!(shard = shard.0, from = missing, file = %path.display(), offset, kept = %folder.display(),
                 "the log of a shard is damaged; what stands before is used, and the rest is kept aside");
             let whole = self.at + usize::from(!is_empty);
@@ -305,7 +306,7 @@ impl Opening {
 
     fn put_aside(&mut self, site: &Site, segments: &[Segment]) -> io::Result<()> {
         self.is_damaged = true;
-        let folder = aside::folder(site, self.id.shard)?;
+        let folder = rest::folder(site, self.id.shard)?;
         aside::move_into(site, &folder, segments.iter().map(|segment| segment.path.as_path()))
     }
 }

@@ -42,7 +42,8 @@ impl Segment {
         Ok(segments)
     }
 
-    fn of_name(dir: &Path, name: &str) -> Option<Self> {
+    /// Returns the segment whose file has this name.
+    pub(super) fn of_name(dir: &Path, name: &str) -> Option<Self> {
         let (number, first) = name.strip_suffix(ENDING)?.split_once('-')?;
         let (number, first) = (number.parse().ok()?, first.parse().ok()?);
         // Only as it is written: a copy made by hand is not ours.

@@ -10,6 +10,7 @@ use super::counts::{FileCounts, add};
 use super::log::Log;
 use super::note;
 use super::recover::{self, Found, Opening, Piece};
+use super::rest;
 use super::site::{Site, is_removing, shard_of};
 
 /// Bytes after which a long start says how far it is.
@@ -32,6 +33,8 @@ pub(super) struct Opened {
     pub(super) number: u64,
     /// Its files could not be read, and are to be kept when others take their place.
     pub(super) keeps_old: bool,
+    /// The log was damaged, now or at an earlier start, and the node has not published its rest.
+    pub(super) has_rest: bool,
 }
 
 /// A step of the start.
@@ -78,7 +81,8 @@ impl Start {
                     add(&counts.damaged, u64::from(opening.is_damaged));
                     // What could not be read may be all that there is of it: it is kept aside before another log begins.
                     let (number, keeps_old) = (log.id().number, log.is_unread());
-                    Told::Opened(Opened { shard, log: Some(log), number, keeps_old })
+                    let has_rest = has_rest(site, shard);
+                    Told::Opened(Opened { shard, log: Some(log), number, keeps_old, has_rest })
                 }
             };
         }
@@ -109,7 +113,8 @@ impl Start {
                 }
                 Found::Unread { number } => {
                     add(&counts.damaged, 1);
-                    return Told::Opened(Opened { shard, log: None, number, keeps_old: true });
+                    let has_rest = has_rest(site, shard);
+                    return Told::Opened(Opened { shard, log: None, number, keeps_old: true, has_rest });
                 }
             }
         }
@@ -135,4 +140,12 @@ impl Start {
             );
         }
     }
+}
+
+/// Looks for the rest of a log. What cannot be looked at now is left to the next start.
+fn has_rest(site: &Site, shard: ShardId) -> bool {
+    rest::is_there(site, shard).unwrap_or_else(|err| {
+        error!(shard = shard.0, error = %err, "what is kept aside of a shard cannot be looked at");
+        false
+    })
 }

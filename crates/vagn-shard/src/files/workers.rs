@@ -23,6 +23,7 @@ use super::log::{Due, Failure, Log};
 use super::note;
 use super::read::{LogReader, View};
 use super::recover;
+use super::rest::{self, RestReader};
 use super::site::{NotReplaced, Site};
 use super::snapshot;
 use super::start::{Start, Told};
@@ -102,6 +103,7 @@ pub(super) struct Shared {
     pub(super) desk: Mutex<Desk>,
     pub(super) counts: FileCounts,
     reader: Mutex<LogReader>,
+    rests: Mutex<RestReader>,
     /// Why logs cannot be read, as it was said last; with the life of the shard.
     said: Mutex<BTreeMap<ShardId, (u64, String)>>,
     /// Room for the byte forms of records.
@@ -121,6 +123,7 @@ impl Shared {
             desk: Mutex::new(Desk::new(start)),
             counts: FileCounts::default(),
             reader: Mutex::default(),
+            rests: Mutex::default(),
             said: Mutex::default(),
             buffer: Mutex::default(),
             logs: Condvar::new(),
@@ -305,6 +308,20 @@ impl Shared {
             FileTask::Read { owed, read, log, view } => {
                 let outcome = self.read(owed, &log, &view);
                 self.desk.lock().tell(owed, was_read(owed, read, outcome));
+            }
+            FileTask::ReadRest { owed, reading } => {
+                let read = self.rests.lock().read(&self.site, owed.shard, reading);
+                let outcome = read.unwrap_or_else(|err| {
+                    self.unread(owed, reading.from, &err);
+                    LogOutcome::Fault
+                });
+                self.desk.lock().tell(owed, was_read(owed, reading.read, outcome));
+            }
+            FileTask::DropRest(owed) => {
+                if let Err(err) = rest::let_go(&self.site, owed.shard) {
+                    let shard = owed.shard.0;
+                    warn!(shard, error = %err, "what was published again of a log is published once more at the next start");
+                }
             }
             FileTask::Save { owed, number, sequence, bytes } => {
                 let id = LogId { shard: owed.shard, number };

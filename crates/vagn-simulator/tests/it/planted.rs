@@ -52,6 +52,12 @@ fn finds_a_log_that_could_not_be_read_and_is_let_go() {
 }
 
 #[test]
+fn finds_the_rest_of_a_damaged_log_that_is_let_go() {
+    let wrong = find(Faults { rest_is_nothing: true, ..Faults::default() }, 10, 40);
+    assert!(wrong.contains("that were kept"), "{wrong}");
+}
+
+#[test]
 fn finds_owners_that_all_leave() {
     find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
 }

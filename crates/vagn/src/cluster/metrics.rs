@@ -53,6 +53,7 @@ type Level = Gauge<u64, AtomicU64>;
 #[derive(Debug)]
 pub struct ClusterMetrics {
     vehicles: Level,
+    vehicles_refused: Counter,
     members: Family<StateLabel, Level>,
     shards: Family<StageLabel, Level>,
     unowned: Level,
@@ -72,6 +73,7 @@ pub struct ClusterMetrics {
 struct Before {
     run: u64,
     fates: [u64; Fate::ALL.len()],
+    refused: u64,
     losses: [u64; Loss::ALL.len()],
 }
 
@@ -81,6 +83,11 @@ impl ClusterMetrics {
         let level = |name: &str, help: &str| registry.register(name, help, Level::default());
         let metrics = Self {
             vehicles: level("vehicles", "Vehicles known now, in the replicas on this node; those of mirrors are counted where their owners are"),
+            vehicles_refused: registry.register(
+                "vehicles_refused",
+                "Reports of this node that shards shed, as they were of new vehicles beyond max_vehicles",
+                Counter::default(),
+            ),
             members: registry.register(
                 "cluster_members",
                 "Nodes of the cluster that this one knows, by whether they were heard lately; itself among them",
@@ -210,6 +217,8 @@ impl ClusterMetrics {
         }
         self.waiting.set(picture.counts.waiting);
         let mut before = self.before(run);
+        self.vehicles_refused.inc_by(picture.counts.refused.saturating_sub(before.refused));
+        before.refused = picture.counts.refused;
         for ((fate, so_far), before) in Fate::ALL.iter().zip(picture.counts.fates).zip(&mut before.fates) {
             self.changes
                 .get_or_create(&FateLabel { fate: fate.as_str() })
@@ -237,6 +246,7 @@ mod tests {
     fn stored(so_far: u64) -> Picture {
         let mut counts = Counts { taken: so_far, ..Counts::default() };
         counts.fates[Fate::Stored as usize] = so_far;
+        counts.refused = so_far;
         Picture { members: Vec::new(), shards: Vec::new(), is_known: false, counts }
     }
 
@@ -248,8 +258,9 @@ mod tests {
             metrics.show(run, &stored(so_far));
         }
         let page = registry.page();
-        let line = "vagn_cluster_changes_total{fate=\"stored\"} 12";
-        assert!(page.lines().any(|each| each == line), "{page}");
+        for line in ["vagn_cluster_changes_total{fate=\"stored\"} 12", "vagn_vehicles_refused_total 12"] {
+            assert!(page.lines().any(|each| each == line), "{page}");
+        }
         assert!(page.contains("vagn_cluster_losses_total{reason=\"no_answer\"} 0"), "{page}");
     }
 

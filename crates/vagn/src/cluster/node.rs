@@ -187,6 +187,8 @@ impl NodeParts {
             stores: self.stores,
             begin: self.begin.clone(),
             stream_bytes,
+            // It shows nobody a map: what it mirrors, a command takes away.
+            proves_mirrors: self.files.is_none(),
             ..vagn_cluster::Settings::new(self.node(), (self.draw)())
         }
     }

@@ -40,10 +40,10 @@ pub trait Copier: Send + Sync {
 pub trait ClusterShown: Send + Sync {
     /// Shows members, shards and brokers; `None` while its node does not run.
     fn status(&self) -> Option<Value>;
-    /// Asks for a new epoch of a shard.
+    /// Asks for a new epoch of a shard, and waits until one is begun: half a minute at most.
     ///
     /// # Errors
-    /// There is no such shard, or the node takes no request.
+    /// There is no such shard, the node takes no request, or no epoch was begun.
     fn repair(&self, shard: u16) -> Result<(), ControlError>;
 }
 

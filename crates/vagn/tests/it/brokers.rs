@@ -13,7 +13,8 @@ pub(crate) struct Brokers {
     say: ChildStdin,
     hear: BufReader<ChildStdout>,
     addresses: Vec<String>,
-    _folder: TempDir,
+    monitors: Vec<String>,
+    folder: TempDir,
 }
 
 impl Brokers {
@@ -35,10 +36,13 @@ impl Brokers {
             .spawn()
             .unwrap();
         let (say, hear) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut brokers = Self { child, say, hear, addresses: Vec::new(), _folder: folder };
+        let mut brokers = Self { child, say, hear, addresses: Vec::new(), monitors: Vec::new(), folder };
         let about = brokers.answer();
-        let addresses = about["brokers"].as_array().unwrap().iter();
-        brokers.addresses = addresses.map(|broker| broker["address"].as_str().unwrap().to_owned()).collect();
+        let each = about["brokers"].as_array().unwrap();
+        let address = |broker: &Value| broker["address"].as_str().unwrap().to_owned();
+        let monitor = |broker: &Value| format!("http://127.0.0.1:{}", broker["monitor"]);
+        (brokers.addresses, brokers.monitors) =
+            (each.iter().map(address).collect(), each.iter().map(monitor).collect());
         brokers
     }
 
@@ -50,6 +54,16 @@ impl Brokers {
     /// Returns the address of each.
     pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Returns the address of each one's monitor.
+    pub(crate) fn monitors(&self) -> &[String] {
+        &self.monitors
+    }
+
+    /// Returns what the broker with this number, from 1 on, has logged.
+    pub(crate) fn log(&self, number: u8) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("n{number}/log"))).unwrap()
     }
 
     /// Has a command carried out, such as `kill 1`.

@@ -1,6 +1,7 @@
 //! The part that a node has in one shard: it copies it, follows its stream, answers doors, ticks and purges; or stands still.
 
 mod obey;
+mod rest;
 mod serve;
 
 use std::collections::VecDeque;
@@ -68,8 +69,12 @@ pub(super) struct Part<S> {
     /// Copies that others read.
     frozen: Vec<Frozen>,
     resubmit: Option<Resubmit>,
+    /// The disk keeps the rest of a log that a start has found damaged.
+    has_rest: bool,
+    /// The rest on its way into the stream, where this node's replica tells what the shard lacks.
+    rest: Option<Resubmit>,
     stop: Option<Stop>,
-    /// Moment at which it had all before it stopped and let go of the stream: the age of what it has stays known.
+    /// Moment at which it had all before it let go of the stream: the age of what it has stays known.
     last_fresh_ms: Option<u64>,
     recent: VecDeque<(BatchId, Arc<[Fate]>)>,
     tick_heard_ms: u64,
@@ -141,6 +146,8 @@ impl<S: ShardState> Part<S> {
             install_at_ms: 0,
             frozen: Vec::new(),
             resubmit: None,
+            has_rest: false,
+            rest: None,
             stop: None,
             last_fresh_ms: None,
             recent: VecDeque::new(),
@@ -191,16 +198,22 @@ impl<S: ShardState> Part<S> {
         if let Some(resubmit) = &mut self.resubmit {
             resubmit.run(bench.now, &facts.sources, bench.numbers, bench.out);
             if resubmit.is_done() {
-                if resubmit.has_lacked() {
+                let (is_rest, has_lacked) = (resubmit.is_rest(), resubmit.has_lacked());
+                if has_lacked {
                     bench.out.push(Command::Tell(Happened::PublishedAgain(self.shard)));
                 }
-                (self.resubmit, self.replica) = (None, None);
+                self.resubmit = None;
                 match self.role {
+                    Role::None if self.has_rest && !is_rest => self.publish_rest_for_others(facts, bench),
                     Role::None => self.drop_all(bench),
-                    Role::Joining | Role::Full => self.obey(facts, bench),
+                    Role::Joining | Role::Full => {
+                        self.replica = None;
+                        self.obey(facts, bench);
+                    }
                 }
             }
         }
+        self.publish_rest(facts, bench);
         if let Some(copying) = &mut self.copying {
             copying.run(bench.now, &facts.sources, bench.out);
         }
@@ -305,6 +318,7 @@ impl<S: ShardState> Part<S> {
             self.follower.as_ref().and_then(|follower| follower.due_ms(has_room)),
             self.copying.as_ref().map(Copying::due_ms),
             self.resubmit.as_ref().and_then(Resubmit::due_ms),
+            self.rest.as_ref().filter(|_| self.is_caught_up(now)).and_then(Resubmit::due_ms),
             (self.install_at_ms > now.elapsed_ms).then_some(self.install_at_ms),
             (self.role == Role::Full && self.tick.is_none() && self.follower.is_some())
                 .then_some((self.tick_heard_ms + TICK_MS).max(now.elapsed_ms + TICK_MS / 4)),
@@ -390,7 +404,10 @@ impl<S: ShardState> Part<S> {
         let is_fault = outcome == LogOutcome::Fault;
         let outcome = if is_fault && bench.settings.faults.unread_is_end { LogOutcome::End } else { outcome };
         let was_damaged = self.resubmit.as_ref().is_some_and(Resubmit::is_damaged);
-        let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, bench.now));
+        if self.rest.as_ref().is_some_and(|rest| rest.is_reading(read)) {
+            return self.rest_read(read, outcome, bench);
+        }
+        let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, |_| false, bench.now));
         if !was_damaged && self.resubmit.as_ref().is_some_and(Resubmit::is_damaged) {
             bench.out.push(Command::Tell(Happened::LogDamaged(self.shard)));
         }
@@ -412,7 +429,8 @@ impl<S: ShardState> Part<S> {
         outcome: PublishOutcome,
         bench: &mut Bench<'_>,
     ) -> bool {
-        if self.resubmit.as_mut().is_some_and(|own| own.published(publish, outcome, bench.now)) {
+        let mut again = self.resubmit.iter_mut().chain(&mut self.rest);
+        if again.any(|own| own.published(publish, outcome, bench.now)) {
             return true;
         }
         let Some((_, received)) = self.tick.take_if(|(own, _)| *own == publish) else { return false };

@@ -88,8 +88,12 @@ impl<S: ShardState> Part<S> {
     /// The shard was repaired: the content here is of an epoch that has ended.
     pub(super) fn leave_epoch(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let place = facts.place;
-        self.let_go(bench);
         let began_it = place.founder == bench.settings.node && self.role == Role::Full;
+        if began_it && self.is_unread() {
+            // A start since then could not read all of it. The epoch waits, and the stop that follows tells a person.
+            return;
+        }
+        self.let_go(bench);
         let follows = |replica: &mut Replica<S>| replica.content.epoch + 1 == place.epoch;
         if began_it && let Some(mut replica) = self.replica.take_if(follows) {
             let before = StreamId { shard: self.shard, epoch: replica.content.epoch };
@@ -119,7 +123,10 @@ impl<S: ShardState> Part<S> {
         let is_whole = replica.has_synced()
             && !matches!(self.stop, Some(Stop::Disk(DiskFault::Broken) | Stop::LogUnread));
         if is_whole && replica.is_elsewhere(unnamed.received) {
-            self.drop_all(bench);
+            match self.has_rest {
+                true => self.publish_rest_for_others(facts, bench),
+                false => self.drop_all(bench),
+            }
         } else {
             // Nobody is known to have the same: the stream may have lost its end and gone on without this node.
             self.publish_again(bench);
@@ -128,6 +135,7 @@ impl<S: ShardState> Part<S> {
 
     pub(super) fn drop_all(&mut self, bench: &mut Bench<'_>) {
         self.let_go(bench);
+        self.let_go_of_rest(bench);
         *self = Self::new(self.shard);
         bench.out.extend([Command::DropShard(self.shard), Command::Tell(Happened::Left(self.shard))]);
     }
@@ -138,7 +146,9 @@ impl<S: ShardState> Part<S> {
         self.role == Role::None && is_idle && self.resubmit.is_none()
     }
 
+    /// Ends the following of the stream. The age of what is here stays known, as people go on asking.
     pub(super) fn let_go(&mut self, bench: &mut Bench<'_>) {
+        self.last_fresh_ms = self.fresh_ms();
         if let Some(mut follower) = self.follower.take() {
             follower.let_go(bench.out);
         }
@@ -148,7 +158,7 @@ impl<S: ShardState> Part<S> {
 
     pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
         self.let_go(bench);
-        (self.replica, self.copying, self.last_fresh_ms) = (None, None, None);
+        (self.replica, self.copying, self.rest, self.last_fresh_ms) = (None, None, None, None);
         let (shard, sequence, bytes) = (self.shard, content.sequence, Arc::from(content.write()));
         bench.out.push(Command::InstallSnapshot { shard, sequence, bytes });
         self.installing = Some(Install { content, repaired });

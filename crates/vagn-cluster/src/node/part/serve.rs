@@ -158,6 +158,12 @@ impl<S: ShardState> Part<S> {
         (!self.is_hollow || self.had_all()).then_some(&replica.content.state)
     }
 
+    /// Returns the content that it follows on with although the record names this node no more, or not yet again.
+    pub(in crate::node) fn left_over(&self) -> Option<&S> {
+        let is_left = self.role != Role::Full && !self.is_foreign() && self.had_all();
+        self.replica.as_ref().filter(|_| is_left).map(|replica| &replica.content.state)
+    }
+
     /// True when it had all of the stream at some time in this run: so the age of what it has is known.
     pub(in crate::node) fn had_all(&self) -> bool {
         self.fresh_ms().is_some()
@@ -201,10 +207,19 @@ impl<S: ShardState> Part<S> {
         })
     }
 
-    /// True when it is far behind, began from nothing, or is about to let go of its log. Of what it lacks, other owners' logs need not
-    /// hold everything any more.
+    /// True when it is far behind, began from nothing, lost a part of its log, or is about to let go of it. Of what it lacks, other owners' logs
+    /// need not hold everything any more.
     pub(in crate::node) fn may_lack_for_good(&self) -> bool {
-        self.is_hollow || self.resubmit.is_some() || self.stop == Some(Stop::NextEntryPurged)
+        self.is_hollow
+            || self.has_rest
+            || self.is_unread()
+            || self.resubmit.is_some()
+            || self.stop == Some(Stop::NextEntryPurged)
+    }
+
+    /// True when nobody knows what its log holds. An epoch that begins from what was read would put the log away, with what only it may have.
+    pub(in crate::node) fn is_unread(&self) -> bool {
+        self.stop == Some(Stop::LogUnread) || self.replica.as_ref().is_some_and(Replica::is_unread)
     }
 
     /// True when its content is of another data set than the record.

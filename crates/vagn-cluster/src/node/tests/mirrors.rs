@@ -57,6 +57,84 @@ fn a_node_mirrors_what_it_does_not_own_as_long_as_it_is_asked() {
     assert!(world.node(3).mirrors().is_empty() && world.machine(3).subscriptions.is_empty());
 }
 
+/// A node that mirrors by a broker that is cut off from the others, and has a part of the streams. Returns if its mirrors count as caught up
+/// then, and 20 s later.
+fn mirrored_by_a_lone_leader(proves: bool) -> (World, [bool; 2]) {
+    let mut world = with_onlooker();
+    world.crash(3);
+    world.machine(3).settings.proves_mirrors = proves;
+    world.start(3);
+    world.pass(2_000);
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("copied", 10_000, |world| {
+        (0..SHARDS).all(|shard| world.node(3).shown(ShardId(shard)).is_some())
+    });
+    // What comes meanwhile comes late, and what others have stored since not at all.
+    world.cut(3);
+    world.pass(20_000);
+    world.cut(3);
+    world.store(1, 200..300);
+    world.pass(5_000);
+    world.is_led.insert(NodeId(3));
+    let is_mirrored = [3_000, 20_000].map(|ms| {
+        let mut was = false;
+        for _ in 0..ms / 100 {
+            world.pass(100);
+            was |= world.is_mirrored(3);
+        }
+        was
+    });
+    (world, is_mirrored)
+}
+
+#[test]
+fn what_a_leader_delivers_that_is_cut_off_proves_no_mirror() {
+    // For a map it is good enough, for some seconds.
+    assert_eq!(mirrored_by_a_lone_leader(false).1, [true, true]);
+    let (mut world, is_mirrored) = mirrored_by_a_lone_leader(true);
+    assert_eq!(is_mirrored, [false, false]);
+    world.cut.clear();
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("proved", 10_000, |world| world.is_mirrored(3));
+    let all: usize = (0..SHARDS).map(|shard| world.node(3).shown(ShardId(shard)).unwrap().len()).sum();
+    assert_eq!(all, 300, "what was stored before is there");
+    world.pass(2_500);
+    world.assert_mirrored(3, 1);
+}
+
+#[test]
+fn a_shard_that_another_node_owns_from_now_on_is_shown_until_its_mirror_is_there() {
+    let mut world = World::begun(2);
+    world.store(1, 0..200);
+    let (revision, bytes) = world.record.clone().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.shards.iter_mut().for_each(|place| place.remove(NodeId(1)));
+    record.version += 1;
+    // Nobody is there to be copied from as yet.
+    world.crash(2);
+    world.record = Some((revision + 1, record.write()));
+    let assert_shown = |world: &World| {
+        assert!((0..SHARDS).all(|shard| world.node(1).shown(ShardId(shard)).is_some()));
+    };
+    let is_left = |world: &World| {
+        let owners = (0..SHARDS).filter_map(|shard| world.node(1).owners(ShardId(shard)));
+        owners.flat_map(|(_, owners)| owners).all(|owner| owner != (NodeId(1), true))
+    };
+    let mut was_left = false;
+    for second in 0..30 {
+        world.tell(1, Event::MirrorAsked { for_ms: 15_000 });
+        if second == 8 {
+            world.start(2);
+        }
+        for _ in 0..10 {
+            world.pass(100);
+            assert_shown(&world);
+            was_left |= is_left(&world);
+        }
+    }
+    assert!(was_left, "the record named it no more");
+}
+
 #[test]
 fn a_mirror_whose_next_entry_is_purged_begins_anew() {
     let mut world = with_onlooker();

@@ -1,18 +1,19 @@
 //! Machines, brokers, disks and a network that do what they are asked at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use vagn_wire::Fate;
 
 use crate::command::{Command, ShardAnswer};
 use crate::event::{
-    Delivered, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordOutcome, StreamInfo,
+    Delivered, DiskFault, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordOutcome, StreamInfo,
     StreamOutcome, WriteOutcome,
 };
 use crate::happened::Happened;
 use crate::ids::{Incarnation, Moment, NodeId, QueryId, ShardId, StreamId, SubscriptionId, Ticket};
 use crate::node::Node;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::testing::{NOW, Places, report};
 use crate::view::Stage;
@@ -40,6 +41,12 @@ pub(super) type Kept = (Option<Arc<[u8]>>, Vec<LogRecord>);
 pub(super) struct Disk {
     pub(super) note: Option<Vec<u8>>,
     pub(super) shards: BTreeMap<ShardId, Kept>,
+    /// What stood behind the damage of logs that a start has found damaged.
+    pub(super) rests: BTreeMap<ShardId, Vec<LogRecord>>,
+    /// Readings of logs and snapshots that are installed are not answered.
+    pub(super) is_slow: bool,
+    /// A start gives no records, and the first sync fails.
+    pub(super) is_unread_at_start: bool,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -56,6 +63,8 @@ pub(super) struct Machine {
     pub(super) settled: BTreeMap<Ticket, Vec<Fate>>,
     pub(super) answers: BTreeMap<QueryId, (Vec<ShardAnswer>, Vec<ShardId>)>,
     pub(super) told: Vec<Happened>,
+    /// What came of repairs that were asked for here.
+    pub(super) repairs: Vec<(ShardId, Result<(), Refusal>)>,
     pub(super) events: u64,
 }
 
@@ -70,6 +79,8 @@ pub(super) struct World {
     pub(super) elsewhere: Vec<(NodeId, Vec<u8>)>,
     /// Machines that are cut off with a leader of all streams, and what that goes on telling of them.
     pub(super) cut: BTreeMap<NodeId, BTreeMap<StreamId, StreamOutcome>>,
+    /// Of those the ones that hear the other nodes, and get from that leader what it has.
+    pub(super) is_led: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -83,6 +94,7 @@ impl World {
             tickets: 0,
             elsewhere: Vec::new(),
             cut: BTreeMap::new(),
+            is_led: BTreeSet::new(),
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -105,6 +117,7 @@ impl World {
             settled: BTreeMap::new(),
             answers: BTreeMap::new(),
             told: Vec::new(),
+            repairs: Vec::new(),
             events: 0,
         };
         self.machines.insert(NodeId(node), machine);
@@ -120,7 +133,10 @@ impl World {
             let snapshot =
                 snapshot.as_ref().map(|bytes| Event::Disk(DiskPart::Snapshot(*shard, bytes.to_vec())));
             machine.inbox.extend(snapshot);
-            machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records.clone())));
+            let records = if machine.disk.is_unread_at_start { Vec::new() } else { records.clone() };
+            machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records)));
+            let rest = machine.disk.rests.contains_key(shard).then_some(DiskPart::Rest(*shard));
+            machine.inbox.extend(rest.map(Event::Disk));
         }
         machine.inbox.push_back(Event::Disk(DiskPart::End));
         self.settle();
@@ -168,11 +184,21 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self) {
-        for (_, machine) in self.machines.iter_mut().filter(|(id, _)| !self.cut.contains_key(id)) {
+        for (id, machine) in &mut self.machines {
+            let told = self.cut.get(id);
+            if told.is_some() && !self.is_led.contains(id) {
+                continue;
+            }
             for (subscription, (stream, next)) in &mut machine.subscriptions {
                 let Some(own) = self.streams.get(stream) else { continue };
+                let last = match told.and_then(|told| told.get(stream)) {
+                    Some(StreamOutcome::Is(info)) => info.last,
+                    _ => own.last(),
+                };
                 *next = (*next).max(own.first);
-                while let Some(record) = own.messages.get(*next as usize - 1) {
+                while let Some(record) =
+                    own.messages.get(*next as usize - 1).filter(|own| own.sequence <= last)
+                {
                     *next += 1;
                     machine.inbox.push_back(Event::Delivered(Delivered {
                         subscription: *subscription,
@@ -254,6 +280,11 @@ impl World {
         self.cut.insert(NodeId(node), told);
     }
 
+    /// True for a machine that no other reaches.
+    fn is_alone(&self, node: NodeId) -> bool {
+        self.cut.contains_key(&node) && !self.is_led.contains(&node)
+    }
+
     /// What comes of a command where a machine is cut off: of its own disk all, of others nothing.
     fn carry_out_cut(&mut self, me: NodeId, command: Command) {
         let now = self.now;
@@ -275,7 +306,8 @@ impl World {
     }
 
     pub(super) fn carry_out(&mut self, me: NodeId, command: Command) {
-        if self.cut.contains_key(&me) {
+        let is_message = matches!(command, Command::Send { .. } | Command::SendAll { .. });
+        if self.cut.contains_key(&me) && (self.is_alone(me) || !is_message) {
             return self.carry_out_cut(me, command);
         }
         let now = self.now;
@@ -320,7 +352,7 @@ impl World {
                 self.elsewhere.push((to, bytes));
                 None
             }
-            Command::Send { to, .. } if self.cut.contains_key(&to) => None,
+            Command::Send { to, .. } if self.is_alone(to) => None,
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
@@ -328,8 +360,8 @@ impl World {
                 None
             }
             Command::SendAll { bytes } => {
-                let cut = &self.cut;
-                let is_there = |id: &NodeId| *id != me && !cut.contains_key(id);
+                let (cut, is_led) = (&self.cut, &self.is_led);
+                let is_there = |id: &NodeId| *id != me && (!cut.contains_key(id) || is_led.contains(id));
                 for (_, other) in
                     self.machines.iter_mut().filter(|(id, other)| is_there(id) && other.node.is_some())
                 {
@@ -416,6 +448,10 @@ impl Machine {
             Command::Unsubscribe(subscription) => {
                 self.subscriptions.remove(&subscription);
             }
+            Command::WriteLog { .. } if self.disk.is_unread_at_start => {}
+            Command::SyncLog(shard) if self.disk.is_unread_at_start => {
+                return Some(Event::LogFailed { shard, from: 1, fault: DiskFault::Broken });
+            }
             Command::WriteLog { shard, records } => {
                 let log = &mut self.disk.shards.entry(shard).or_default().1;
                 assert!(log.last().is_none_or(|last| last.sequence < records[0].sequence));
@@ -429,6 +465,7 @@ impl Machine {
             Command::TrimLog { shard, through } => {
                 self.disk.shards.entry(shard).or_default().1.retain(|record| record.sequence > through);
             }
+            Command::ReadLog { .. } | Command::InstallSnapshot { .. } if self.disk.is_slow => {}
             Command::ReadLog { read, shard, from, .. } => {
                 let log = &self.disk.shards.entry(shard).or_default().1;
                 let sound = log.get(2).map(|record| record.sequence).filter(|_| self.disk.is_damaged);
@@ -443,6 +480,19 @@ impl Machine {
                     false => LogOutcome::Records(records),
                 };
                 return Some(Event::LogRead { shard, read, outcome });
+            }
+            Command::ReadRest { read, shard, from, .. } => {
+                let rest = self.disk.rests.get(&shard).into_iter().flatten();
+                let records: Vec<LogRecord> = rest.skip(from as usize).take(3).cloned().collect();
+                let outcome = match records.is_empty() {
+                    _ if self.disk.is_unread => LogOutcome::Fault,
+                    true => LogOutcome::End,
+                    false => LogOutcome::Records(records),
+                };
+                return Some(Event::LogRead { shard, read, outcome });
+            }
+            Command::DropRest(shard) => {
+                self.disk.rests.remove(&shard);
             }
             Command::SaveSnapshot { shard, sequence, bytes } => {
                 self.disk.shards.entry(shard).or_default().0 = Some(bytes);
@@ -460,6 +510,7 @@ impl Machine {
             Command::Answer { query, answers, missing } => {
                 assert!(self.answers.insert(query, (answers, missing)).is_none());
             }
+            Command::RepairEnded { shard, result } => self.repairs.push((shard, result)),
             Command::Tell(happened) => self.told.push(happened),
             Command::WakeAt { elapsed_ms } => {
                 assert!(elapsed_ms > now.elapsed_ms);

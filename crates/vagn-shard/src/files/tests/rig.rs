@@ -159,6 +159,21 @@ impl Rig {
         }
     }
 
+    /// Reads all of the rest of a log, a piece at a time.
+    pub(super) fn read_rest(&mut self, max_bytes: usize) -> Vec<LogRecord> {
+        let mut all = Vec::new();
+        loop {
+            self.reads += 1;
+            let (read, from) = (ReadId(self.reads), all.len() as u64);
+            self.tell(DiskCommand::ReadRest { read, shard: SHARD, from, max_bytes });
+            match self.run().pop() {
+                Some(Event::LogRead { outcome: LogOutcome::Records(records), .. }) => all.extend(records),
+                Some(Event::LogRead { outcome: LogOutcome::End, .. }) => return all,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// Names of files below the directory that begin with `prefix`.
     pub(super) fn names(&self, dir: &str) -> Vec<String> {
         use vagn_store::disk::Disk;
@@ -194,6 +209,8 @@ pub(super) fn shown(events: Vec<Event>) -> Vec<String> {
 pub(super) struct Start {
     pub(super) note: Option<Vec<u8>>,
     pub(super) shards: Vec<(ShardId, Vec<u8>, Vec<LogRecord>)>,
+    /// Shards whose log has a rest.
+    pub(super) rests: Vec<ShardId>,
 }
 
 impl Start {
@@ -210,6 +227,7 @@ impl Start {
                     let last = start.shards.last_mut().filter(|(of, ..)| *of == shard);
                     last.expect("records come behind their snapshot").2.extend(records);
                 }
+                Event::Disk(DiskPart::Rest(shard)) => start.rests.push(shard),
                 Event::Disk(DiskPart::End) => is_over = true,
                 other => panic!("{other:?} comes before the end"),
             }

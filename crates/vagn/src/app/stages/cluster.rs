@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vagn_cluster::ShardId;
+use vagn_cluster::{Refusal, ShardId};
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
 use vagn_shard::files::FileWorkers;
@@ -67,7 +67,43 @@ impl ClusterShown for ClusterHandle {
             return Err(ControlError::new(Problem::Refused, message));
         }
         let asked = self.link.handle().and_then(|handle| handle.repair(ShardId(shard)));
-        asked.map_err(|err| ControlError::new(Problem::Busy, format!("{err}; try it again")))
+        let comes = asked.map_err(|err| ControlError::new(Problem::Busy, format!("{err}; try it again")))?;
+        // On a thread that may wait.
+        match comes.blocking_recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(refusal)) => {
+                let message = format!("no new epoch of shard {shard} was begun: {}", why(refusal));
+                Err(ControlError::new(Problem::Refused, message))
+            }
+            Err(_) => {
+                let message = "the node of the service has ended meanwhile; `vagn cluster status` shows the epoch of the shard";
+                Err(ControlError::new(Problem::Failed, message))
+            }
+        }
+    }
+}
+
+/// Says why a repair was not made, and what helps.
+fn why(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unknown => {
+            "it is not known which nodes own it; try it again once `vagn cluster status` shows them"
+        }
+        Refusal::NoOwner => "no node that owns it is heard and has it; start its owners",
+        Refusal::Behind => {
+            "the owner that was to begin it is far behind, or has lost its disk or a part of its log, and another owner is named; start that one"
+        }
+        Refusal::LogUnread => {
+            "the log of the owner that was to begin it could not be read to its end, and may be the only place of some reports; mend the disk, or run \
+             the version that wrote the log, and start that service again"
+        }
+        Refusal::Busy => "too many repairs are under way; try it again",
+        Refusal::NoBrokers => "the brokers did not make its stream; try it again once they do",
+        Refusal::Begun => "another node has begun it; `vagn cluster status` shows what comes of it",
+        Refusal::Late => {
+            "the brokers did not take it into the record of assignment within 30 s; try it again"
+        }
+        Refusal::Silent => "the owner that has most of it was asked, and did not answer; try it again",
     }
 }
 

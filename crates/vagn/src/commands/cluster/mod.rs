@@ -49,9 +49,10 @@ enum ClusterCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vagn cluster status --data-dir /var/lib/vagn\n\n\
+#[command(after_help = "Examples:\n  vagn cluster status --data-dir /var/lib/vagn\n  \
+vagn cluster status --whole --data-dir /var/lib/vagn    # may the next node be restarted?\n\n\
 A shard is whole where an owner is `full` and `caught up`. LAG is in entries behind the owner that has most; what is not on this node has none.\n\n\
-Exit codes: 0 shown; 1 the service is not a node of a cluster, or failed; 64 wrong usage; 69 no service runs, or its node is starting.")]
+Exit codes: 0 shown, or with --whole all shards are at two nodes; 1 they are not, or the service is not a node of a cluster, or failed; 64 wrong usage; 69 no service runs, or its node is starting.")]
 struct StatusArgs {
     /// Data directory of the service.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
@@ -59,6 +60,9 @@ struct StatusArgs {
     /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
+    /// Say only which shards are not at two nodes that have all and follow, for probes.
+    #[arg(long, conflicts_with = "json")]
+    whole: bool,
 }
 
 #[derive(Debug, Args)]
@@ -66,7 +70,8 @@ struct StatusArgs {
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
-Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
+It waits until the new epoch is begun, half a minute at most, and says why where none is.\n\n\
+Exit codes: 0 begun; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
 struct RepairArgs {
     /// Number of the shard.
     shard: u16,
@@ -81,7 +86,7 @@ struct RepairArgs {
 /// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`], [`export::run`] and [`settings::run`].
 pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
-        ClusterCommand::Status(args) => status(&args)?,
+        ClusterCommand::Status(args) => return status(&args),
         ClusterCommand::Repair(args) => repair(&args)?,
         ClusterCommand::Import(args) => import::run(args)?,
         ClusterCommand::Export(args) => export::run(args)?,
@@ -90,9 +95,26 @@ pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(args: &StatusArgs) -> anyhow::Result<()> {
+fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let shown = ask(&args.data_dir, &ControlRequest::ClusterStatus {})?;
-    if args.json { say_as_it_is(&format!("{shown}\n")) } else { say(&table::of(&shown)) }
+    if args.whole {
+        let lone = lone(&shown);
+        if !lone.is_empty() {
+            say(&format!("shards that are not at two nodes that have all: {}\n", lone.join(", ")))?;
+        }
+        return Ok(ExitCode::from(u8::from(!lone.is_empty())));
+    }
+    if args.json { say_as_it_is(&format!("{shown}\n")) } else { say(&table::of(&shown)) }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shards that fewer than two owners have all of; where only one node stores, fewer than one.
+fn lone(shown: &Value) -> Vec<String> {
+    let list = |of: &Value, name: &str| of[name].as_array().cloned().unwrap_or_default();
+    let stores = list(shown, "members").iter().filter(|member| member["stores"] == true).count();
+    let has_all = |owner: &&Value| owner["full"] == true && owner["caught_up"] == true;
+    let is_lone = |shard: &&Value| list(shard, "owners").iter().filter(has_all).count() < stores.clamp(1, 2);
+    list(shown, "shards").iter().filter(is_lone).map(|shard| shard["shard"].to_string()).collect()
 }
 
 fn repair(args: &RepairArgs) -> anyhow::Result<()> {
@@ -100,7 +122,7 @@ fn repair(args: &RepairArgs) -> anyhow::Result<()> {
     ask(data_dir, &ControlRequest::ClusterRepair { shard: *shard })?;
     let dir = data_dir.display();
     say(&format!(
-        "a new epoch of shard {shard} is asked for; `vagn cluster status --data-dir {dir}` shows its epoch, and when it is whole\n"
+        "a new epoch of shard {shard} is begun; `vagn cluster status --data-dir {dir}` shows when it is whole\n"
     ))
 }
 
@@ -114,4 +136,26 @@ fn ask(data_dir: &Path, request: &ControlRequest) -> anyhow::Result<Value> {
         err => anyhow::Error::new(err),
     })?;
     service.ask(request, &mut |_| Ok(())).map_err(of_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_is_whole_at_two_nodes_that_have_all_or_at_the_only_one() {
+        let owner = |caught_up: bool| json!({"full": true, "caught_up": caught_up});
+        let shown = |stores: &[bool], owners: Value| {
+            let members: Vec<_> = stores.iter().map(|stores| json!({"stores": stores})).collect();
+            lone(&json!({"members": members, "shards": [{"shard": 7, "owners": owners}]}))
+        };
+        assert_eq!(shown(&[true; 3], json!([owner(true), owner(true)])), [""; 0]);
+        assert_eq!(shown(&[true; 3], json!([owner(true), owner(false)])), ["7"]);
+        assert_eq!(shown(&[true, true, false], json!([owner(true)])), ["7"]);
+        assert_eq!(shown(&[true, false], json!([owner(true)])), [""; 0]);
+        assert_eq!(shown(&[true], json!([owner(false)])), ["7"]);
+        assert_eq!(shown(&[false], json!([])), ["7"]);
+    }
 }

@@ -1,4 +1,4 @@
-//! What is scarce: descriptors, and the memory of answers. Of a running service this tells how much is in use and left; without one, how
+//! What is scarce: descriptors, and the memory of answers and of output. Of a running service this tells how much is in use and left; without one, how
 //! a service would divide it here.
 
 use vagn_load::exposition::samples;
@@ -29,7 +29,7 @@ fn in_use(division: &Division, metrics: &str) -> Vec<Finding> {
     let ports: Vec<PortUse> =
         division.ports.iter().filter_map(|part| PortUse::read(part.port, metrics)).collect();
     let descriptors = (!ports.is_empty()).then(|| descriptors_in_use(&ports, division.kept));
-    descriptors.into_iter().chain(answers_in_use(metrics)).collect()
+    descriptors.into_iter().chain(answers_in_use(metrics)).chain(output_in_use(metrics)).collect()
 }
 
 /// Places of one port.
@@ -73,22 +73,35 @@ fn descriptors_in_use(ports: &[PortUse], kept: u64) -> Finding {
 }
 
 fn answers_in_use(metrics: &str) -> Option<Finding> {
-    let of = |name| samples(metrics).find(|sample| sample.name == name).map(|sample| sample.count());
-    let held = of("vagn_http_answer_bytes")?;
-    let limit = of("vagn_http_answer_bytes_limit")?;
-    let highest = of("vagn_http_answer_bytes_highest").unwrap_or(held);
-    let what = format!(
-        "answers: in use {} of {}, {} left; at most {} since the start",
-        mib(held),
-        mib(limit),
-        mib(limit.saturating_sub(held)),
-        mib(highest)
-    );
+    let (held, limit, text) = bytes_in_use(metrics, "vagn_http_answer_bytes")?;
+    let what = format!("answers: {text}");
     if held * 100 < limit * ANSWERS_PERCENT {
         return Some(Finding::ok(what));
     }
     let remedy = "large answers are refused: find the clients that do not take theirs, or raise `http.max_answer_bytes`";
     Some(Finding::warn(what, remedy))
+}
+
+/// Output that sockets do not take is no reason to warn: where it is full, nobody is refused.
+fn output_in_use(metrics: &str) -> Option<Finding> {
+    let (_, _, text) = bytes_in_use(metrics, "vagn_http_unsent_bytes")?;
+    Some(Finding::ok(format!("output that clients do not take: {text}")))
+}
+
+/// Returns how much of an account is held, its limit, and both in words.
+fn bytes_in_use(metrics: &str, name: &str) -> Option<(u64, u64, String)> {
+    let of = |name: &str| samples(metrics).find(|sample| sample.name == name).map(|sample| sample.count());
+    let held = of(name)?;
+    let limit = of(&format!("{name}_limit"))?;
+    let highest = of(&format!("{name}_highest")).unwrap_or(held);
+    let text = format!(
+        "in use {} of {}, {} left; at most {} since the start",
+        mib(held),
+        mib(limit),
+        mib(limit.saturating_sub(held)),
+        mib(highest)
+    );
+    Some((held, limit, text))
 }
 
 /// Tells how a service would divide the descriptors that this process may have.
@@ -131,7 +144,7 @@ mod tests {
 
     const METRICS: &str = "vagn_port_connections_max{port=\"http\"} 100\nvagn_port_connections_max{port=\"tcp\"} 10\n\
         vagn_port_connections{port=\"http\"} 80\nvagn_http_answer_bytes 1048576\nvagn_http_answer_bytes_highest 2621440\n\
-        vagn_http_answer_bytes_limit 4194304\n";
+        vagn_http_answer_bytes_limit 4194304\nvagn_http_unsent_bytes 1048576\nvagn_http_unsent_bytes_limit 1048576\n";
 
     fn division(limit: u64) -> Division {
         Division::within(limit, &Settings::default()).unwrap()
@@ -147,6 +160,7 @@ mod tests {
             [
                 "ok    descriptors: in use http 80 of 100 places, 20 left; tcp 0 of 10 places, 10 left; 128 set apart for log, stores and calls\n",
                 "ok    answers: in use 1.0 MiB of 4.0 MiB, 3.0 MiB left; at most 2.5 MiB since the start\n",
+                "ok    output that clients do not take: in use 1.0 MiB of 1.0 MiB, 0.0 MiB left; at most 1.0 MiB since the start\n",
             ]
         );
         assert_eq!(said("vagn_vehicles 7\n"), [""; 0], "another version tells nothing of it");
@@ -157,8 +171,9 @@ mod tests {
         let levels = |metrics: &str| -> Vec<Level> {
             in_use(&division(4_096), metrics).iter().map(Finding::level).collect()
         };
-        assert_eq!(levels(&METRICS.replace("\"} 80\n", "\"} 81\n")), [Level::Warn, Level::Ok]);
-        assert_eq!(levels(&METRICS.replace("bytes 1048576", "bytes 3145728")), [Level::Ok, Level::Warn]);
+        assert_eq!(levels(&METRICS.replace("\"} 80\n", "\"} 81\n")), [Level::Warn, Level::Ok, Level::Ok]);
+        let much = METRICS.replace("answer_bytes 1048576", "answer_bytes 3145728");
+        assert_eq!(levels(&much), [Level::Ok, Level::Warn, Level::Ok]);
     }
 
     #[test]

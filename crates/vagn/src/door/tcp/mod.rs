@@ -37,6 +37,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::batch::{Origin, Pressure};
 use vagn_flow::descriptors::{Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
+use vagn_http::socket;
 
 /// Senders wait for their answers, so a full service slows them down.
 const ORIGIN: Origin = Origin { door: ports::TCP, pressure: Pressure::Wait };
@@ -125,6 +126,7 @@ impl TcpDoor {
         };
         // Acks are small, and a client waits for each of them. Without it they are late, not wrong.
         stream.set_nodelay(true).ok();
+        socket::tune(&stream);
         let service = self.service.clone();
         let stopping = stopping.clone();
         let open = Open::new(&self.open);

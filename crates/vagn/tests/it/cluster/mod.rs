@@ -9,6 +9,7 @@
 mod answers;
 mod clocks;
 mod disks;
+mod doctor;
 mod export;
 mod import;
 mod kills;
@@ -20,6 +21,7 @@ mod pauses;
 mod readers;
 mod registry;
 mod restarts;
+mod rights;
 mod roles;
 mod rounds;
 mod scene;

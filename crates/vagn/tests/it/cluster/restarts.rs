@@ -1,6 +1,6 @@
 //! Nodes that are restarted one after the other, and nodes that join, under load: nobody notices.
 
-use super::nodes::has_two_copies;
+use super::nodes::{Cluster, has_two_copies};
 use super::readers::Tally;
 use super::scene::{PATIENCE, POLL, Scene, rounds};
 use crate::vagn::eventually_within;
@@ -44,4 +44,36 @@ async fn long_a_node_that_joins_takes_over_shards() {
         scene.goes_on().await;
     }
     scene.end(Tally::assert_unaided).await;
+}
+
+/// Waits until these nodes alone own shards, each shard two of them.
+async fn wait_owned_by_these_alone(cluster: &Cluster, names: &[&str]) {
+    eventually_within(PATIENCE, "two copies of each shard at the nodes that stay", async || {
+        tokio::time::sleep(POLL).await;
+        let is_ours = |owner: &serde_json::Value| names.contains(&owner["node"].as_str().unwrap());
+        let are_ours = |shard: &serde_json::Value| shard["owners"].as_array().unwrap().iter().all(is_ours);
+        let seen = cluster.statuses();
+        seen.iter()
+            .all(|status| has_two_copies(status) && status["shards"].as_array().unwrap().iter().all(are_ours))
+    })
+    .await;
+}
+
+/// As docs/cluster.md says it: the new node joins, and has its shards; then the old one is stopped for good. After that one is removed without another in
+/// its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_a_node_is_replaced_and_another_one_removed_for_good() {
+    let mut scene = Scene::begin().await;
+    scene.say("start node 3");
+    scene.cluster.start_again(3);
+    scene.cluster.wait_whole().await;
+    for (left, stay) in [(0, &["node-1", "node-2", "node-3"][..]), (1, &["node-2", "node-3"])] {
+        scene.random_time().await;
+        scene.say(&format!("stop node {left} for good"));
+        scene.cluster.stop(left);
+        wait_owned_by_these_alone(&scene.cluster, stay).await;
+        std::fs::remove_dir_all(scene.cluster.dir(left)).unwrap();
+        scene.goes_on().await;
+    }
+    scene.end(Tally::assert_answered).await;
 }

@@ -45,6 +45,11 @@ async fn a_call_for_help_is_made_without_brokers() {
         "{ready}"
     );
     assert!(ready["missing"]["cluster"].as_str().unwrap().contains("cluster.nats"), "{ready}");
+    let ops = format!("http://{}", vagn.address("ops"));
+    let probe =
+        |purpose| command().args(["status", "--ops", &ops, "--for", purpose]).status().unwrap().code();
+    let able = ["life", "alarms", "questions", "positions"].map(probe);
+    assert_eq!(able, [Some(0), Some(0), Some(1), Some(1)]);
     let status = command().args(["cluster", "status", "--data-dir"]).arg(dir.path()).output().unwrap();
     assert_eq!(status.status.code(), Some(69), "{status:?}");
     let repair = command().args(["cluster", "repair", "0", "--data-dir"]).arg(dir.path()).output().unwrap();

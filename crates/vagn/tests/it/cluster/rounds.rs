@@ -1,6 +1,7 @@
 //! Three nodes over three brokers: one fleet, whichever node is asked, and whichever is killed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,6 +91,7 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
         .await;
     cluster.wait_whole().await;
 
+    shows_what_alerts_and_dashboards_ask_for(cluster.node(0)).await;
     repair_a_shard(&cluster).await;
 
     // A broker that is killed leads some streams: until others do, reports may fail.
@@ -132,16 +134,52 @@ async fn see_on_the_map(node: &Vagn, other: &Vagn) {
     }
 }
 
+/// A node has each metric that a rule or a dashboard goes by, but those of which docs/cluster.md says that it has none.
+async fn shows_what_alerts_and_dashboards_ask_for(node: &Vagn) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (page, docs) = (node.ops("/metrics").await.1, read("docs/cluster.md"));
+    let (_, absent) =
+        docs.split_once("With `--nats` there are no ").expect("the sentence about what is not there");
+    let absent = absent.split_once('.').unwrap().0;
+    let deploy = read("deploy/prometheus/vagn.rules.yml") + &read("deploy/grafana/vagn.json");
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let names: BTreeSet<&str> =
+        deploy.split(|letter| !is_of_name(letter)).filter(|word| word.starts_with("vagn_")).collect();
+    assert!(names.len() > 40, "{names:?}");
+    let base = |name: &str| {
+        let ends = ["_total", "_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let is_there = |name: &&&str| page.contains(&format!("# TYPE {} ", base(name)));
+    // Wherever Vagn runs, these come with the first event that they count, as their labels do.
+    let later = [
+        "vagn_door_faults",
+        "vagn_emergency_attempts",
+        "vagn_emergency_target_up",
+        "vagn_tokens_refused",
+        "vagn_udp_replies_refused",
+    ];
+    let is_there = |name: &&&str| is_there(name) || later.contains(&base(name).as_str());
+    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+    let silent: Vec<_> =
+        missing.iter().filter(|name| !absent.contains(&format!("`{}`", base(name)))).collect();
+    assert!(silent.is_empty(), "they are not there, and nobody says so: {silent:?}");
+}
+
+/// Asks a node to repair a shard. Returns the exit code of the command, and what it says is wrong.
+fn repair(cluster: &Cluster, node: usize, shard: &str) -> (Option<i32>, String) {
+    let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(node)).output();
+    let said = said.unwrap();
+    (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
 /// Begins a new epoch of a shard, which loses nothing.
 async fn repair_a_shard(cluster: &Cluster) {
-    let repair = |shard: &str| {
-        let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(0)).output();
-        let said = said.unwrap();
-        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
-    };
-    let (code, said) = repair("6");
+    let (code, said) = repair(cluster, 0, "6");
     assert!(code == Some(1) && said.contains("from 0 to 5"), "{said}");
-    assert_eq!(repair("5").0, Some(0));
+    let (code, said) = repair(cluster, 0, "5");
+    assert_eq!(code, Some(0), "{said}");
     eventually("a new epoch of shard 5", async || {
         let seen: Vec<Value> = (0..3).map(|node| status(&cluster.dir(node))).collect();
         // Who does not own it does not say.
@@ -167,6 +205,9 @@ async fn kill_two_and_come_back(cluster: &mut Cluster, first: usize, seq: u64, l
     cluster.kill(second);
     let (vehicles, missing) = found(cluster.node(third)).await;
     assert!(vehicles < VEHICLES && missing != json!([]), "{vehicles} {missing}");
+    // Nobody is there who could begin one of them anew, and the command says so.
+    let (code, said) = repair(cluster, third, &missing[0].to_string());
+    assert!(code == Some(1) && said.contains(&format!("no new epoch of shard {}", missing[0])), "{said}");
 
     for node in [first, second] {
         cluster.start_again(node);

@@ -14,13 +14,13 @@ use crate::vagn::{Vagn, eventually, settings};
 use super::nodes::{Cluster, status};
 
 /// Signs certificates.
-struct Authority {
+pub(super) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -30,7 +30,7 @@ impl Authority {
     }
 
     /// Writes a certificate and a key for this machine's loopback.
-    fn sign(&self, dir: &Path, name: &str) {
+    pub(super) fn sign(&self, dir: &Path, name: &str) {
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// Writes its own certificate.
-    fn write(&self, dir: &Path, name: &str) -> PathBuf {
+    pub(super) fn write(&self, dir: &Path, name: &str) -> PathBuf {
         let path = dir.join(name);
         std::fs::write(&path, &self.pem).unwrap();
         path
@@ -53,7 +53,7 @@ fn start(certs: &Path, args: &[&str]) -> Brokers {
 const VEHICLES: usize = 30;
 
 /// Sends reports through each node, and looks that all nodes answer for all of them.
-async fn store_and_answer(cluster: &Cluster) {
+pub(super) async fn store_and_answer(cluster: &Cluster) {
     for (seq, (_, node)) in (1..).zip(cluster.running()) {
         let mut vehicles = TcpVehicle::connect(node.address("tcp")).await.unwrap();
         (0..VEHICLES).for_each(|number| vehicles.report(&format!("bus-{number}"), 1.0, seq as f64, seq));

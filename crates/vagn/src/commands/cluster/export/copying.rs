@@ -14,10 +14,6 @@ use super::super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
 /// Time for which mirrors are asked for with each look.
 const MIRRORED_FOR: Duration = Duration::from_secs(60);
 
-/// A mirror counts as caught up if it had all of its stream at a moment this long ago at most. So after this time it has all that was
-/// stored before the beginning.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(6);
-
 /// Longest wait for the next shard: a copy of a shard shows nothing of itself until it is whole.
 const STILL_MAX: Duration = Duration::from_secs(300);
 
@@ -39,12 +35,9 @@ impl Look {
         let mirrors = node.mirrors();
         let shard = |number| {
             let owners = node.owner_views(ShardId(number));
-            // What an owner has synced may have been answered as stored.
-            let synced = owners.iter().filter_map(|owner| owner.synced).max();
-            let mirror = mirrors.iter().find(|mirror| mirror.shard == ShardId(number));
-            let is_whole = mirror.is_some_and(|mirror| {
-                mirror.stage == Stage::CaughtUp && synced.is_some_and(|synced| mirror.applied >= synced)
-            });
+            // By a tick of this node, which was published after it began: so all is here that was stored before.
+            let is_whole =
+                mirrors.iter().any(|own| own.shard == ShardId(number) && own.stage == Stage::CaughtUp);
             let content = node.shown(ShardId(number)).filter(|_| is_whole).map(FleetShard::reader);
             Shard { number, is_owned: owners.iter().any(OwnerView::has_all), content }
         };
@@ -85,9 +78,7 @@ pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Re
         let (lacking, lost) = (look.lacking(), look.unowned());
         progress.set_length(look.shards.len() as u64);
         progress.set_position((look.shards.len() - lacking.len()) as u64);
-        if begun.elapsed() >= CAUGHT_UP_WITHIN
-            && let Some(shards) = look.whole()
-        {
+        if let Some(shards) = look.whole() {
             progress.finish_and_clear();
             return Ok(shards);
         }

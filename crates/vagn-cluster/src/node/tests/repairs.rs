@@ -1,0 +1,225 @@
+//! Repairs: which owner begins a new epoch, from what, and who is told.
+
+use vagn_wire::Fate;
+
+use super::world::{SHARDS, World};
+use crate::entry::{Body, Entry};
+use crate::event::{DiskFault, Event};
+use crate::happened::{Happened, Stop};
+use crate::ids::{NodeId, ShardId, StreamId};
+use crate::refusal::Refusal;
+
+/// Two nodes whose streams have let go of their beginning, and the record as it was before the second one joined. The first has lost its
+/// disk, and began anew by that old record.
+fn hollow(is_other_there: bool) -> (World, Option<(u64, Vec<u8>)>) {
+    let mut world = World::begun(1);
+    let old = world.record.clone();
+    world.add(2);
+    world.pass_until("joined", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.submit(1, 0..100);
+    world.pass(150_000);
+    // The senders go on until now, so that nothing is forgotten.
+    world.submit(1, 0..100);
+    world.lose_disk(1);
+    if !is_other_there {
+        world.crash(2);
+    }
+    let new = std::mem::replace(&mut world.record, old);
+    world.start(1);
+    world.pass(3_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::NextEntryPurged)));
+    (world, new)
+}
+
+#[test]
+fn no_epoch_begins_from_nothing_where_another_owner_stands_in_the_record() {
+    let (mut world, new) = hollow(false);
+    world.record = new;
+    world.pass(3_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    world.start(2);
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    assert!(!world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.assert_equal(100);
+}
+
+#[test]
+fn a_repair_that_was_begun_by_an_old_record_is_judged_by_the_new_one() {
+    let (mut world, new) = hollow(true);
+    world.record = None;
+    world.pass(3_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    assert!(world.streams.contains_key(&StreamId { shard: ShardId(0), epoch: 2 }));
+    world.record = new;
+    world.pass(3_000);
+    assert!(!world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+}
+
+#[test]
+fn no_epoch_begins_from_a_log_that_is_about_to_go() {
+    let (mut world, new) = hollow(true);
+    // It starts again, and does not know any more that it began from nothing.
+    world.machine(1).disk.is_unread = true;
+    world.crash(1);
+    world.record = new;
+    world.start(1);
+    world.pass(3_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::LogUnread)));
+    world.crash(2);
+    world.pass(20_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    assert!(!world.streams.contains_key(&StreamId { shard: ShardId(0), epoch: 2 }));
+    assert!(matches!(
+        world.machine(1).repairs[..],
+        [(ShardId(0), Err(Refusal::Behind | Refusal::LogUnread))]
+    ));
+    world.machine(1).disk.is_unread = false;
+    world.start(2);
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+}
+
+#[test]
+fn no_epoch_begins_from_a_log_that_the_start_could_not_read_not_even_at_the_only_owner() {
+    let mut world = World::begun(1);
+    world.store(1, 0..100);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let next = StreamId { epoch: 2, ..stream };
+    world.streams.remove(&stream);
+    world.pass_until("stopped", 30_000, |world| {
+        world.has_told(1, Happened::Stopped(ShardId(0), Stop::StreamGone))
+    });
+    let start = |world: &mut World, is_unread| {
+        world.crash(1);
+        world.machine(1).disk.is_unread_at_start = is_unread;
+        world.start(1);
+        world.pass(5_000);
+    };
+    start(&mut world, true);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(35_000);
+    assert!(!world.streams.contains_key(&next));
+    assert_eq!(world.machine(1).repairs, [(ShardId(0), Err(Refusal::LogUnread))]);
+    // One that began the epoch before it was started anew waits too.
+    start(&mut world, false);
+    world.machine(1).disk.is_slow = true;
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    assert!(world.streams.contains_key(&next));
+    world.machine(1).disk.is_slow = false;
+    start(&mut world, true);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::Disk(DiskFault::Broken))));
+    start(&mut world, false);
+    world.pass_until("the epoch goes on", 20_000, |world| world.is_caught_up(&[1]));
+    assert!(world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.assert_equal(100);
+}
+
+#[test]
+fn a_stream_made_anew_stops_the_shard_and_a_repair_goes_on_from_the_logs() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.streams.remove(&stream);
+    world.make(stream);
+    world.pass(5_000);
+    for node in [1, 2] {
+        // Its figures say that it is another, or the next tick gets a sequence that this one has an entry of.
+        let stops = [Stop::StreamAnew, Stop::StreamBehind].map(|stop| Happened::Stopped(ShardId(0), stop));
+        assert!(stops.iter().any(|stop| world.has_told(node, *stop)));
+    }
+    let ticket = world.submit(1, 100..200);
+    world.pass(10_000);
+    let fates = world.fates(1, ticket).unwrap();
+    assert!(fates.contains(&Fate::Failed) && fates.contains(&Fate::Stored));
+    world.tell(2, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(!world.streams.contains_key(&stream));
+    world.store(1, 0..200);
+    world.assert_equal(200);
+}
+
+#[test]
+fn a_repair_stores_what_only_one_owner_had() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    // The stream loses its end while one owner is away, and gives the sequences again.
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.crash(2);
+    let before = world.streams[&stream].messages.len();
+    let only_one = world.submit(1, 100..200);
+    assert_eq!(world.fates(1, only_one), Some(&vec![Fate::Stored; 100]));
+    world.crash(1);
+    let lost = world.streams.get_mut(&stream).unwrap().messages.split_off(before);
+    assert!(lost.iter().any(|record| matches!(Entry::read(&record.bytes).unwrap().body, Body::Batch(_))));
+    world.streams.get_mut(&stream).unwrap().ids.retain(|_, sequence| *sequence <= before as u64);
+    world.start(2);
+    world.pass_until("one owner goes on", 20_000, |world| world.is_caught_up(&[2]));
+    for number in 0..10 {
+        world.store(2, 200 + number * 20..220 + number * 20);
+    }
+    world.start(1);
+    world.pass(20_000);
+    let stops = &world.machines[&NodeId(1)].told;
+    assert!(stops.contains(&Happened::Stopped(ShardId(0), Stop::StreamBehind)), "{stops:?}");
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(world.has_told(2, Happened::EpochRepaired(ShardId(0))), "the owner that has most begins");
+    world.pass(5_000);
+    world.assert_equal(400);
+}
+
+#[test]
+fn who_asks_for_a_repair_is_told_what_came_of_it() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let asked = |world: &mut World, node: u64, shard: u16, wait_ms: u64| {
+        world.tell(node, Event::RepairAsked(ShardId(shard)));
+        world.pass(wait_ms);
+        let told = std::mem::take(&mut world.machine(node).repairs);
+        assert!(told.iter().all(|(of, _)| *of == ShardId(shard)));
+        told.into_iter().map(|(_, result)| result).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut world, 1, SHARDS, 0), [Err(Refusal::Unknown)]);
+    // By whichever owner has most, also where another node was asked.
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(5_000);
+    for (node, shard) in [(1, 0), (2, 1), (3, 2)] {
+        assert_eq!(asked(&mut world, node, shard, 3_000), [Ok(())], "by node {node}");
+    }
+    world.pass_until("repaired", 60_000, |world| [1, 2].iter().all(|node| world.is_caught_up(&[*node])));
+    world.assert_equal(100);
+    // The one that has most is gone, and nobody knows it yet: its answer is awaited for as long as it may take.
+    world.crash(1);
+    world.crash(2);
+    assert_eq!(asked(&mut world, 3, 3, 1_000), []);
+    world.pass(40_000);
+    assert_eq!(world.machine(3).repairs.pop(), Some((ShardId(3), Err(Refusal::Silent))));
+    assert_eq!(asked(&mut world, 3, 3, 0), [Err(Refusal::NoOwner)]);
+    // Without brokers nothing is made.
+    world.start(1);
+    world.pass(2_000);
+    world.cut(1);
+    assert_eq!(asked(&mut world, 1, 3, 1_000), [Err(Refusal::NoBrokers)]);
+}
+
+#[test]
+fn a_stream_that_the_brokers_find_again_is_followed_again() {
+    let mut world = World::begun(2);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let away = world.streams.remove(&stream).unwrap();
+    world.pass(20_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::StreamGone)));
+    world.streams.insert(stream, away);
+    world.pass_until("went on", 10_000, |world| world.is_caught_up(&[1, 2]));
+    let ticket = world.submit(1, 0..100);
+    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 100]));
+    assert!(world.has_told(2, Happened::WentOn(ShardId(0))));
+}

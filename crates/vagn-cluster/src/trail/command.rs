@@ -1,0 +1,120 @@
+//! What the trail's part of a node asks of its driver.
+
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::trail::ids::{AlarmId, DeedId};
+use crate::trail::mark::Mark;
+use crate::trail::view::Duty;
+
+/// Something that is to be done. The driver carries commands out in their order, and waits for none before the next.
+#[derive(Debug, Clone)]
+pub enum TrailCommand {
+    /// As for shards: `Publish`, `ReadStream`, `MakeStream`, `Subscribe`, `Unsubscribe`, `Send` and `WakeAt`, and no other.
+    Common(Command),
+    /// Applies groups to the node's incident store, in their order, together with the mark: all or nothing, and synced. Answered by
+    /// [`Saved`](crate::trail::TrailEvent::Saved). There is one at a time.
+    Save {
+        /// Place in the trail behind the last of them.
+        mark: Mark,
+        /// Contents of groups; none moves only the mark.
+        groups: Vec<Arc<[u8]>>,
+    },
+    /// Keeps an alarm in the node's own store until it is [let go](Self::LetGo). No answer: one that a crash takes is repeated by its
+    /// sender, who has heard nothing.
+    Keep {
+        /// Its id.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+    },
+    /// Calls for help about an alarm from this node: the first message, under the alarm's own id, again and again until a target accepts
+    /// it or the alarm is [let go](Self::LetGo).
+    CallAlone {
+        /// Its id.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+        /// The reason.
+        why: Why,
+    },
+    /// The trail has an alarm: its sender may hear `stored`. The node calls no more about it by itself, and keeps it no more.
+    LetGo(AlarmId),
+    /// Reads alarms that the node's own store keeps. Answered by [`Kept`](crate::trail::TrailEvent::Kept). There is one at a time.
+    ReadKept {
+        /// The alarms behind this one; `None` for the first.
+        after: Option<AlarmId>,
+        /// Most alarms.
+        max: usize,
+    },
+    /// Answers a person.
+    AnswerDeed {
+        /// As it was given.
+        deed: DeedId,
+        /// What became of it.
+        outcome: DeedOutcome,
+    },
+    /// Says what happened, for people, readiness and metrics.
+    Tell(TrailHappened),
+}
+
+/// Reason why a door calls by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// No leader answered in time.
+    Unanswered,
+    /// This node has no room for more alarms that wait. The alarm stays in its store.
+    NoRoom,
+    /// An earlier run of this node kept it.
+    Kept,
+    /// It is too long to be handed over. It stays with this node until a person resolves it there.
+    TooLong,
+}
+
+/// What became of a deed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeedOutcome {
+    /// It is in the trail.
+    Done,
+    /// The desk refused it, with this answer.
+    Refused(Vec<u8>),
+    /// No leader could record it in time. It may be done all the same.
+    Unavailable,
+}
+
+/// Something that people, readiness and metrics should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrailHappened {
+    /// This node leads.
+    Led,
+    /// Another node leads in place of this one.
+    Deposed,
+    /// What this node may do as a leader.
+    Duty(Duty),
+    /// Its settings differ from those of the leader before, so it does not claim.
+    Differs,
+    /// It follows the trail no more, and does not act as recorded.
+    Stopped(crate::happened::Stop),
+    /// The trail's stream delivered nothing, and is subscribed anew.
+    SilentConsumer,
+    /// A refused append turned out to be stored: it was this node's own.
+    OwnRefused,
+    /// The trail takes no more: its stream is full.
+    Full,
+    /// The incident store did not take a group. It is tried again.
+    StoreFault,
+    /// An entry of a leader that was none any more. It counts for nothing.
+    Void,
+    /// A door called by itself.
+    CalledAlone(Why),
+    /// The leader called without a record.
+    CalledUnrecorded,
+    /// The leader had no room for an alarm, or its desk none.
+    NoRoom,
+    /// An alarm turned out to be about an incident that another door had opened.
+    Joined,
+    /// An alarm about which this door had called by itself is in the trail.
+    HandedOver,
+    /// A deed could not be recorded.
+    DeedUnavailable,
+}

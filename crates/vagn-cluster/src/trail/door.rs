@@ -1,0 +1,283 @@
+//! Door: alarms of this node's own reporters, until the trail has them.
+//!
+//! Each is handed to the leader again and again. What no leader has answered for within 250 ms this node calls about by itself, under
+//! the same id. No alarm is dropped: one that finds no room is called about at once, and waits in the node's own store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{Moment, NodeId};
+use crate::trail::command::{TrailCommand, TrailHappened, Why};
+use crate::trail::event::KeptAlarm;
+use crate::trail::ids::AlarmId;
+use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
+
+/// Time without an answer of a leader after which the door calls by itself.
+pub(crate) const ALONE_MS: u64 = 250;
+
+/// Time without a record, after the leader called, after which the door calls too: that leader may be gone, and its call with it.
+const CALLED_MS: u64 = 5_000;
+
+/// Pause before an alarm is handed over again.
+const AGAIN_MS: u64 = 1_000;
+
+/// Alarms that are handed over at one moment when a new leader stands.
+const TOGETHER: u64 = 64;
+
+/// Most alarms that are read from the store at a time.
+const READ_MAX: usize = 256;
+
+/// Alarms that wait for the trail.
+#[derive(Debug)]
+pub(crate) struct Door {
+    max: usize,
+    waiting: BTreeMap<AlarmId, Waiting>,
+    dues: BTreeSet<(u64, AlarmId)>,
+    leader: Option<NodeId>,
+    /// The store may keep alarms that are not here.
+    kept: Kept,
+    /// Planted fault.
+    forgets: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    alarm: Alarm,
+    /// Moment at which it is kept in the store, unless it is.
+    keep_at_ms: Option<u64>,
+    /// Moment at which the door calls by itself, unless it has.
+    alone_at_ms: u64,
+    hand_at_ms: u64,
+    /// The leader has called.
+    is_called: bool,
+}
+
+/// Reading of the alarms that the store keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// All are here.
+    All,
+    /// Those behind this one are to be read when there is room; true: some were put into the store alone meanwhile, before it perhaps.
+    Behind(Option<AlarmId>, bool),
+    /// A read is under way; true as before.
+    Reading(Option<AlarmId>, bool),
+}
+
+impl Waiting {
+    fn due_ms(&self) -> u64 {
+        let alone = (!self.alarm.unrecorded).then_some(self.alone_at_ms);
+        alone.into_iter().chain(self.keep_at_ms).fold(self.hand_at_ms, u64::min)
+    }
+}
+
+impl Door {
+    pub(crate) fn new(max: usize, forgets: bool) -> Self {
+        Self {
+            max: max.max(1),
+            waiting: BTreeMap::new(),
+            dues: BTreeSet::new(),
+            leader: None,
+            kept: Kept::Behind(None, false),
+            forgets,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        self.dues.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// A reporter calls for help.
+    pub(crate) fn take(&mut self, id: AlarmId, bytes: Vec<u8>, now: Moment, out: &mut Vec<TrailCommand>) {
+        if bytes.len() > ALARM_MAX {
+            return call_alone(id, bytes, Why::TooLong, out);
+        }
+        if let Some(mut repeat) = self.remove(id) {
+            (repeat.alarm.bytes, repeat.hand_at_ms) = (bytes, now.elapsed_ms);
+            return self.insert(repeat);
+        }
+        if self.waiting.len() >= self.max {
+            // The store has it. It is read from there when there is room.
+            self.kept = match self.kept {
+                Kept::All => Kept::Behind(None, false),
+                Kept::Reading(after, _) => Kept::Reading(after, true),
+                Kept::Behind(after, _) => Kept::Behind(after, true),
+            };
+            return call_alone(id, bytes, Why::NoRoom, out);
+        }
+        let alone_at_ms = now.elapsed_ms + ALONE_MS;
+        let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
+        self.insert(Waiting {
+            alarm,
+            keep_at_ms: Some(alone_at_ms),
+            alone_at_ms,
+            hand_at_ms: now.elapsed_ms,
+            is_called: false,
+        });
+    }
+
+    fn insert(&mut self, waiting: Waiting) {
+        let id = waiting.alarm.id;
+        self.dues.insert((waiting.due_ms(), id));
+        self.waiting.insert(id, waiting);
+    }
+
+    fn remove(&mut self, id: AlarmId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.dues.remove(&(waiting.due_ms(), id));
+        Some(waiting)
+    }
+
+    fn change(&mut self, id: AlarmId, change: impl FnOnce(&mut Waiting)) {
+        if let Some(mut waiting) = self.remove(id) {
+            change(&mut waiting);
+            self.insert(waiting);
+        }
+    }
+
+    /// Another node leads, or this one leads anew: it hears of all alarms, some at a time.
+    pub(crate) fn led_by(&mut self, leader: NodeId, now: Moment) {
+        self.leader = Some(leader);
+        let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
+        for (id, number) in ids.into_iter().zip(0..) {
+            self.change(id, |waiting| waiting.hand_at_ms = now.elapsed_ms + number / TOGETHER);
+        }
+    }
+
+    /// Does all that is due; reads what the store keeps once the run has begun.
+    pub(crate) fn run(
+        &mut self,
+        has_begun: bool,
+        now: Moment,
+        mail: &mut Vec<(NodeId, TrailMessage)>,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        while let Some((due_ms, id)) = self.dues.first().copied()
+            && due_ms <= now.elapsed_ms
+        {
+            self.run_one(id, now, mail, out);
+        }
+        if let Kept::Behind(after, grew) = self.kept
+            && has_begun
+            && self.waiting.len() * 2 <= self.max
+        {
+            self.kept = Kept::Reading(after, grew);
+            out.push(TrailCommand::ReadKept { after, max: READ_MAX.min(self.max.div_ceil(2)) });
+        }
+    }
+
+    fn run_one(
+        &mut self,
+        id: AlarmId,
+        now: Moment,
+        mail: &mut Vec<(NodeId, TrailMessage)>,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        let Some(mut waiting) = self.remove(id) else { return };
+        if waiting.keep_at_ms.take_if(|at_ms| *at_ms <= now.elapsed_ms).is_some() {
+            out.push(TrailCommand::Keep { alarm: id, bytes: waiting.alarm.bytes.clone() });
+        }
+        if !waiting.alarm.unrecorded && waiting.alone_at_ms <= now.elapsed_ms {
+            waiting.alarm.unrecorded = true;
+            out.push(TrailCommand::CallAlone {
+                alarm: id,
+                bytes: waiting.alarm.bytes.clone(),
+                why: Why::Unanswered,
+            });
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(Why::Unanswered)));
+            // The leader hears that it is unrecorded now.
+            waiting.hand_at_ms = now.elapsed_ms;
+        }
+        if waiting.hand_at_ms <= now.elapsed_ms {
+            waiting.hand_at_ms = now.elapsed_ms + AGAIN_MS;
+            if let Some(leader) = self.leader {
+                mail.push((leader, TrailMessage::Alarm(waiting.alarm.clone())));
+                if self.forgets {
+                    return;
+                }
+            }
+        }
+        self.insert(waiting);
+    }
+
+    /// The leader called without a record.
+    pub(crate) fn called(&mut self, id: AlarmId, now: Moment) {
+        self.change(id, |waiting| {
+            // Once: a leader that cannot record says so again and again.
+            if !std::mem::replace(&mut waiting.is_called, true) {
+                waiting.alone_at_ms = now.elapsed_ms + CALLED_MS;
+            }
+        });
+    }
+
+    /// Something came of the door's own call.
+    pub(crate) fn called_alone(&mut self, id: AlarmId, mut note: Vec<u8>, now: Moment) {
+        // A driver that tells too much has told nothing: the leader calls again under the same id.
+        if note.len() > NOTE_MAX {
+            note.clear();
+        }
+        self.change(id, |waiting| {
+            (waiting.alarm.note, waiting.hand_at_ms) = (note, now.elapsed_ms);
+        });
+    }
+
+    /// The trail has an alarm, of this door or of another.
+    pub(crate) fn recorded(&mut self, id: AlarmId, out: &mut Vec<TrailCommand>) {
+        if let Some(waiting) = self.remove(id) {
+            if waiting.alarm.unrecorded {
+                out.push(TrailCommand::Tell(TrailHappened::HandedOver));
+            }
+            out.push(TrailCommand::LetGo(id));
+        }
+    }
+
+    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room.
+    pub(crate) fn read(
+        &mut self,
+        alarms: Vec<KeptAlarm>,
+        is_end: bool,
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        let Kept::Reading(mut after, grew) = self.kept else { return };
+        let mut has_room = true;
+        for KeptAlarm { alarm: id, bytes, note } in alarms {
+            has_room = self.waiting.len() < self.max;
+            if !has_room {
+                break;
+            }
+            after = Some(id);
+            if self.waiting.contains_key(&id) {
+                continue;
+            }
+            out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(Why::Kept)));
+            if bytes.len() <= ALARM_MAX {
+                let alarm = Alarm { id, bytes, unrecorded: true, note };
+                let at_ms = now.elapsed_ms;
+                self.insert(Waiting {
+                    alarm,
+                    keep_at_ms: None,
+                    alone_at_ms: at_ms,
+                    hand_at_ms: at_ms,
+                    is_called: false,
+                });
+            }
+        }
+        self.kept = match (is_end && has_room, grew) {
+            (true, false) => Kept::All,
+            // Those that came meanwhile may have lower ids.
+            (true, true) => Kept::Behind(None, false),
+            (false, grew) => Kept::Behind(after, grew),
+        };
+    }
+}
+
+/// Calls from this node, and keeps the alarm first.
+fn call_alone(alarm: AlarmId, bytes: Vec<u8>, why: Why, out: &mut Vec<TrailCommand>) {
+    out.push(TrailCommand::Keep { alarm, bytes: bytes.clone() });
+    out.push(TrailCommand::CallAlone { alarm, bytes, why });
+    out.push(TrailCommand::Tell(TrailHappened::CalledAlone(why)));
+}

@@ -1,0 +1,348 @@
+//! Leading: this node's desk while it leads, and what it owes to doors and persons.
+//!
+//! An alarm is recorded with the next group. What cannot be recorded within 100 ms is called about all the same. A leader that has seen no
+//! entry of its own for 5 s makes first attempts only: another one may lead by now.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::hash::hash;
+use crate::ids::{Moment, NodeId};
+use crate::trail::command::{TrailCommand, TrailHappened};
+use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::message::{Alarm, TrailMessage};
+use crate::trail::state::{DeskState, Draft, Taken};
+use crate::trail::view::Duty;
+
+/// Time without a record after which the leader calls all the same.
+pub(crate) const RELEASE_MS: u64 = 100;
+
+/// Time between renewals.
+pub(crate) const RENEW_MS: u64 = 1_000;
+
+/// Time without an own entry after which a leader makes first attempts only.
+pub(crate) const SEEN_MS: u64 = 5_000;
+
+/// Time after an own entry in which no other node claims. It is less than their 3 s of silence.
+const SURE_MS: u64 = 2_500;
+
+/// Most deeds that wait for their record.
+const DEEDS_MAX: usize = 256;
+
+/// Most own entries that are stored and were not delivered yet. A leader that cannot read what it writes waits.
+const PROMISED_MAX: usize = 1_024;
+
+/// A node's desk, with or without its leadership.
+#[derive(Debug)]
+pub(crate) struct Lead<D> {
+    pub(crate) desk: D,
+    max: usize,
+    reign: Option<Reign>,
+    /// The trail is broken, and the desk holds what may be owed.
+    is_alone: bool,
+    duty: Duty,
+    taken: BTreeMap<AlarmId, Waiting>,
+    releases: BTreeSet<(u64, AlarmId)>,
+    deeds: BTreeMap<DeedId, NodeId>,
+    /// The desk may have something to record.
+    has_news: bool,
+}
+
+/// Leadership of this node.
+#[derive(Debug)]
+struct Reign {
+    term: Term,
+    /// Last entry that is known to be in the trail.
+    tip: u64,
+    /// Own entries that are in the trail and were not delivered.
+    promised: VecDeque<(u64, EntryId)>,
+    /// Moment at which the last entry that the trail has was sent.
+    seen_ms: u64,
+    renew_at_ms: u64,
+    /// Last group, unless the own store is known to have it.
+    unsaved: Option<u64>,
+}
+
+/// An alarm that is not recorded.
+#[derive(Debug)]
+struct Waiting {
+    door: NodeId,
+    hash: u64,
+    release_at_ms: u64,
+    is_released: bool,
+}
+
+type Mail = Vec<(NodeId, TrailMessage)>;
+
+impl<D: DeskState> Lead<D> {
+    pub(crate) fn new(desk: D, max: usize) -> Self {
+        Self {
+            desk,
+            max,
+            reign: None,
+            is_alone: false,
+            duty: Duty::Standby,
+            taken: BTreeMap::new(),
+            releases: BTreeSet::new(),
+            deeds: BTreeMap::new(),
+            has_news: false,
+        }
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.reign.is_some()
+    }
+
+    pub(crate) fn term(&self) -> Option<Term> {
+        self.reign.as_ref().map(|reign| reign.term)
+    }
+
+    /// Returns the last entry that is known to be in the trail, if this node may append behind it.
+    pub(crate) fn tip(&self) -> Option<u64> {
+        self.reign.as_ref().filter(|reign| reign.promised.len() < PROMISED_MAX).map(|reign| reign.tip)
+    }
+
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.taken.len()
+    }
+
+    pub(crate) fn duty(&self, now: Moment) -> Duty {
+        match &self.reign {
+            None if self.is_alone => Duty::Alone,
+            None => Duty::Standby,
+            Some(reign) if now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
+            Some(_) => Duty::FirstOnly,
+        }
+    }
+
+    /// Begins to lead: the trail has this node's claim, which was sent at `seen_ms`.
+    pub(crate) fn begin(
+        &mut self,
+        (term, shown): (Term, Term),
+        (sequence, claim): (u64, EntryId),
+        (seen_ms, now): (u64, Moment),
+        out: &mut Vec<TrailCommand>,
+    ) {
+        self.reign = Some(Reign {
+            term,
+            tip: sequence,
+            promised: VecDeque::from([(sequence, claim)]),
+            seen_ms,
+            renew_at_ms: now.elapsed_ms + RENEW_MS,
+            unsaved: None,
+        });
+        self.has_news = true;
+        self.desk.recall(Some(shown.numbers()));
+        out.push(TrailCommand::Tell(TrailHappened::Led));
+        self.look(now, out);
+    }
+
+    /// Notes that an entry of this node is in the trail.
+    pub(crate) fn stored(&mut self, sequence: u64, id: EntryId, seen_ms: u64, is_delivered: bool) {
+        if let Some(reign) = &mut self.reign {
+            reign.tip = reign.tip.max(sequence);
+            reign.seen_ms = reign.seen_ms.max(seen_ms);
+            if !is_delivered {
+                reign.promised.push_back((sequence, id));
+            }
+        }
+    }
+
+    /// Returns true while no other node can have claimed: the last own entry is too young.
+    pub(crate) fn is_sure(&self, now: Moment) -> bool {
+        self.reign.as_ref().is_some_and(|reign| now.elapsed_ms < reign.seen_ms + SURE_MS)
+    }
+
+    /// Compares an entry that was delivered with what this node believes to have stored. Returns false if another stands there.
+    pub(crate) fn bears_out(&mut self, sequence: u64, id: EntryId) -> bool {
+        let Some(reign) = &mut self.reign else { return true };
+        let promised = reign.promised.pop_front_if(|(promised, _)| *promised <= sequence);
+        reign.tip = reign.tip.max(sequence);
+        promised.is_none_or(|(promised, own)| promised != sequence || own == id)
+    }
+
+    /// Leads no more. Alarms are still at their doors; what became of deeds nobody can say.
+    pub(crate) fn end(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
+        self.abdicate(mail);
+        self.look(now, out);
+        self.desk.stand_down();
+    }
+
+    fn abdicate(&mut self, mail: &mut Mail) {
+        self.reign = None;
+        self.taken.clear();
+        self.releases.clear();
+        let deeds = std::mem::take(&mut self.deeds);
+        mail.extend(deeds.into_iter().map(|(deed, node)| (node, TrailMessage::DeedUnavailable { deed })));
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// The trail is broken. A leader's desk has what the trail had and more; another one recalls what the store has.
+    pub(crate) fn go_alone(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
+        if self.reign.is_none() {
+            self.desk.recall(None);
+        }
+        self.abdicate(mail);
+        self.is_alone = true;
+        self.look(now, out);
+    }
+
+    /// Tells the desk what it may do, if that has changed.
+    pub(crate) fn look(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        let duty = self.duty(now);
+        if duty != self.duty {
+            self.duty = duty;
+            self.desk.set_duty(duty);
+            out.push(TrailCommand::Tell(TrailHappened::Duty(duty)));
+        }
+    }
+
+    /// A door hands an alarm over. Returns true if the trail has it already.
+    pub(crate) fn take(
+        &mut self,
+        door: NodeId,
+        alarm: &Alarm,
+        now: Moment,
+        mail: &mut Mail,
+        out: &mut Vec<TrailCommand>,
+    ) -> bool {
+        if self.reign.is_none() {
+            return false;
+        }
+        let id = alarm.id;
+        let hash = hash(&[&alarm.bytes, &alarm.note, &[alarm.unrecorded.into()]]);
+        let waiting = self.taken.get(&id);
+        if waiting.is_some_and(|waiting| waiting.hash == hash) {
+            if waiting.is_some_and(|waiting| waiting.is_released) {
+                mail.push((door, TrailMessage::Called { alarm: id }));
+            }
+            return false;
+        }
+        let has_room = waiting.is_some() || self.taken.len() < self.max;
+        let taken = if has_room { self.desk.take(alarm) } else { Taken::NoRoom };
+        match taken {
+            Taken::Recorded => return waiting.is_none(),
+            Taken::NoRoom => {
+                mail.push((door, TrailMessage::NoRoom { alarm: id }));
+                out.push(TrailCommand::Tell(TrailHappened::NoRoom));
+                return false;
+            }
+            Taken::Joined => out.push(TrailCommand::Tell(TrailHappened::Joined)),
+            Taken::Open => {}
+        }
+        self.has_news = true;
+        let (release_at_ms, is_released) = match waiting {
+            Some(waiting) => (waiting.release_at_ms, waiting.is_released),
+            None => (now.elapsed_ms + RELEASE_MS, false),
+        };
+        if !is_released {
+            self.releases.insert((release_at_ms, id));
+        }
+        self.taken.insert(id, Waiting { door, hash, release_at_ms, is_released });
+        false
+    }
+
+    /// A person wants something done.
+    pub(crate) fn deed(&mut self, from: NodeId, deed: DeedId, bytes: &[u8], now: Moment, mail: &mut Mail) {
+        if self.duty(now) != Duty::Full || self.deeds.len() >= DEEDS_MAX {
+            mail.push((from, TrailMessage::DeedUnavailable { deed }));
+            return;
+        }
+        match self.desk.deed(deed, bytes) {
+            Ok(()) => {
+                self.deeds.insert(deed, from);
+                self.has_news = true;
+            }
+            Err(answer) => mail.push((from, TrailMessage::DeedRefused { deed, answer })),
+        }
+    }
+
+    /// The desk says that it has something new.
+    pub(crate) fn changed(&mut self) {
+        self.has_news = true;
+    }
+
+    /// Calls about what could not be recorded in time.
+    pub(crate) fn run(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
+        self.look(now, out);
+        while let Some((due_ms, id)) = self.releases.first().copied()
+            && due_ms <= now.elapsed_ms
+        {
+            self.releases.pop_first();
+            let Some(waiting) = self.taken.get_mut(&id) else { continue };
+            waiting.is_released = true;
+            mail.push((waiting.door, TrailMessage::Called { alarm: id }));
+            self.desk.release(id);
+            out.push(TrailCommand::Tell(TrailHappened::CalledUnrecorded));
+        }
+    }
+
+    /// Returns true when a renewal is due, and notes that it is sent.
+    pub(crate) fn renews(&mut self, now: Moment) -> bool {
+        let Some(reign) = self.reign.as_mut().filter(|reign| now.elapsed_ms >= reign.renew_at_ms) else {
+            return false;
+        };
+        reign.renew_at_ms = now.elapsed_ms + RENEW_MS;
+        true
+    }
+
+    /// The own store has all up to this entry.
+    pub(crate) fn saved(&mut self, sequence: u64) {
+        let Some(reign) = &mut self.reign else { return };
+        if reign.unsaved.take_if(|last| *last <= sequence).is_some() {
+            self.desk.saved();
+        }
+    }
+
+    /// Returns the next group, if the desk has one.
+    pub(crate) fn draft(&mut self) -> Option<Draft> {
+        if self.reign.is_none() || !std::mem::take(&mut self.has_news) {
+            return None;
+        }
+        self.desk.draft()
+    }
+
+    /// The trail has a group of this node: the desk may act upon it, doors and persons hear of it. Returns the doors with their alarms.
+    pub(crate) fn recorded(
+        &mut self,
+        alarms: &[AlarmId],
+        deeds: &[DeedId],
+        mail: &mut Mail,
+    ) -> BTreeMap<NodeId, Vec<AlarmId>> {
+        self.desk.recorded();
+        // There may be more than one group has room for.
+        self.has_news = true;
+        if let Some(reign) = &mut self.reign {
+            reign.unsaved = Some(reign.tip);
+        }
+        let mut doors: BTreeMap<NodeId, Vec<AlarmId>> = BTreeMap::new();
+        for id in alarms {
+            if let Some(waiting) = self.taken.remove(id) {
+                self.releases.remove(&(waiting.release_at_ms, *id));
+                doors.entry(waiting.door).or_default().push(*id);
+            }
+        }
+        for deed in deeds {
+            if let Some(node) = self.deeds.remove(deed) {
+                mail.push((node, TrailMessage::DeedDone { deed: *deed }));
+            }
+        }
+        doors
+    }
+
+    /// Returns the moment at which something is due, apart from what waits for an append.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        let reign = self.reign.as_ref()?;
+        let loss = (self.duty == Duty::Full).then_some(reign.seen_ms + SEEN_MS);
+        let release = self.releases.first().map(|(due_ms, _)| *due_ms);
+        loss.into_iter().chain(release).min()
+    }
+
+    /// Returns the moment at which something is to be appended.
+    pub(crate) fn append_at_ms(&self) -> Option<u64> {
+        let reign = self.reign.as_ref().filter(|reign| reign.promised.len() < PROMISED_MAX)?;
+        Some(if self.has_news { 0 } else { reign.renew_at_ms })
+    }
+}

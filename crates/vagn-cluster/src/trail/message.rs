@@ -1,0 +1,158 @@
+//! Messages about alarms and deeds between nodes, and their byte form: version, kind, fields, and a hash of it all. The kinds are none
+//! of those between nodes for shards, so a driver gives what comes to both.
+
+use crate::bytes::{Reader, Write, seal};
+use crate::ids::Incarnation;
+use crate::state::Damaged;
+use crate::trail::entry::{name, names, put_name, put_names};
+use crate::trail::ids::{AlarmId, DeedId, TrailId};
+
+/// Longest alarm, deed, or answer to a deed, in bytes.
+pub const ALARM_MAX: usize = 16 << 10;
+
+/// Longest note of what a door did about an alarm by itself, in bytes.
+pub const NOTE_MAX: usize = 4 << 10;
+
+const VERSION: u8 = 1;
+
+/// A message between two nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TrailMessage {
+    /// A door hands an alarm to the leader.
+    Alarm(Alarm),
+    /// These alarms are in the trail.
+    Recorded { trail: TrailId, alarms: Vec<AlarmId> },
+    /// The leader called without a record.
+    Called { alarm: AlarmId },
+    /// The leader has no room for it.
+    NoRoom { alarm: AlarmId },
+    /// A person wants something done.
+    Deed { deed: DeedId, bytes: Vec<u8> },
+    /// It is in the trail.
+    DeedDone { deed: DeedId },
+    /// The desk refused it.
+    DeedRefused { deed: DeedId, answer: Vec<u8> },
+    /// It could not be recorded.
+    DeedUnavailable { deed: DeedId },
+}
+
+/// An alarm, as a door hands it to the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its id.
+    pub id: AlarmId,
+    /// The alarm itself, at most [`ALARM_MAX`] bytes.
+    pub bytes: Vec<u8>,
+    /// The door called by itself: it is to be marked `unrecorded`.
+    pub unrecorded: bool,
+    /// What came of the door's own call, as its driver tells it; empty while nothing did. At most [`NOTE_MAX`] bytes.
+    pub note: Vec<u8>,
+}
+
+impl TrailMessage {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        match self {
+            Self::Alarm(alarm) => {
+                out.put_u8(65);
+                put_name(&mut out, alarm.id.0);
+                out.put_u8(alarm.unrecorded.into());
+                out.put_long(&alarm.note);
+                out.put_long(&alarm.bytes);
+            }
+            Self::Recorded { trail, alarms } => {
+                out.put_u8(66);
+                out.put_u32(trail.epoch);
+                out.put_u64(trail.incarnation.0);
+                put_names(&mut out, alarms.iter().map(|alarm| alarm.0));
+            }
+            Self::Called { alarm } => put_named(&mut out, 67, alarm.0),
+            Self::NoRoom { alarm } => put_named(&mut out, 68, alarm.0),
+            Self::Deed { deed, bytes } => {
+                put_named(&mut out, 69, deed.0);
+                out.put_long(bytes);
+            }
+            Self::DeedDone { deed } => put_named(&mut out, 70, deed.0),
+            Self::DeedRefused { deed, answer } => {
+                put_named(&mut out, 71, deed.0);
+                out.put_long(answer);
+            }
+            Self::DeedUnavailable { deed } => put_named(&mut out, 72, deed.0),
+        }
+        seal(&mut out);
+        out
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::unseal(bytes)?;
+        if reader.u8()? != VERSION {
+            return Err(Damaged);
+        }
+        let message = match reader.u8()? {
+            65 => Self::Alarm(Alarm {
+                id: AlarmId(name(&mut reader)?),
+                unrecorded: reader.flag()?,
+                note: reader.long(NOTE_MAX)?.to_vec(),
+                bytes: reader.long(ALARM_MAX)?.to_vec(),
+            }),
+            66 => {
+                let trail = TrailId { epoch: reader.u32()?, incarnation: Incarnation(reader.u64()?) };
+                Self::Recorded { trail, alarms: names(&mut reader)?.into_iter().map(AlarmId).collect() }
+            }
+            67 => Self::Called { alarm: AlarmId(name(&mut reader)?) },
+            68 => Self::NoRoom { alarm: AlarmId(name(&mut reader)?) },
+            69 => Self::Deed { deed: DeedId(name(&mut reader)?), bytes: reader.long(ALARM_MAX)?.to_vec() },
+            70 => Self::DeedDone { deed: DeedId(name(&mut reader)?) },
+            71 => Self::DeedRefused {
+                deed: DeedId(name(&mut reader)?),
+                answer: reader.long(ALARM_MAX)?.to_vec(),
+            },
+            72 => Self::DeedUnavailable { deed: DeedId(name(&mut reader)?) },
+            _ => return Err(Damaged),
+        };
+        reader.end()?;
+        Ok(message)
+    }
+}
+
+fn put_named(out: &mut Vec<u8>, kind: u8, name: u128) {
+    out.put_u8(kind);
+    put_name(out, name);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::bytes::{assert_damage_is_found, assert_no_damage_panics};
+    use crate::message::Message;
+
+    /// By the name that each has in the corpus.
+    pub(crate) fn named() -> impl Iterator<Item = (&'static str, TrailMessage)> {
+        let (alarm, deed) = (AlarmId(5), DeedId(6));
+        let trail = TrailId { epoch: 1, incarnation: Incarnation(9) };
+        let called = Alarm { id: alarm, bytes: vec![1, 2], unrecorded: true, note: vec![3] };
+        [
+            ("alarm", TrailMessage::Alarm(called)),
+            ("recorded", TrailMessage::Recorded { trail, alarms: vec![alarm, AlarmId(u128::MAX)] }),
+            ("called", TrailMessage::Called { alarm }),
+            ("noroom", TrailMessage::NoRoom { alarm }),
+            ("deed", TrailMessage::Deed { deed, bytes: vec![4] }),
+            ("deeddone", TrailMessage::DeedDone { deed }),
+            ("deedrefused", TrailMessage::DeedRefused { deed, answer: vec![7] }),
+            ("deedunavailable", TrailMessage::DeedUnavailable { deed }),
+        ]
+        .into_iter()
+    }
+
+    #[test]
+    fn each_is_read_as_it_was_written_and_damage_is_found() {
+        let mut chance = fastrand::Rng::with_seed(19);
+        for (_, message) in named() {
+            let bytes = message.write();
+            assert!(Message::read(&bytes).is_err(), "no message of shards is one of these");
+            assert_eq!(TrailMessage::read(&bytes), Ok(message));
+            assert_damage_is_found(&bytes, TrailMessage::read);
+            assert_no_damage_panics(&bytes, &mut chance, TrailMessage::read, TrailMessage::write);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The trail: calls for help on many machines, as one desk and one chain of entries for the whole service.
+//!
+//! A [`TrailNode`] is a node's part in it, driven like [`Node`](crate::Node): it is told events and says what is to be done. It orders groups
+//! of drafts and knows nothing of what is in them; that is for a [`DeskState`].
+//!
+//! # How it goes
+//!
+//! 1. An alarm comes to a *door*, which any node has. The door hands it to the leader, again and again, until the trail has it.
+//! 2. The *leader*'s desk takes it in and drafts a group. The leader appends it behind the last entry it knows, and only there: an entry of
+//!    somebody else in between makes the append fail, so a deposed leader writes nothing.
+//! 3. Once the trail has the group the desk acts upon it, and the door hears that it is `stored`.
+//! 4. Every node follows the trail and saves each group in its own incident store. The leader's renewals are entries too. After 3 s without
+//!    any, a node that has saved everything claims; its desk recalls what is open from its store, as after a restart.
+//!
+//! A call for help never waits for this: what the leader cannot record within 100 ms it calls about all the same, and what no leader answers
+//! for within 250 ms the door does, both under the same id.
+//!
+//! # What a driver must keep
+//!
+//! What [`crate`] says of time, requests, subscriptions and messages; and
+//!
+//! - [`TrailEvent::Restored`] is the first event of a run. Alarms may come before it.
+//! - A [`Save`](TrailCommand::Save) is atomic and synced: after a crash at any moment the store has the groups up to its mark, and no others.
+//! - An alarm keeps its id as long as its incident is open at the door, over restarts too.
+//! - `CallAlone` for an alarm about which the driver calls already changes nothing.
+//! - Before a desk's decision is carried out, [`TrailNode::duty`] is asked with the time of that moment.
+//! - The store tells of alarms that were joined to another, so that [`DeskState::take`] knows each alarm that was ever recorded.
+//!
+//! # Where what is
+//!
+//! | file | holds |
+//! |---|---|
+//! | `ids.rs`, `settings.rs`, `view.rs` | names, settings and faults for the proof, what a node shows of itself |
+//! | `entry.rs`, `message.rs`, `mark.rs` | byte forms of entries, of messages between nodes, and of the place in the trail |
+//! | `event.rs`, `command.rs` | what passes between it and a driver |
+//! | `state.rs` | what a desk must be able to do |
+//! | `chain.rs` | following, comparing, and saving |
+//! | `append.rs` | the one entry that is under way, and what became of it |
+//! | `succession.rs` | who leads, and when to claim |
+//! | `lead.rs` | the desk while its node leads |
+//! | `door.rs` | alarms of the node's own reporters |
+//! | `node.rs` | all of them put together |
+
+mod append;
+mod chain;
+mod command;
+mod door;
+mod entry;
+mod event;
+mod ids;
+mod lead;
+mod mark;
+mod message;
+mod node;
+mod settings;
+mod state;
+mod succession;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use command::{DeedOutcome, TrailCommand, TrailHappened, Why};
+pub use entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
+pub use event::{KeptAlarm, TrailEvent};
+pub use ids::{AlarmId, DeedId, EntryId, Term, TrailId};
+pub use mark::Mark;
+pub use message::{ALARM_MAX, Alarm, NOTE_MAX};
+pub use node::TrailNode;
+pub use settings::{TrailFaults, TrailSettings};
+pub use state::{DeskState, Draft, Taken};
+pub use view::{Duty, TrailView};

@@ -1,0 +1,458 @@
+//! The trail's part of a node: all parts put together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::event::{Delivered, Event, PublishOutcome};
+use crate::happened::Stop;
+use crate::ids::{Moment, NodeId, PublishId, StreamId};
+use crate::numbers::Numbers;
+use crate::trail::append::{Answer, Append, Fate, Kind};
+use crate::trail::chain::{Came, Chain};
+use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
+use crate::trail::door::Door;
+use crate::trail::entry::{NAMES_MAX, TrailBody, TrailEntry};
+use crate::trail::event::TrailEvent;
+use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::lead::Lead;
+use crate::trail::mark::Mark;
+use crate::trail::message::{ALARM_MAX, TrailMessage};
+use crate::trail::settings::TrailSettings;
+use crate::trail::state::{DeskState, Draft};
+use crate::trail::succession::Succession;
+use crate::trail::view::{Duty, TrailView};
+
+/// Longest time in which a person is answered.
+const DEED_MS: u64 = 2_000;
+
+/// Most deeds of this node's persons that wait for an answer.
+const DEEDS_MAX: usize = 256;
+
+/// A machine's part in the trail: its door, its copy of the trail, and its desk while it leads.
+#[derive(Debug)]
+pub struct TrailNode<D> {
+    settings: TrailSettings,
+    numbers: Numbers,
+    is_started: bool,
+    chain: Chain,
+    succession: Succession,
+    append: Option<Append>,
+    entries: u64,
+    lead: Lead<D>,
+    door: Door,
+    /// Deeds of own persons, with the moment at which they are answered at the latest.
+    deeds: BTreeMap<DeedId, u64>,
+    mail: Vec<(NodeId, TrailMessage)>,
+    due_ms: u64,
+    woken_at_ms: Option<u64>,
+}
+
+impl<D: DeskState> TrailNode<D> {
+    /// Makes one whose first event tells what its incident store has.
+    pub fn new(settings: TrailSettings, desk: D) -> Self {
+        Self {
+            numbers: Numbers::new(settings.random),
+            is_started: false,
+            chain: Chain::new(),
+            succession: Succession::default(),
+            append: None,
+            entries: 0,
+            lead: Lead::new(desk, settings.desk_max),
+            door: Door::new(settings.door_max, settings.faults.forgotten_at_handover),
+            deeds: BTreeMap::new(),
+            mail: Vec::new(),
+            due_ms: u64::MAX,
+            woken_at_ms: None,
+            settings,
+        }
+    }
+
+    /// Returns the desk.
+    pub fn desk(&self) -> &D {
+        &self.lead.desk
+    }
+
+    /// Returns the desk, for a driver to carry out what it decides.
+    pub fn desk_mut(&mut self) -> &mut D {
+        &mut self.lead.desk
+    }
+
+    /// Says what this node may do as a leader, at this moment.
+    pub fn duty(&self, now: Moment) -> Duty {
+        self.lead.duty(now)
+    }
+
+    /// Shows the node's place in the trail.
+    pub fn view(&self, now: Moment) -> TrailView {
+        let mark = self.chain.mark();
+        TrailView {
+            trail: self.chain.trail(),
+            received: mark.map_or(0, |mark| mark.sequence),
+            running_hash: mark.map_or(0, |mark| mark.running_hash),
+            unsaved: self.chain.unsaved(),
+            stopped: self.chain.stopped(),
+            term: mark.map_or(Term::default(), |mark| mark.term),
+            leader: self.succession.leader(),
+            duty: self.duty(now),
+            waiting: self.door.len(),
+            unrecorded: self.lead.unrecorded(),
+        }
+    }
+
+    /// Takes in what happened, and appends what is to be done to `out`.
+    pub fn handle(&mut self, now: Moment, event: TrailEvent, out: &mut Vec<TrailCommand>) {
+        // Before all else: a process that was stopped for long may lead no more.
+        self.lead.look(now, out);
+        match event {
+            TrailEvent::Restored(mark) => self.restore(mark, out),
+            // An alarm is called about whatever the store does.
+            TrailEvent::Alarm { alarm, bytes } => self.door.take(alarm, bytes, now, out),
+            _ if !self.is_started => {}
+            other => self.take(other, now, out),
+        }
+        self.deliver_mail(now, out);
+        self.run(now, out);
+        self.deliver_mail(now, out);
+        self.set_alarm(now, out);
+    }
+
+    fn restore(&mut self, mark: Option<Vec<u8>>, out: &mut Vec<TrailCommand>) {
+        self.is_started = true;
+        match mark.map(|bytes| Mark::read(&bytes)) {
+            None => {}
+            Some(Ok(mark)) => self.chain.restore(mark),
+            Some(Err(_)) => self.chain.stop(Stop::DiskDamaged, out),
+        }
+    }
+
+    fn take(&mut self, event: TrailEvent, now: Moment, out: &mut Vec<TrailCommand>) {
+        match event {
+            TrailEvent::Common(event) => self.common(event, now, out),
+            TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
+            TrailEvent::Saved(result) => self.chain.saved(result, now, out),
+            TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
+            TrailEvent::DeskChanged => self.lead.changed(),
+            TrailEvent::LeadAsked => self.succession.ask(),
+            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } => {}
+        }
+    }
+
+    fn common(&mut self, event: Event, now: Moment, out: &mut Vec<TrailCommand>) {
+        match event {
+            Event::Delivered(message) => self.delivered(&message, now, out),
+            Event::SubscriptionEnded(subscription) => self.chain.ended(subscription),
+            Event::StreamRead(read, outcome) => {
+                if let Some(stop) = self.chain.read(read, outcome, now, out) {
+                    self.stop(stop, now, out);
+                }
+            }
+            Event::Published(publish, outcome) => self.published(publish, outcome, now, out),
+            Event::Received { from, bytes } => {
+                // Damaged, of another version or of the shards.
+                if let Ok(message) = TrailMessage::read(&bytes) {
+                    self.receive(from, message, now, out);
+                }
+            }
+            Event::Woken => self.woken_at_ms = None,
+            _ => {}
+        }
+    }
+
+    fn delivered(&mut self, message: &Delivered, now: Moment, out: &mut Vec<TrailCommand>) {
+        match self.chain.delivered(message, now, out) {
+            Came::Next => {}
+            Came::Nothing => return,
+            Came::Stop(stop) => return self.stop(stop, now, out),
+        }
+        // The chain has read it.
+        let Ok(entry) = TrailEntry::read(&message.bytes) else { return };
+        if !self.lead.bears_out(message.sequence, entry.id) {
+            return self.stop(Stop::StreamBehind, now, out);
+        }
+        if self.counts(&entry) {
+            self.enter(&entry, message.sequence, now, out);
+            self.judge(entry.id, message.sequence, now, out);
+        } else {
+            out.push(TrailCommand::Tell(TrailHappened::Void));
+            if self.append.take_if(|append| append.id == entry.id).is_some() {
+                self.depose(now, out);
+            }
+        }
+    }
+
+    /// Returns true for an entry of the leader, and for the claim of the next one.
+    fn counts(&self, entry: &TrailEntry<'_>) -> bool {
+        let Some(mark) = self.chain.mark() else { return false };
+        let is_of_term = match entry.body {
+            TrailBody::Claim { .. } => entry.term > mark.term,
+            _ => entry.term == mark.term,
+        };
+        is_of_term && entry.epoch == mark.trail.epoch
+    }
+
+    /// Takes in the next entry of the trail.
+    fn enter(&mut self, entry: &TrailEntry<'_>, sequence: u64, now: Moment, out: &mut Vec<TrailCommand>) {
+        let is_new = self.succession.heard(entry.id, now);
+        match &entry.body {
+            TrailBody::Claim { settings_hash } => {
+                self.chain.enter(entry.term, *settings_hash);
+                if self.lead.term().is_some_and(|own| own < entry.term) {
+                    self.depose(now, out);
+                }
+            }
+            TrailBody::Renewal { settings_hash, sequence: read, running_hash } => {
+                self.chain.enter(entry.term, *settings_hash);
+                let known = self.chain.running_hash(*read).filter(|_| *read < sequence);
+                if known.is_some_and(|known| known != *running_hash) {
+                    self.stop(Stop::HashDiffers, now, out);
+                }
+            }
+            TrailBody::Group { alarms, content, .. } => {
+                self.chain.keep(Arc::from(*content));
+                alarms.iter().for_each(|alarm| self.door.recorded(*alarm, out));
+            }
+        }
+        if is_new {
+            self.door.led_by(entry.id.node, now);
+        }
+    }
+
+    /// Judges the entry that is under way by one that was read.
+    fn judge(&mut self, read: EntryId, sequence: u64, now: Moment, out: &mut Vec<TrailCommand>) {
+        let Some(append) = &self.append else { return };
+        match append.judge(sequence, read, out) {
+            Some(Fate::Stored) => self.stored(sequence, true, now, out),
+            Some(Fate::Refused) => {
+                self.append = None;
+                // Somebody else wrote behind what this node had written: it is another's turn.
+                self.depose(now, out);
+            }
+            None => {}
+        }
+    }
+
+    fn published(
+        &mut self,
+        publish: PublishId,
+        outcome: PublishOutcome,
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        let is_sure = self.lead.is_sure(now);
+        let Some(append) = &mut self.append else { return };
+        match append.published(publish, outcome, (is_sure, now), out) {
+            Answer::Stored(sequence) => self.stored(sequence, false, now, out),
+            Answer::Doubt => self.chain.hurry(out),
+            Answer::Nothing => {}
+        }
+    }
+
+    /// The trail has the entry that was under way.
+    fn stored(&mut self, sequence: u64, is_delivered: bool, now: Moment, out: &mut Vec<TrailCommand>) {
+        let Some(append) = self.append.take() else { return };
+        match append.kind {
+            Kind::Claim(term) => {
+                let shown = if self.settings.faults.one_key { Term(1) } else { term };
+                self.lead.begin((term, shown), (sequence, append.id), (append.sent_ms, now), out);
+                if is_delivered {
+                    self.lead.bears_out(sequence, append.id);
+                }
+            }
+            Kind::Renewal => self.lead.stored(sequence, append.id, append.sent_ms, is_delivered),
+            Kind::Group { alarms, deeds } => {
+                self.lead.stored(sequence, append.id, append.sent_ms, is_delivered);
+                if !self.settings.faults.act_before_append {
+                    self.recorded(&alarms, &deeds);
+                }
+            }
+        }
+    }
+
+    fn recorded(&mut self, alarms: &[AlarmId], deeds: &[DeedId]) {
+        let Some(trail) = self.chain.trail() else { return };
+        for (door, alarms) in self.lead.recorded(alarms, deeds, &mut self.mail) {
+            self.mail.push((door, TrailMessage::Recorded { trail, alarms }));
+        }
+    }
+
+    fn depose(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        if self.lead.leads() {
+            self.append = None;
+            self.lead.end(now, &mut self.mail, out);
+            out.push(TrailCommand::Tell(TrailHappened::Deposed));
+        }
+    }
+
+    fn stop(&mut self, stop: Stop, now: Moment, out: &mut Vec<TrailCommand>) {
+        self.append = None;
+        self.chain.stop(stop, out);
+        if self.lead.leads() {
+            self.lead.go_alone(now, &mut self.mail, out);
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, message: TrailMessage, now: Moment, out: &mut Vec<TrailCommand>) {
+        match message {
+            TrailMessage::Alarm(alarm) => {
+                if self.lead.take(from, &alarm, now, &mut self.mail, out)
+                    && let Some(trail) = self.chain.trail()
+                {
+                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.id] }));
+                }
+            }
+            TrailMessage::Recorded { trail, alarms } => {
+                // What another trail has, or a broken one, may be gone.
+                let is_sound = self.chain.stopped().is_none();
+                if is_sound && self.chain.trail().is_none_or(|own| own == trail) {
+                    alarms.into_iter().for_each(|alarm| self.door.recorded(alarm, out));
+                }
+            }
+            TrailMessage::Called { alarm } => self.door.called(alarm, now),
+            // It is handed over again, and called about by the door in time.
+            TrailMessage::NoRoom { .. } => {}
+            TrailMessage::Deed { deed, bytes } => self.lead.deed(from, deed, &bytes, now, &mut self.mail),
+            TrailMessage::DeedDone { deed } => self.answer(deed, DeedOutcome::Done, out),
+            TrailMessage::DeedRefused { deed, answer } => {
+                self.answer(deed, DeedOutcome::Refused(answer), out);
+            }
+            TrailMessage::DeedUnavailable { deed } => self.answer(deed, DeedOutcome::Unavailable, out),
+        }
+    }
+
+    /// A person of this node wants something done.
+    fn ask(&mut self, deed: DeedId, bytes: Vec<u8>, now: Moment, out: &mut Vec<TrailCommand>) {
+        let leader = self.succession.leader().filter(|_| self.chain.stopped().is_none());
+        let has_room = self.deeds.len() < DEEDS_MAX && bytes.len() <= ALARM_MAX;
+        self.deeds.insert(deed, now.elapsed_ms + DEED_MS);
+        match leader.filter(|_| has_room) {
+            Some(leader) => self.mail.push((leader, TrailMessage::Deed { deed, bytes })),
+            None => self.answer(deed, DeedOutcome::Unavailable, out),
+        }
+    }
+
+    fn answer(&mut self, deed: DeedId, outcome: DeedOutcome, out: &mut Vec<TrailCommand>) {
+        if self.deeds.remove(&deed).is_some() {
+            if outcome == DeedOutcome::Unavailable {
+                out.push(TrailCommand::Tell(TrailHappened::DeedUnavailable));
+            }
+            out.push(TrailCommand::AnswerDeed { deed, outcome });
+        }
+    }
+
+    /// Does all that is due.
+    fn run(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        self.door.run(self.is_started, now, &mut self.mail, out);
+        if !self.is_started {
+            return;
+        }
+        self.chain.run(now, &mut self.numbers, out);
+        if self.chain.is_over() && !self.lead.is_alone() {
+            self.lead.go_alone(now, &mut self.mail, out);
+        }
+        if let Some(sequence) = self.chain.saved_through() {
+            self.lead.saved(sequence);
+        }
+        self.lead.run(now, &mut self.mail, out);
+        let late: Vec<DeedId> = self
+            .deeds
+            .iter()
+            .filter(|(_, due_ms)| **due_ms <= now.elapsed_ms)
+            .map(|(deed, _)| *deed)
+            .collect();
+        late.into_iter().for_each(|deed| self.answer(deed, DeedOutcome::Unavailable, out));
+        if self.append.is_none() && self.chain.stopped().is_none() {
+            self.append_next(now, out);
+        }
+        if let Some(append) = &mut self.append {
+            append.run(now, &mut self.numbers, out);
+        }
+    }
+
+    fn append_next(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        let Some(mark) = self.chain.mark() else { return };
+        let settings_hash = self.settings.settings_hash;
+        let is_alike = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
+        if let Some((term, tip)) = self.lead.term().zip(self.lead.tip()) {
+            if self.lead.renews(now) {
+                let Mark { sequence, running_hash, .. } = mark;
+                let body = TrailBody::Renewal { settings_hash, sequence, running_hash };
+                self.append(Kind::Renewal, (term, body), (mark, tip), now);
+            } else if let Some(draft) = self.lead.draft() {
+                self.append_group(draft, term, (mark, tip), now);
+            }
+        } else if !self.lead.leads()
+            && let Some(mark) = self.chain.end()
+            && self.succession.is_due(is_alike, self.settings.random, now, out)
+        {
+            let term = mark.term.next(now.wall_ms);
+            let body = TrailBody::Claim { settings_hash };
+            self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
+        }
+    }
+
+    fn append_group(&mut self, draft: Draft, term: Term, place: (Mark, u64), now: Moment) {
+        let Draft { content, alarms, deeds } = draft;
+        debug_assert!(alarms.len() <= NAMES_MAX && deeds.len() <= NAMES_MAX, "the desk keeps to the bounds");
+        if self.settings.faults.act_before_append {
+            self.recorded(&alarms, &deeds);
+        }
+        let body = TrailBody::Group { alarms: alarms.clone(), deeds: deeds.clone(), content: &content };
+        self.append(Kind::Group { alarms, deeds }, (term, body), place, now);
+    }
+
+    fn append(
+        &mut self,
+        kind: Kind,
+        (term, body): (Term, TrailBody<'_>),
+        (mark, tip): (Mark, u64),
+        now: Moment,
+    ) {
+        self.entries += 1;
+        let id = EntryId { node: self.settings.node, run: self.settings.random, number: self.entries };
+        let epoch = mark.trail.epoch;
+        let bytes = TrailEntry { epoch, id, term, body }.write();
+        let mut append = Append::new(id, kind, (StreamId::trail(epoch), tip), bytes, now);
+        if self.settings.faults.no_fence {
+            append.without_fence();
+        }
+        self.append = Some(append);
+    }
+
+    /// Sends what was written to other nodes; what is for this one it takes itself.
+    fn deliver_mail(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        while !self.mail.is_empty() {
+            for (to, message) in std::mem::take(&mut self.mail) {
+                if to == self.settings.node {
+                    self.receive(to, message, now, out);
+                } else {
+                    out.push(TrailCommand::Common(Command::Send { to, bytes: message.write() }));
+                }
+            }
+        }
+    }
+
+    /// Asks to be woken when something is due.
+    fn set_alarm(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        let claims = self.append.is_none() && !self.lead.leads() && self.chain.end().is_some();
+        let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
+        let dues = [
+            self.door.due_ms(),
+            self.chain.due_ms(),
+            self.lead.due_ms(),
+            self.deeds.values().copied().min(),
+            match &self.append {
+                Some(append) => append.due_ms(),
+                None => self.lead.append_at_ms(),
+            },
+            claim,
+        ];
+        self.due_ms = dues.into_iter().flatten().fold(u64::MAX, u64::min);
+        let elapsed_ms = self.due_ms.max(now.elapsed_ms + 1);
+        if self.due_ms < u64::MAX && self.woken_at_ms != Some(elapsed_ms) {
+            self.woken_at_ms = Some(elapsed_ms);
+            out.push(TrailCommand::Common(Command::WakeAt { elapsed_ms }));
+        }
+    }
+}

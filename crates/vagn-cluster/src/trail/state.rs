@@ -1,0 +1,76 @@
+//! What a desk must be able to do.
+
+use std::ops::RangeInclusive;
+
+use crate::trail::ids::{AlarmId, DeedId};
+use crate::trail::message::Alarm;
+use crate::trail::view::Duty;
+
+/// The desk of a node: what is open, and what is owed to whom. It has content only while its node leads.
+///
+/// What it keeps on disk is the node's incident store, into which the driver [saves](crate::trail::TrailCommand::Save) each group. A leader's
+/// desk is ahead of its store by what is not recorded yet, and acts upon nothing before [`recorded`](Self::recorded) but first attempts that
+/// are [released](Self::release).
+pub trait DeskState {
+    /// Recalls all that is open from this node's store.
+    ///
+    /// To lead: the store has everything that the trail has. Messages of an incident behind the opening get `numbers` from now on, and none
+    /// outside of them; a message keeps its number in repeats by this leader. Without numbers the trail is broken, and nothing is to go out
+    /// but openings.
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>);
+
+    /// Takes in an alarm, which may have come before, with another content or note too.
+    fn take(&mut self, alarm: &Alarm) -> Taken;
+
+    /// Takes in a deed.
+    ///
+    /// # Errors
+    /// The answer to the person, if it is refused.
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>>;
+
+    /// Returns a group of drafts, at most [`GROUP_MAX`](crate::trail::GROUP_MAX) bytes long and with at most
+    /// [`NAMES_MAX`](crate::trail::NAMES_MAX) alarms and deeds, of what is not recorded; `None` when everything is. The next group is asked
+    /// for when this one is recorded.
+    fn draft(&mut self) -> Option<Draft>;
+
+    /// The last group is in the trail: what it says may be acted upon. The own store need not have it yet.
+    fn recorded(&mut self);
+
+    /// The own store has all that is [recorded](Self::recorded). Only now may an incident that is over leave the desk: an alarm about it that
+    /// comes again must be found in one of the two.
+    fn saved(&mut self);
+
+    /// The first attempt about an alarm may be made although it is not recorded.
+    fn release(&mut self, alarm: AlarmId);
+
+    /// Says what may be done from now on. Called when it changes; a driver whose desk acts by itself asks
+    /// [`TrailNode::duty`](crate::trail::TrailNode::duty) before each deed, since a process that was stopped wakes late.
+    fn set_duty(&mut self, duty: Duty);
+
+    /// Leads no more: forgets everything. What was not recorded is still at the doors.
+    fn stand_down(&mut self);
+}
+
+/// What a desk did with an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It opens an incident, or adds something to the one with its id: the next group records it.
+    Open,
+    /// It is about an incident that another alarm has opened, and was joined to it: the next group records that.
+    Joined,
+    /// The store has it, and it adds nothing.
+    Recorded,
+    /// The desk takes no more.
+    NoRoom,
+}
+
+/// A group of drafts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Drafts in their byte form.
+    pub content: Vec<u8>,
+    /// Alarms that are recorded with it.
+    pub alarms: Vec<AlarmId>,
+    /// Deeds that are recorded with it.
+    pub deeds: Vec<DeedId>,
+}

@@ -1,0 +1,105 @@
+//! Succession: who leads by the trail, and when this node claims.
+
+use crate::ids::{Moment, NodeId};
+use crate::trail::command::{TrailCommand, TrailHappened};
+use crate::trail::ids::EntryId;
+
+/// Silence of a leader after which another node claims.
+pub(crate) const SILENCE_MS: u64 = 3_000;
+
+/// Span over which the claims of nodes are spread.
+const SPREAD_MS: u64 = 250;
+
+/// Who leads, as the trail tells.
+#[derive(Debug, Default)]
+pub(crate) struct Succession {
+    /// Node and run of the last claim.
+    leader: Option<(NodeId, u64)>,
+    /// Moment of the last sign of a leader; of the start, when there was none.
+    heard_ms: Option<u64>,
+    /// A person said that this node may lead with its settings.
+    is_asked: bool,
+    differs: bool,
+}
+
+impl Succession {
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader.map(|(node, _)| node)
+    }
+
+    /// The leader gave a sign. Returns true if it is another one than before.
+    pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
+        self.heard_ms = Some(now.elapsed_ms);
+        let leader = Some((id.node, id.run));
+        std::mem::replace(&mut self.leader, leader) != leader
+    }
+
+    pub(crate) fn ask(&mut self) {
+        self.is_asked = true;
+    }
+
+    /// Returns true when this node is to claim. It is told whether its settings are those of the leader, and a number of its run.
+    pub(crate) fn is_due(
+        &mut self,
+        is_alike: bool,
+        random: u64,
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) -> bool {
+        if now.elapsed_ms < self.due_ms(random, now) {
+            return false;
+        }
+        let differs = !is_alike && !self.is_asked;
+        if differs && !std::mem::replace(&mut self.differs, differs) {
+            out.push(TrailCommand::Tell(TrailHappened::Differs));
+        }
+        self.differs = differs;
+        if differs {
+            // It looks again after another silence.
+            self.heard_ms = Some(now.elapsed_ms);
+        }
+        !differs
+    }
+
+    /// Returns the moment of this node's claim, if nobody is heard before.
+    pub(crate) fn due_ms(&mut self, random: u64, now: Moment) -> u64 {
+        *self.heard_ms.get_or_insert(now.elapsed_ms) + SILENCE_MS + random % SPREAD_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEADER: EntryId = EntryId { node: NodeId(2), run: 1, number: 1 };
+
+    fn at(elapsed_ms: u64) -> Moment {
+        Moment { elapsed_ms, wall_ms: 0 }
+    }
+
+    #[test]
+    fn a_node_claims_after_three_seconds_of_silence() {
+        let (mut succession, mut out) = (Succession::default(), Vec::new());
+        assert!(!succession.is_due(true, 0, at(500), &mut out));
+        assert!(!succession.is_due(true, 0, at(3_499), &mut out));
+        assert!(succession.is_due(true, 0, at(3_500), &mut out));
+        assert!(succession.heard(LEADER, at(3_600)));
+        assert!(!succession.heard(LEADER, at(3_600)), "the same one");
+        assert!(
+            !succession.is_due(true, 0, at(6_599), &mut out)
+                && succession.is_due(true, 0, at(6_600), &mut out)
+        );
+    }
+
+    #[test]
+    fn a_node_with_other_settings_claims_only_when_a_person_says_so() {
+        let (mut succession, mut out) = (Succession::default(), Vec::new());
+        succession.heard(LEADER, at(0));
+        assert!(!succession.is_due(false, 0, at(4_000), &mut out));
+        assert!(!succession.is_due(false, 0, at(8_000), &mut out));
+        assert!(matches!(out[..], [TrailCommand::Tell(TrailHappened::Differs)]), "told once: {out:?}");
+        assert!(succession.is_due(true, 0, at(12_000), &mut out), "one with the same does");
+        succession.ask();
+        assert!(succession.is_due(false, 0, at(16_000), &mut out));
+    }
+}

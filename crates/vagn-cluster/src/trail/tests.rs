@@ -1,0 +1,471 @@
+//! A node of the trail, driven by hand.
+
+use std::ops::RangeInclusive;
+
+use super::*;
+use crate::command::Command;
+use crate::event::{Delivered, Event, PublishOutcome, StreamInfo, StreamOutcome};
+use crate::happened::Stop;
+use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
+use crate::trail::message::TrailMessage;
+
+/// A desk that records each alarm, and notes what it was told.
+#[derive(Debug, Default)]
+struct Notes {
+    numbers: Option<RangeInclusive<u64>>,
+    new: Vec<AlarmId>,
+    deeds: Vec<DeedId>,
+    told: Vec<String>,
+    recorded: Vec<AlarmId>,
+}
+
+impl DeskState for Notes {
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>) {
+        if numbers.is_none() {
+            self.told.push("recall openings".to_owned());
+        }
+        self.numbers = numbers;
+    }
+
+    fn take(&mut self, alarm: &Alarm) -> Taken {
+        if self.recorded.contains(&alarm.id) {
+            return Taken::Recorded;
+        }
+        self.new.push(alarm.id);
+        Taken::Open
+    }
+
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
+        if bytes.is_empty() {
+            return Err(b"empty".to_vec());
+        }
+        self.deeds.push(deed);
+        Ok(())
+    }
+
+    fn draft(&mut self) -> Option<Draft> {
+        let (alarms, deeds) = (std::mem::take(&mut self.new), std::mem::take(&mut self.deeds));
+        let has_any = !alarms.is_empty() || !deeds.is_empty();
+        self.recorded.extend(&alarms);
+        has_any.then(|| Draft { content: b"drafts".to_vec(), alarms, deeds })
+    }
+
+    fn recorded(&mut self) {
+        self.told.push("recorded".to_owned());
+    }
+
+    fn saved(&mut self) {
+        self.told.push("saved".to_owned());
+    }
+
+    fn release(&mut self, alarm: AlarmId) {
+        self.told.push(format!("release {}", alarm.0));
+    }
+
+    fn set_duty(&mut self, duty: Duty) {
+        self.told.push(format!("{duty:?}"));
+    }
+
+    fn stand_down(&mut self) {
+        self.told.push("stand down".to_owned());
+    }
+}
+
+const OWN: NodeId = NodeId(1);
+const OTHER: NodeId = NodeId(2);
+const BORN: Incarnation = Incarnation(5);
+const A: AlarmId = AlarmId(70);
+
+/// A node, the clock, and what it asked for since it was looked at last.
+struct Bench {
+    node: TrailNode<Notes>,
+    now_ms: u64,
+    out: Vec<TrailCommand>,
+    subscription: Option<SubscriptionId>,
+    last: u64,
+}
+
+impl Bench {
+    /// A node that has found an empty trail and follows it.
+    fn new(change: impl FnOnce(&mut TrailSettings)) -> Self {
+        // The spread of claims is 0.
+        let mut settings = TrailSettings::new(OWN, 1_000);
+        change(&mut settings);
+        let node = TrailNode::new(settings, Notes::default());
+        let mut bench = Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0 };
+        bench.tell(TrailEvent::Restored(None));
+        let read = bench.out.iter().find_map(|command| match command {
+            TrailCommand::Common(Command::MakeStream { read, .. }) => Some(*read),
+            _ => None,
+        });
+        let info = StreamInfo { incarnation: BORN, first: 1, last: 0, bytes: 0 };
+        bench.common(Event::StreamRead(read.unwrap(), StreamOutcome::Is(info)));
+        bench.tell(TrailEvent::Saved(Ok(())));
+        bench
+    }
+
+    /// A node that leads since its claim, the first entry, was stored.
+    fn leader() -> Self {
+        let mut bench = Self::new(|_| {});
+        bench.at(3_000);
+        let (publish, expected, bytes) = bench.published();
+        assert_eq!(expected, Some(0));
+        bench.stored(publish, 1);
+        bench.deliver(bytes);
+        bench
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { elapsed_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms as i64 }
+    }
+
+    fn tell(&mut self, event: TrailEvent) {
+        self.node.handle(self.moment(), event, &mut self.out);
+        let subscribed = self.out.iter().rev().find_map(|command| match command {
+            TrailCommand::Common(Command::Subscribe { subscription, .. }) => Some(*subscription),
+            _ => None,
+        });
+        self.subscription = subscribed.or(self.subscription);
+    }
+
+    fn common(&mut self, event: Event) {
+        self.tell(TrailEvent::Common(event));
+    }
+
+    /// Lets time pass until then, and wakes the node.
+    fn at(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.common(Event::Woken);
+    }
+
+    /// Takes the last publish that was asked for.
+    fn published(&mut self) -> (PublishId, Option<u64>, Vec<u8>) {
+        let publish = self.out.drain(..).rev().find_map(|command| match command {
+            TrailCommand::Common(Command::Publish { publish, expected_last, bytes, .. }) => {
+                Some((publish, expected_last, bytes.to_vec()))
+            }
+            _ => None,
+        });
+        publish.expect("something is appended")
+    }
+
+    fn stored(&mut self, publish: PublishId, sequence: u64) {
+        let outcome = PublishOutcome::Stored { sequence, duplicate: false };
+        self.common(Event::Published(publish, outcome));
+    }
+
+    fn deliver(&mut self, bytes: Vec<u8>) {
+        self.last += 1;
+        let (subscription, sequence) = (self.subscription.unwrap(), self.last);
+        let bytes = bytes.into();
+        let message = Delivered { subscription, incarnation: BORN, sequence, time_ms: 0, bytes };
+        self.common(Event::Delivered(message));
+    }
+
+    fn deliver_claim(&mut self, node: NodeId, term: u64, settings_hash: u64) {
+        let id = EntryId { node, run: 9, number: self.last + 1 };
+        let body = TrailBody::Claim { settings_hash };
+        self.deliver(TrailEntry { epoch: 1, id, term: Term(term), body }.write());
+    }
+
+    fn hand_over(&mut self, alarm: AlarmId) {
+        let alarm = Alarm { id: alarm, bytes: vec![1], unrecorded: false, note: Vec::new() };
+        self.receive(TrailMessage::Alarm(alarm));
+    }
+
+    fn receive(&mut self, message: TrailMessage) {
+        self.common(Event::Received { from: OTHER, bytes: message.write() });
+    }
+
+    /// Takes the messages that were sent to the other node.
+    fn sent(&mut self) -> Vec<TrailMessage> {
+        let sent = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Common(Command::Send { to: OTHER, bytes }) => TrailMessage::read(&bytes).ok(),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.node.desk_mut().told)
+    }
+
+    /// Takes what is asked for about alarms of the own door.
+    fn door(&mut self) -> Vec<String> {
+        let door = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Keep { alarm, .. } => Some(format!("keep {}", alarm.0)),
+            TrailCommand::CallAlone { alarm, why, .. } => Some(format!("call {} {why:?}", alarm.0)),
+            TrailCommand::LetGo(alarm) => Some(format!("let go {}", alarm.0)),
+            _ => None,
+        });
+        door.collect()
+    }
+
+    fn alarm(&mut self, alarm: u128) {
+        self.tell(TrailEvent::Alarm { alarm: AlarmId(alarm), bytes: vec![1] });
+    }
+}
+
+#[test]
+fn a_claim_that_is_stored_makes_a_leader_with_its_own_numbers() {
+    let mut bench = Bench::leader();
+    assert_eq!(bench.told(), ["Full"]);
+    let term = bench.node.view(bench.moment()).term;
+    assert_eq!(term, Term(1_003_000));
+    assert_eq!(bench.node.desk().numbers, Some(term.numbers()));
+}
+
+#[test]
+fn an_alarm_is_answered_for_and_acted_upon_when_the_trail_has_it() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, expected, _) = bench.published();
+    assert_eq!((expected, bench.sent(), bench.told()), (Some(1), vec![], vec!["Full".to_owned()]));
+    bench.stored(publish, 2);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+    assert_eq!(bench.told(), ["recorded"]);
+    // A door that did not hear it asks again.
+    bench.hand_over(A);
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+}
+
+#[test]
+fn a_desk_hears_when_its_own_store_has_what_is_recorded() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.stored(publish, 2);
+    assert_eq!(bench.told(), ["Full", "recorded"]);
+    bench.deliver(bytes);
+    assert!(bench.told().is_empty());
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved"]);
+}
+
+#[test]
+fn what_is_not_recorded_in_100_ms_is_called_about_all_the_same() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    bench.at(3_099);
+    assert_eq!(bench.sent(), []);
+    bench.at(3_100);
+    assert_eq!(bench.sent(), [TrailMessage::Called { alarm: A }]);
+    assert_eq!(bench.told(), ["Full", "release 70"]);
+}
+
+#[test]
+fn a_leader_that_sees_no_entry_of_its_own_makes_first_attempts_only() {
+    let mut bench = Bench::leader();
+    bench.at(4_000);
+    let (publish, ..) = bench.published();
+    bench.common(Event::Published(publish, PublishOutcome::NoAnswer));
+    bench.at(7_999);
+    assert_eq!(bench.told(), ["Full"]);
+    // The claim was sent 5 s ago.
+    assert_eq!(bench.node.duty(Moment { elapsed_ms: 8_000, wall_ms: 0 }), Duty::FirstOnly);
+    bench.at(8_000);
+    assert_eq!(bench.told(), ["FirstOnly"]);
+    let deed = DeedId(3);
+    bench.sent();
+    bench.receive(TrailMessage::Deed { deed, bytes: vec![1] });
+    assert_eq!(bench.sent(), [TrailMessage::DeedUnavailable { deed }]);
+}
+
+#[test]
+fn a_leader_behind_whose_entry_another_claimed_stops_at_once() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, ..) = bench.published();
+    bench.common(Event::Published(publish, PublishOutcome::WrongLast { last: 2 }));
+    assert!(bench.told().iter().all(|told| told == "Full"), "it may be its own");
+    bench.deliver_claim(OTHER, 2_000_000, 0);
+    assert_eq!(bench.told(), ["Standby", "stand down"]);
+    assert_eq!(bench.sent(), []);
+    assert_eq!(bench.node.view(bench.moment()).leader, Some(OTHER));
+}
+
+#[test]
+fn a_refused_append_that_is_its_own_counts_as_stored() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.common(Event::Published(publish, PublishOutcome::WrongLast { last: 2 }));
+    bench.at(bench.now_ms + 100);
+    bench.sent();
+    bench.deliver(bytes);
+    assert!(matches!(bench.sent()[..], [TrailMessage::Recorded { .. }]));
+    assert!(bench.node.view(bench.moment()).duty == Duty::Full);
+}
+
+#[test]
+fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.alarm(7);
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.deliver_claim(OWN, 5, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = || TrailBody::Group { alarms: vec![AlarmId(7)], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
+    bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
+    assert!(bench.door().is_empty());
+    assert_eq!(bench.node.view(bench.moment()).unsaved, 0);
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(5), body: body() }.write());
+    assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
+fn an_entry_that_stands_where_an_own_one_was_stored_breaks_the_trail() {
+    let mut bench = Bench::leader();
+    bench.at(4_000);
+    let (publish, ..) = bench.published();
+    bench.stored(publish, 2);
+    bench.deliver_claim(OTHER, 2_000_000, 0);
+    let view = bench.node.view(bench.moment());
+    assert_eq!((view.stopped, view.duty), (Some(Stop::StreamBehind), Duty::Alone));
+    assert_eq!(bench.told(), ["Full", "Alone"], "its desk has more than the store");
+}
+
+#[test]
+fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    bench.last = 0;
+    bench.deliver_claim(OTHER, 5, 0);
+    assert!(bench.told().is_empty(), "the store has not all yet");
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["recall openings", "Alone"]);
+}
+
+#[test]
+fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
+    let mut bench = Bench::new(|_| {});
+    bench.alarm(7);
+    bench.at(249);
+    assert!(bench.door().is_empty());
+    bench.at(250);
+    assert_eq!(bench.door(), ["keep 7", "call 7 Unanswered"]);
+    bench.deliver_claim(OTHER, 4, 0);
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.unrecorded), "{sent:?}");
+    let elsewhere = TrailId { epoch: 1, incarnation: Incarnation(6) };
+    bench.receive(TrailMessage::Recorded { trail: elsewhere, alarms: vec![AlarmId(7)] });
+    assert!(bench.door().is_empty(), "another trail has it");
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
+fn a_door_whose_leader_called_waits_5_s_for_the_record() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(7);
+    bench.at(120);
+    bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
+    bench.at(2_900);
+    bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
+    assert_eq!(bench.door(), ["keep 7"], "this node may be the only one that has it");
+    bench.at(5_120);
+    assert_eq!(bench.door(), ["call 7 Unanswered"]);
+}
+
+#[test]
+fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store() {
+    let mut bench = Bench::new(|settings| settings.door_max = 2);
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    bench.deliver_claim(OTHER, 4, 0);
+    [7, 8, 9].into_iter().for_each(|alarm| bench.alarm(alarm));
+    assert_eq!(bench.door(), ["keep 9", "call 9 NoRoom"]);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
+    assert!(reads, "{:?}", bench.out);
+    bench.out.clear();
+    let kept = KeptAlarm { alarm: AlarmId(9), bytes: vec![1], note: vec![] };
+    bench.tell(TrailEvent::Kept { alarms: vec![kept], is_end: true });
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(9)), "{sent:?}");
+}
+
+#[test]
+fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
+    let mut bench = Bench::new(|settings| settings.door_max = 2);
+    [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: false });
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.out.clear();
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
+    assert!(reads, "{:?}", bench.out);
+}
+
+#[test]
+fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
+    let mut bench = Bench::leader();
+    bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![] });
+    let answer = b"empty".to_vec();
+    assert_eq!(bench.sent(), [TrailMessage::DeedRefused { deed: DeedId(1), answer }]);
+    bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
+    let (publish, ..) = bench.published();
+    assert_eq!(bench.sent(), []);
+    bench.stored(publish, 2);
+    assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }]);
+
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.tell(TrailEvent::Deed { deed: DeedId(3), bytes: vec![1] });
+    bench.at(2_000);
+    let answered = bench
+        .out
+        .iter()
+        .any(|command| matches!(command, TrailCommand::AnswerDeed { outcome: DeedOutcome::Unavailable, .. }));
+    assert!(answered);
+}
+
+#[test]
+fn a_node_whose_store_is_behind_does_not_claim() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    bench.at(3_000);
+    let claims = |bench: &Bench| {
+        bench.out.iter().any(|command| matches!(command, TrailCommand::Common(Command::Publish { .. })))
+    };
+    assert!(!claims(&bench));
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert!(claims(&bench));
+}
+
+#[test]
+fn a_run_goes_on_from_the_mark_of_its_store() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.stored(publish, 2);
+    bench.deliver(bytes.clone());
+    let mark = bench.out.iter().find_map(|command| match command {
+        TrailCommand::Save { mark, groups } if !groups.is_empty() => Some(*mark),
+        _ => None,
+    });
+    let mark = mark.expect("the group is saved");
+    assert_eq!((mark.sequence, mark.running_hash), (2, bench.node.view(bench.moment()).running_hash));
+
+    let mut other = Bench::new(|settings| settings.node = OTHER);
+    other.node = TrailNode::new(TrailSettings::new(OTHER, 0), Notes::default());
+    (other.out, other.last) = (Vec::new(), 1);
+    other.tell(TrailEvent::Restored(Some(mark.write())));
+    other.common(Event::Woken);
+    // The entry of the mark comes first, and is compared.
+    other.deliver(bytes);
+    assert_eq!(other.node.view(other.moment()).stopped, None);
+    other.last = 1;
+    other.deliver_claim(OWN, 3, 0);
+    assert_eq!(other.node.view(other.moment()).stopped, Some(Stop::StreamBehind));
+}

@@ -1,0 +1,44 @@
+//! What the trail's part of a node shows of itself: for readiness, for status, and for the proof.
+
+use crate::happened::Stop;
+use crate::ids::NodeId;
+use crate::trail::ids::{Term, TrailId};
+
+/// What a node may do about calls for help, beside what its own door does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Duty {
+    /// Nothing: another node leads, or none.
+    Standby,
+    /// The trail is broken: the openings that this node's store owes, again and again until they are accepted, and nothing else. All nodes
+    /// that know of it do so, under the same keys.
+    Alone,
+    /// First attempts only: this leader has not seen an entry of its own for 5 s, so another one may lead.
+    FirstOnly,
+    /// Everything.
+    Full,
+}
+
+/// A node's place in the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrailView {
+    /// The trail, once it was found.
+    pub trail: Option<TrailId>,
+    /// Last entry that was received.
+    pub received: u64,
+    /// Running hash of all entries up to it.
+    pub running_hash: u64,
+    /// Groups that are not in the incident store yet.
+    pub unsaved: usize,
+    /// Reason why it follows no more.
+    pub stopped: Option<Stop>,
+    /// Term of the last claim.
+    pub term: Term,
+    /// Node that made it.
+    pub leader: Option<NodeId>,
+    /// What this node may do.
+    pub duty: Duty,
+    /// Alarms of its own door that the trail does not have.
+    pub waiting: usize,
+    /// Alarms at its desk that the trail does not have.
+    pub unrecorded: usize,
+}

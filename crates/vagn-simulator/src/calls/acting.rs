@@ -1,0 +1,205 @@
+//! Acting: messages to the target by desks and doors, vehicles that call, and persons.
+
+use vagn_cluster::trail::{AlarmId, DeedId, Duty, TrailEvent};
+
+use super::desk::Message;
+use super::store::{alarm_bytes, opening};
+use super::target::Answer;
+use super::world::{Due, World};
+use crate::agenda::{MILLI, SECOND};
+
+/// Pause between two calls of a door about an alarm.
+const AGAIN: u64 = SECOND;
+
+/// Most reports of a vehicle.
+const REPORTS_MAX: u64 = 12;
+
+/// A vehicle that calls for help.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vehicle {
+    pub(crate) reports: u64,
+    /// Reports that it sends although it heard `stored`.
+    updates: u64,
+    pub(crate) stored: bool,
+    /// It calls once, and never again.
+    once: bool,
+}
+
+impl World {
+    /// Carries out what a machine's desk and its door decide now.
+    pub(crate) fn act(&mut self, id: usize) {
+        let now = self.now();
+        if !self.machines[id].works() {
+            return;
+        }
+        let machine = &mut self.machines[id];
+        let (moment, run) = (machine.moment(now), machine.run);
+        let Some(node) = &mut machine.node else { return };
+        let duty = node.duty(moment);
+        for message in node.desk_mut().due(now, duty) {
+            self.tell(id, run, duty, message);
+        }
+        let machine = &mut self.machines[id];
+        let due = machine.alone.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));
+        let due: Vec<AlarmId> = due.map(|(alarm, due)| (*alarm, *due = None).0).collect();
+        for alarm in due {
+            self.reached.note("door called");
+            if let Some(answer) = self.told(id, (alarm, 0), opening(alarm)) {
+                self.agenda.after(answer.delay, Due::AloneAnswered { machine: id, run, alarm, answer });
+            }
+        }
+    }
+
+    fn tell(&mut self, id: usize, run: u64, duty: Duty, message: Message) {
+        let state = match (message.number, message.is_recorded, duty) {
+            (0, true, _) => "leader called with a record",
+            (0, false, Duty::FirstOnly) => "leader called without a record and without a trail",
+            (0, false, _) => "leader called without a record",
+            _ => "update told",
+        };
+        self.reached.note(state);
+        self.oracle.acts(id, message);
+        if let Some(answer) = self.told(id, (message.incident, message.number), message.meaning) {
+            self.agenda.after(answer.delay, Due::Answered { machine: id, run, message, answer });
+        }
+    }
+
+    fn told(&mut self, id: usize, key: (AlarmId, u64), meaning: u64) -> Option<Answer> {
+        let now = self.now();
+        let told = self.target.tell(key, meaning, &mut self.chance);
+        self.trace.line(now, || format!("{} tells {key:?}: {told:?}", id + 1));
+        match told {
+            Ok(answer) => {
+                if answer.is_accepted && !answer.is_heard {
+                    self.reached.note("acceptance that its caller did not hear");
+                }
+                Some(answer)
+            }
+            Err(_) => {
+                self.oracle.wrong_if(true, || format!("{} tells something else under {key:?}", id + 1));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn answered(&mut self, id: usize, run: u64, message: Message, answer: Answer) {
+        let now = self.now();
+        let machine = &mut self.machines[id];
+        if machine.run != run || machine.node.is_none() {
+            return;
+        }
+        if machine.frozen {
+            // It hears it when it goes on.
+            self.agenda.after(SECOND / 4, Due::Answered { machine: id, run, message, answer });
+            return;
+        }
+        if answer.is_heard
+            && let Some(away) = machine.dies_at_acceptance.take()
+        {
+            self.reached.note("leader killed between an acceptance and its entry");
+            return self.take_down(id, away);
+        }
+        if let Some(node) = &mut machine.node {
+            node.desk_mut().attempted(message, answer.is_heard, now);
+            self.handle(id, TrailEvent::DeskChanged);
+        }
+    }
+
+    pub(crate) fn alone_answered(&mut self, id: usize, run: u64, alarm: AlarmId, answer: Answer) {
+        let now = self.now();
+        let machine = &mut self.machines[id];
+        if machine.run != run || !machine.alone.contains_key(&alarm) {
+            return;
+        }
+        if answer.is_heard {
+            if let Some((_, note)) = machine.store.borrow_mut().kept.get_mut(&alarm) {
+                *note = vec![1];
+            }
+            self.event(id, Some(run), 0, TrailEvent::CalledAlone { alarm, note: vec![1] });
+        } else {
+            machine.alone.insert(alarm, Some(now + AGAIN));
+        }
+    }
+
+    /// The trail has an alarm: its vehicle hears `stored`.
+    pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId) {
+        let machine = &mut self.machines[id];
+        machine.alone.remove(&alarm);
+        machine.store.borrow_mut().kept.remove(&alarm);
+        if let Some(vehicle) = self.oracle.stored(alarm)
+            && let Some(vehicle) = self.vehicles.get_mut(&vehicle)
+        {
+            vehicle.stored = true;
+        }
+    }
+
+    /// A new vehicle calls, until the blows end.
+    pub(crate) fn new_vehicle(&mut self) {
+        if !self.calm {
+            let machine = self.chance.below(self.machines.len() as u64) as usize;
+            self.call(machine);
+            let gap = self.chance.within(MILLI..=2 * self.plan.gap);
+            self.agenda.after(gap, Due::Vehicle);
+        }
+    }
+
+    /// A new vehicle calls at this machine, if it is there.
+    pub(crate) fn call(&mut self, machine: usize) {
+        let number = self.vehicles.len() as u64;
+        let once = self.chance.often(5_000);
+        let updates = if self.chance.often(4_000) { self.chance.within(1..=5) } else { 0 };
+        self.vehicles.insert(number, Vehicle { reports: 0, updates, stored: false, once });
+        self.report(number, machine);
+        if !once || updates > 0 {
+            self.agenda.after(self.plan.gap, Due::Repeat(number));
+        }
+    }
+
+    /// A vehicle calls again: until it hears `stored`, or with its later positions.
+    pub(crate) fn repeat(&mut self, number: u64) {
+        let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| !self.calm) else { return };
+        if vehicle.stored && vehicle.updates == 0 || vehicle.reports >= REPORTS_MAX {
+            return;
+        }
+        if vehicle.stored || vehicle.once {
+            vehicle.updates = vehicle.updates.saturating_sub(1);
+        }
+        let machine = self.chance.below(self.machines.len() as u64) as usize;
+        self.report(number, machine);
+        let pause = self.chance.within(SECOND / 2..=4 * SECOND);
+        self.agenda.after(pause, Due::Repeat(number));
+    }
+
+    fn report(&mut self, number: u64, id: usize) {
+        let now = self.now();
+        let name = AlarmId(self.name());
+        let machine = &mut self.machines[id];
+        let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| machine.works()) else { return };
+        let alarm = *machine.alarms.entry(number).or_insert(name);
+        let bytes = alarm_bytes(number, vehicle.reports);
+        vehicle.reports += 1;
+        self.oracle.raised(alarm, number, id, now);
+        self.handle(id, TrailEvent::Alarm { alarm, bytes });
+    }
+
+    /// A person resolves an incident, or tries to.
+    pub(crate) fn person(&mut self) {
+        if self.calm {
+            return;
+        }
+        let open: Vec<AlarmId> = self
+            .leader()
+            .and_then(|leader| self.machines[leader].node.as_ref())
+            .map_or(Vec::new(), |node| node.desk().resolvable());
+        let deed = DeedId(self.name());
+        let id = self.chance.below(self.machines.len() as u64) as usize;
+        let wrong = AlarmId(self.name());
+        let incident =
+            if open.is_empty() || self.chance.often(1_000) { wrong } else { self.chance.pick(&open) };
+        if self.machines[id].works() {
+            self.handle(id, TrailEvent::Deed { deed, bytes: incident.0.to_le_bytes().to_vec() });
+        }
+        let pause = self.chance.within(SECOND..=3 * SECOND);
+        self.agenda.after(pause, Due::Person);
+    }
+}

@@ -1,0 +1,96 @@
+//! A machine of a run with calls for help: a node's part in the trail, its store, and the calls that its door makes by itself.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use vagn_cluster::trail::{AlarmId, TrailEvent, TrailNode};
+use vagn_cluster::{Incarnation, Moment, StreamId, SubscriptionId};
+
+use super::desk::Desk;
+use super::store::Store;
+use crate::agenda::MILLI;
+use crate::brokers::WALL_MS;
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) node: Option<TrailNode<Desk>>,
+    pub(crate) run: u64,
+    pub(crate) started: u64,
+    pub(crate) frozen: bool,
+    pub(crate) clock_ms: i64,
+    pub(crate) store: Rc<RefCell<Store>>,
+    /// Requests to brokers that have no answer.
+    pub(crate) pending: BTreeSet<u64>,
+    /// What a stopped process will get when it goes on.
+    pub(crate) held: VecDeque<(u64, TrailEvent)>,
+    pub(crate) consumers: BTreeMap<SubscriptionId, Consumer>,
+    pub(crate) wish: u64,
+    /// Calls of the door: the next attempt, or none while one is under way or after it was accepted.
+    pub(crate) alone: BTreeMap<AlarmId, Option<u64>>,
+    /// Alarm of each vehicle at this door.
+    pub(crate) alarms: BTreeMap<u64, AlarmId>,
+    /// The process is killed when it hears of an acceptance; for how long.
+    pub(crate) dies_at_acceptance: Option<u64>,
+}
+
+/// A subscription at the brokers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Consumer {
+    pub(crate) stream: StreamId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) next: u64,
+    pub(crate) broker: usize,
+    pub(crate) silent: bool,
+    pub(crate) arrives: u64,
+}
+
+impl Machine {
+    pub(crate) fn new(clock_ms: i64) -> Self {
+        Self {
+            node: None,
+            run: 0,
+            started: 0,
+            frozen: false,
+            clock_ms,
+            store: Rc::default(),
+            pending: BTreeSet::new(),
+            held: VecDeque::new(),
+            consumers: BTreeMap::new(),
+            wish: 0,
+            alone: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            dies_at_acceptance: None,
+        }
+    }
+
+    /// Ends the process, with all that only it knew.
+    pub(crate) fn end(&mut self) {
+        self.node = None;
+        self.run += 1;
+        self.frozen = false;
+        self.pending.clear();
+        self.held.clear();
+        self.consumers.clear();
+        self.alone.clear();
+        self.alarms.clear();
+        self.dies_at_acceptance = None;
+    }
+
+    pub(crate) fn works(&self) -> bool {
+        self.node.is_some() && !self.frozen
+    }
+
+    pub(crate) fn moment(&self, now: u64) -> Moment {
+        Moment {
+            elapsed_ms: (now - self.started) / MILLI,
+            wall_ms: WALL_MS + (now / MILLI) as i64 + self.clock_ms,
+        }
+    }
+
+    /// Returns the moment at which this run's clock shows `elapsed_ms`.
+    pub(crate) fn when(&self, elapsed_ms: u64) -> u64 {
+        self.started + elapsed_ms.saturating_mul(MILLI)
+    }
+}

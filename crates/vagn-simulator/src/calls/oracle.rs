@@ -1,0 +1,260 @@
+//! Oracle: what must never be, and what must be at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vagn_cluster::trail::{AlarmId, DeedId, Duty, Term, TrailBody, TrailEntry};
+
+use super::desk::Message;
+use super::store::{Incident, incidents};
+use super::world::World;
+use crate::agenda::MILLI;
+
+/// Time after which an alarm that a door holds must be kept: 250 ms, and what a timer is late.
+const HELD: u64 = 260 * MILLI;
+
+/// What was seen, and what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    wrong: Option<String>,
+    is_harmed: bool,
+    term: Term,
+    /// Alarms and deeds that stand in entries that count, and the newest report of each incident there.
+    alarms: BTreeSet<AlarmId>,
+    deeds: BTreeSet<DeedId>,
+    drafts: BTreeMap<AlarmId, Incident>,
+    /// The same, lost entries too.
+    ever: BTreeSet<AlarmId>,
+    ever_deeds: BTreeSet<DeedId>,
+    versions: BTreeMap<AlarmId, u64>,
+    /// Incidents that each alarm was ever joined to.
+    joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
+    hashes: BTreeMap<u64, u64>,
+    raised: BTreeMap<AlarmId, Raised>,
+    answered: BTreeSet<AlarmId>,
+    done: BTreeSet<DeedId>,
+}
+
+/// An alarm that a door took.
+#[derive(Debug, Clone, Copy)]
+struct Raised {
+    vehicle: u64,
+    machine: usize,
+    at: u64,
+    /// The door may forget it: its process ended before it had it for 250 ms.
+    is_excused: bool,
+}
+
+impl Oracle {
+    pub(crate) fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    pub(crate) fn wrong_if(&mut self, is_wrong: bool, why: impl FnOnce() -> String) {
+        if is_wrong && self.wrong.is_none() {
+            self.wrong = Some(why());
+        }
+    }
+
+    /// The brokers took an entry.
+    pub(crate) fn appended(&mut self, bytes: &[u8]) {
+        let Ok(entry) = TrailEntry::read(bytes) else {
+            return self.wrong_if(true, || "something that is no entry was appended".to_owned());
+        };
+        match entry.body {
+            TrailBody::Claim { .. } => self.term = self.term.max(entry.term),
+            TrailBody::Group { alarms, deeds, content } if entry.term == self.term => {
+                self.ever.extend(&alarms);
+                self.ever_deeds.extend(&deeds);
+                self.alarms.extend(alarms);
+                self.deeds.extend(deeds);
+                for (id, incident) in incidents(content) {
+                    let version = self.versions.entry(id).or_default();
+                    *version = incident.version.max(*version);
+                    for alarm in &incident.alarms {
+                        self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
+                    }
+                    let before = self.drafts.insert(id, incident.clone());
+                    let keeps = before.is_none_or(|before| incident.keeps(&before));
+                    self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
+                }
+            }
+            TrailBody::Group { .. } | TrailBody::Renewal { .. } => {}
+        }
+    }
+
+    /// The brokers lost entries, and have these.
+    pub(crate) fn harmed(&mut self, truth: &[Arc<[u8]>]) {
+        self.is_harmed = true;
+        self.term = Term::default();
+        self.alarms.clear();
+        self.deeds.clear();
+        self.drafts.clear();
+        truth.iter().for_each(|bytes| self.appended(bytes));
+    }
+
+    /// A door took an alarm.
+    pub(crate) fn raised(&mut self, alarm: AlarmId, vehicle: u64, machine: usize, now: u64) {
+        let raised = Raised { vehicle, machine, at: now, is_excused: false };
+        let known = self.raised.entry(alarm).or_insert(raised);
+        if known.is_excused {
+            *known = raised;
+        }
+    }
+
+    /// A door's process ends, and its store keeps these.
+    pub(crate) fn ends(
+        &mut self,
+        machine: usize,
+        was_frozen: bool,
+        kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
+        now: u64,
+    ) {
+        let mut forgotten = None;
+        for (alarm, raised) in self.raised.iter_mut().filter(|(_, raised)| raised.machine == machine) {
+            if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
+                continue;
+            }
+            if was_frozen || now < raised.at + HELD {
+                raised.is_excused = true;
+            } else {
+                forgotten = Some(*alarm);
+            }
+        }
+        self.wrong_if(forgotten.is_some(), || {
+            format!("alarm {forgotten:?} ends with its door, which had it for 250 ms")
+        });
+    }
+
+    /// A vehicle hears `stored`. Returns which one.
+    pub(crate) fn stored(&mut self, alarm: AlarmId) -> Option<u64> {
+        let is_there = self.ever.contains(&alarm);
+        self.wrong_if(!is_there, || {
+            format!("alarm {alarm:?} is answered as stored, and is not in the trail")
+        });
+        self.answered.insert(alarm);
+        self.raised.get(&alarm).map(|raised| raised.vehicle)
+    }
+
+    pub(crate) fn deed_answered(&mut self, deed: DeedId, is_done: bool) {
+        if is_done {
+            let is_there = self.ever_deeds.contains(&deed);
+            self.wrong_if(!is_there, || {
+                format!("deed {deed:?} is answered as done, and is not in the trail")
+            });
+            self.done.insert(deed);
+        }
+    }
+
+    /// A desk acts upon something.
+    pub(crate) fn acts(&mut self, machine: usize, message: Message) {
+        let recorded = self.versions.get(&message.incident);
+        let is_there = recorded.is_some_and(|version| *version >= message.version);
+        self.wrong_if(message.is_recorded && !is_there, || {
+            format!("{} acts before the trail has it: {message:?}", machine + 1)
+        });
+    }
+
+    /// Notes a running hash. Two of one sequence are equal.
+    fn compare(&mut self, machine: usize, sequence: u64, hash: u64) {
+        let known = *self.hashes.entry(sequence).or_insert(hash);
+        self.wrong_if(known != hash, || format!("{} has another chain at {sequence}", machine + 1));
+    }
+
+    fn look_at_alarms(&mut self, world: &Called<'_>, needs_record: bool) {
+        let mut wrong = None;
+        for (alarm, raised) in self.raised.iter().filter(|(_, raised)| !raised.is_excused) {
+            let joined = self.joined.get(alarm).into_iter().flatten();
+            let is_called = world(*alarm) || joined.copied().any(world);
+            if !is_called {
+                let known = self.joined.get(alarm);
+                wrong = Some(format!(
+                    "alarm {alarm:?} of vehicle {} was never called about, joined to {known:?}: {:?}",
+                    raised.vehicle,
+                    known.map(|ids| ids.iter().map(|id| self.drafts.get(id)).collect::<Vec<_>>())
+                ));
+            } else if needs_record && !self.alarms.contains(alarm) {
+                wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
+            }
+        }
+        if needs_record {
+            let lost = self.answered.iter().find(|alarm| !self.alarms.contains(alarm));
+            wrong = wrong.or(lost.map(|alarm| format!("alarm {alarm:?} was stored and is gone")));
+            let lost = self.done.iter().find(|deed| !self.deeds.contains(deed));
+            wrong = wrong.or(lost.map(|deed| format!("deed {deed:?} was done and is gone")));
+        }
+        self.wrong_if(wrong.is_some(), || wrong.unwrap_or_default());
+    }
+}
+
+/// Tells whether an opening was accepted.
+type Called<'a> = dyn Fn(AlarmId) -> bool + 'a;
+
+impl World {
+    /// Compares the chains of all machines.
+    pub(crate) fn look(&mut self) {
+        let now = self.now();
+        if self.oracle.is_harmed {
+            return;
+        }
+        for id in 0..self.machines.len() {
+            let machine = &self.machines[id];
+            let Some(view) = machine.node.as_ref().map(|node| node.view(machine.moment(now))) else {
+                continue;
+            };
+            self.oracle.wrong_if(view.stopped.is_some(), || {
+                format!("{} stops for a sound trail: {:?}", id + 1, view.stopped)
+            });
+            if view.received > 0 {
+                self.oracle.compare(id, view.received, view.running_hash);
+            }
+        }
+    }
+
+    /// Looks at everything when all has come to rest.
+    pub(crate) fn look_last(&mut self) {
+        let is_whole = !self.oracle.is_harmed && self.plan.stream_bytes > 1 << 20;
+        let target = &self.target;
+        self.oracle.look_at_alarms(&|alarm| target.has_opened(alarm), is_whole);
+        if self.oracle.is_harmed {
+            return self.look_at_harmed();
+        }
+        if is_whole {
+            self.look_at_leaders();
+            self.look_at_stores();
+        }
+    }
+
+    /// Nodes that still follow a stream that was harmed have one chain.
+    fn look_at_harmed(&mut self) {
+        let now = self.now();
+        self.oracle.hashes.clear();
+        for id in 0..self.machines.len() {
+            let machine = &self.machines[id];
+            let Some(view) = machine.node.as_ref().map(|node| node.view(machine.moment(now))) else {
+                continue;
+            };
+            if view.stopped.is_none() && view.received > 0 {
+                self.oracle.compare(id, view.received, view.running_hash);
+            }
+        }
+    }
+
+    fn look_at_leaders(&mut self) {
+        let now = self.now();
+        let duty = |id: &usize| {
+            let machine = &self.machines[*id];
+            machine.node.as_ref().map(|node| node.duty(machine.moment(now)))
+        };
+        let leaders = (0..self.machines.len()).filter(|id| duty(id) == Some(Duty::Full)).count();
+        self.oracle.wrong_if(leaders != 1, || format!("{leaders} leaders at the end"));
+    }
+
+    fn look_at_stores(&mut self) {
+        let truth: BTreeMap<AlarmId, Incident> = self.oracle.drafts.clone();
+        for id in 0..self.machines.len() {
+            let incidents = self.machines[id].store.borrow().incidents.clone();
+            self.oracle.wrong_if(incidents != truth, || format!("{} has a store that differs", id + 1));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Incident store of a machine, and the incidents in it. It outlives processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vagn_cluster::bytes::{Reader, Write};
+use vagn_cluster::fold;
+use vagn_cluster::trail::{AlarmId, Mark};
+
+/// An incident, as groups carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Incident {
+    pub(crate) vehicle: u64,
+    /// Highest report of the vehicle.
+    pub(crate) version: u64,
+    /// Alarms that are about it, the one that opened it among them.
+    pub(crate) alarms: BTreeSet<u128>,
+    pub(crate) unrecorded: bool,
+    /// Report that the target knows of; `None` while it has not accepted the opening.
+    pub(crate) told: Option<u64>,
+    pub(crate) deeds: BTreeSet<u128>,
+    pub(crate) resolved: bool,
+}
+
+impl Incident {
+    /// Returns true if it has all that it had before.
+    pub(crate) fn keeps(&self, before: &Self) -> bool {
+        self.version >= before.version
+            && self.told >= before.told
+            && self.resolved >= before.resolved
+            && self.unrecorded >= before.unrecorded
+            && self.alarms.is_superset(&before.alarms)
+            && self.deeds.is_superset(&before.deeds)
+    }
+}
+
+/// A store: what every group says, in their order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Store {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) incidents: BTreeMap<AlarmId, Incident>,
+    /// Alarms of the machine's own door that are not in the trail, with notes of calls.
+    pub(crate) kept: BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
+    pub(crate) full: bool,
+}
+
+impl Store {
+    pub(crate) fn apply(&mut self, mark: Mark, groups: &[std::sync::Arc<[u8]>]) {
+        for (id, incident) in groups.iter().flat_map(|group| incidents(group)) {
+            self.incidents.insert(id, incident);
+        }
+        self.mark = Some(mark);
+    }
+}
+
+/// Returns the incidents of a group.
+pub(crate) fn incidents(group: &[u8]) -> Vec<(AlarmId, Incident)> {
+    let mut reader = Reader::new(group);
+    std::iter::from_fn(|| (!reader.rest().is_empty()).then(|| take(&mut reader))).collect()
+}
+
+/// Appends an incident to a group.
+pub(crate) fn put(out: &mut Vec<u8>, id: AlarmId, incident: &Incident) {
+    out.put(&id.0.to_le_bytes());
+    out.put_u64(incident.vehicle);
+    out.put_u64(incident.version);
+    out.put_u8(u8::from(incident.unrecorded) | u8::from(incident.resolved) << 1);
+    out.put_u64(incident.told.map_or(0, |told| told + 1));
+    for names in [&incident.alarms, &incident.deeds] {
+        out.put_count(names.len());
+        names.iter().for_each(|name| out.put(&name.to_le_bytes()));
+    }
+}
+
+/// Groups are made by desks and arrive whole: the trail sees to it.
+fn take(reader: &mut Reader<'_>) -> (AlarmId, Incident) {
+    let id = AlarmId(name(reader));
+    let vehicle = number(reader);
+    let version = number(reader);
+    let flags = reader.u8().unwrap_or(0);
+    let told = number(reader).checked_sub(1);
+    let alarms = names(reader);
+    let deeds = names(reader);
+    let (unrecorded, resolved) = (flags & 1 > 0, flags & 2 > 0);
+    (id, Incident { vehicle, version, alarms, unrecorded, told, deeds, resolved })
+}
+
+fn number(reader: &mut Reader<'_>) -> u64 {
+    reader.u64().unwrap_or(0)
+}
+
+fn name(reader: &mut Reader<'_>) -> u128 {
+    let (low, high) = (number(reader), number(reader));
+    u128::from(high) << 64 | u128::from(low)
+}
+
+fn names(reader: &mut Reader<'_>) -> BTreeSet<u128> {
+    let count = reader.u32().unwrap_or(0);
+    (0..count).map(|_| name(reader)).collect()
+}
+
+/// Returns an alarm of a vehicle in its byte form.
+pub(crate) fn alarm_bytes(vehicle: u64, version: u64) -> Vec<u8> {
+    [vehicle.to_le_bytes(), version.to_le_bytes()].concat()
+}
+
+/// Reads the byte form of an alarm: vehicle and number of its report.
+pub(crate) fn read_alarm(bytes: &[u8]) -> (u64, u64) {
+    let mut reader = Reader::new(bytes);
+    (number(&mut reader), number(&mut reader))
+}
+
+/// Meaning of the first message about an incident.
+pub(crate) fn opening(id: AlarmId) -> u64 {
+    fold(fold(1, id.0 as u64), (id.0 >> 64) as u64)
+}
+
+/// Meaning of an update.
+pub(crate) fn update(id: AlarmId, version: u64) -> u64 {
+    fold(fold(2, opening(id)), version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_read_as_it_was_written() {
+        let one = Incident {
+            vehicle: 3,
+            version: 4,
+            alarms: [1, 1 << 90].into(),
+            unrecorded: true,
+            told: Some(0),
+            deeds: [7].into(),
+            resolved: false,
+        };
+        let other = Incident { resolved: true, told: None, ..one.clone() };
+        let mut group = Vec::new();
+        put(&mut group, AlarmId(1), &one);
+        put(&mut group, AlarmId(2), &other);
+        assert_eq!(incidents(&group), [(AlarmId(1), one), (AlarmId(2), other)]);
+        assert_eq!(read_alarm(&alarm_bytes(5, 6)), (5, 6));
+    }
+}

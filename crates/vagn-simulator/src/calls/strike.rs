@@ -1,0 +1,104 @@
+//! Strikes: carries out blows, and ends them.
+
+use vagn_cluster::SubscriptionId;
+
+use super::plan::Blow;
+use super::target::Mood;
+use super::world::{Due, STREAM, World};
+use crate::agenda::{MILLI, SECOND};
+use crate::brokers::BROKERS;
+use crate::network::{Network, Weather};
+
+impl World {
+    /// Carries out a strike of the plan.
+    pub(crate) fn strike(&mut self, number: usize) {
+        let (now, blow) = (self.now(), self.plan.strikes[number].blow);
+        if self.calm {
+            return;
+        }
+        self.trace.line(now, || format!("* {blow:?}"));
+        let leader = self.leader();
+        match (blow, leader) {
+            (Blow::Crash { machine, away }, _) => self.take_down(machine, away),
+            (Blow::CrashLeader { away, with_broker }, Some(leader)) => {
+                if with_broker {
+                    let broker = self.chance.below(BROKERS as u64) as usize;
+                    self.brokers.take_away(broker, now, now + away);
+                    self.reached.note("leader killed with a broker");
+                }
+                self.reached.note("leader killed");
+                self.take_down(leader, away);
+            }
+            (Blow::CrashAtAcceptance { away }, Some(leader)) => {
+                self.machines[leader].dies_at_acceptance = Some(away);
+            }
+            (Blow::FreezeLeader { away }, Some(leader)) => {
+                self.machines[leader].frozen = true;
+                self.agenda.after(away, Due::Thaw(leader));
+                self.reached.note("leader stopped");
+            }
+            (Blow::ApartFromLeader { away }, Some(leader)) => {
+                for other in (0..self.machines.len()).filter(|other| *other != leader) {
+                    self.network.part(leader, other, now + away);
+                }
+                self.reached.note("leader apart from doors");
+            }
+            (Blow::ApartFromBrokers { machine, away }, _) => self.part_from_brokers(machine, away),
+            (Blow::LeaderApartFromBrokers { away }, Some(leader)) => self.part_from_brokers(leader, away),
+            (Blow::Broker { broker, away }, _) => self.brokers.take_away(broker, now, now + away),
+            (Blow::Brokers { away }, _) => {
+                (0..BROKERS).for_each(|broker| self.brokers.take_away(broker, now, now + away));
+                self.reached.note("all brokers away");
+            }
+            (Blow::Hold { away }, _) => self.held_until = now + away,
+            (Blow::StoreFull { machine, away }, _) => {
+                self.machines[machine].store.borrow_mut().full = true;
+                self.agenda.after(away, Due::Room(machine));
+            }
+            (Blow::Mood { mood, away }, _) => {
+                self.target.mood = mood;
+                self.agenda.after(away, Due::Cheer);
+            }
+            (Blow::Burst { machine, count }, _) => (0..count).for_each(|_| self.call(machine)),
+            (Blow::TailLost { lost }, _) => self.lose_tail(lost),
+            (Blow::Anew, _) => {
+                self.brokers.make_anew(STREAM, now);
+                self.oracle.harmed(&[]);
+                self.reached.note("stream made anew");
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn part_from_brokers(&mut self, id: usize, away: u64) {
+        self.network.part_from_brokers(id, self.now() + away);
+        let consumers: Vec<SubscriptionId> = self.machines[id].consumers.keys().copied().collect();
+        for subscription in consumers {
+            // Some connections outlive it, and have lost what came meanwhile.
+            if self.chance.often(7_000) {
+                self.lose_consumer(id, subscription);
+            }
+        }
+    }
+
+    /// Ends all blows.
+    pub(crate) fn calm_down(&mut self) {
+        let now = self.now();
+        self.trace.line(now, || "* calm".to_owned());
+        self.calm = true;
+        self.held_until = now;
+        self.target.mood = Mood::Accepts;
+        let weather = Weather { lost: 0, twice: 0, late: 0, cut: 0, ..self.plan.weather };
+        self.network = Network::new(weather);
+        self.brokers.come_back(now);
+        for id in 0..self.machines.len() {
+            let machine = &mut self.machines[id];
+            machine.store.borrow_mut().full = false;
+            machine.dies_at_acceptance = None;
+            self.agenda.after(0, Due::Thaw(id));
+            self.agenda.after(id as u64 * 90 * MILLI, Due::Start(id));
+        }
+        // A mood that a blow had set for longer.
+        self.agenda.after(SECOND, Due::Cheer);
+    }
+}

@@ -1,0 +1,105 @@
+//! What happened in a run with calls for help, in words and as numbers for the trace.
+
+use vagn_cluster::trail::{Duty, TrailCommand, TrailEvent, TrailHappened, Why};
+use vagn_cluster::{Stop, fold, hash};
+
+/// States that many seeds must reach.
+pub const REQUIRED_OF_CALLS: &[&str] = &[
+    "Led",
+    "Deposed",
+    "Duty full",
+    "Duty first only",
+    "Duty standby",
+    "Duty alone",
+    "Differs",
+    "Stopped: StreamAnew",
+    "Stopped: StreamBehind",
+    "SilentConsumer",
+    "OwnRefused",
+    "Full",
+    "StoreFault",
+    "CalledAlone: Unanswered",
+    "CalledAlone: NoRoom",
+    "CalledAlone: Kept",
+    "CalledUnrecorded",
+    "NoRoom",
+    "Joined",
+    "HandedOver",
+    "DeedUnavailable",
+    "deed done",
+    "deed refused",
+    "door called",
+    "leader called with a record",
+    "leader called without a record",
+    "leader called without a record and without a trail",
+    "update told",
+    "acceptance that its caller did not hear",
+    "leader killed",
+    "leader killed with a broker",
+    "leader killed between an acceptance and its entry",
+    "leader stopped",
+    "leader apart from doors",
+    "all brokers away",
+    "answer of a broker lost",
+    "entry stored though its sender gave up",
+    "entry refused for itself",
+    "sequence given again",
+    "tail lost",
+    "stream made anew",
+];
+
+/// Returns the name of a state.
+pub(crate) fn state(happened: TrailHappened) -> &'static str {
+    match happened {
+        TrailHappened::Led => "Led",
+        TrailHappened::Deposed => "Deposed",
+        TrailHappened::Duty(Duty::Full) => "Duty full",
+        TrailHappened::Duty(Duty::Alone) => "Duty alone",
+        TrailHappened::Duty(Duty::FirstOnly) => "Duty first only",
+        TrailHappened::Duty(Duty::Standby) => "Duty standby",
+        TrailHappened::Differs => "Differs",
+        TrailHappened::Stopped(Stop::StreamAnew) => "Stopped: StreamAnew",
+        TrailHappened::Stopped(Stop::StreamBehind) => "Stopped: StreamBehind",
+        TrailHappened::Stopped(_) => "Stopped for another reason",
+        TrailHappened::SilentConsumer => "SilentConsumer",
+        TrailHappened::OwnRefused => "OwnRefused",
+        TrailHappened::Full => "Full",
+        TrailHappened::StoreFault => "StoreFault",
+        TrailHappened::Void => "Void",
+        TrailHappened::CalledAlone(Why::Unanswered) => "CalledAlone: Unanswered",
+        TrailHappened::CalledAlone(Why::NoRoom) => "CalledAlone: NoRoom",
+        TrailHappened::CalledAlone(Why::Kept) => "CalledAlone: Kept",
+        TrailHappened::CalledAlone(Why::TooLong) => "CalledAlone: TooLong",
+        TrailHappened::CalledUnrecorded => "CalledUnrecorded",
+        TrailHappened::NoRoom => "NoRoom",
+        TrailHappened::Joined => "Joined",
+        TrailHappened::HandedOver => "HandedOver",
+        TrailHappened::DeedUnavailable => "DeedUnavailable",
+    }
+}
+
+/// Returns a number for an event: two events with one number are alike as far as a trace must tell them apart.
+pub(crate) fn digest(event: &TrailEvent) -> u64 {
+    match event {
+        TrailEvent::Common(event) => crate::trace::digest(event),
+        TrailEvent::Alarm { alarm, bytes } => fold(alarm.0 as u64, hash(&[bytes])),
+        other => hash(&[format!("{other:?}").as_bytes()]),
+    }
+}
+
+/// Says an event in words, without its long bytes.
+pub(crate) fn event_text(event: &TrailEvent) -> String {
+    match event {
+        TrailEvent::Common(event) => crate::trace::event_text(event),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Says a command in words, without its long bytes.
+pub(crate) fn command_text(command: &TrailCommand) -> String {
+    match command {
+        TrailCommand::Common(command) => crate::trace::command_text(command),
+        TrailCommand::Save { mark, groups } => format!("Save {} with {} groups", mark.sequence, groups.len()),
+        other => format!("{other:?}"),
+    }
+}

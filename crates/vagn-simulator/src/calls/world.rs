@@ -1,0 +1,443 @@
+//! World: all parts of a run with calls for help, and the loop that lets time pass.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use vagn_cluster::trail::{AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailNode, TrailSettings};
+use vagn_cluster::{Command, Delivered, Event, StreamId, SubscriptionId};
+
+use super::acting::Vehicle;
+use super::brokering::Request;
+use super::desk::{Desk, Message};
+use super::machine::Machine;
+use super::oracle::Oracle;
+use super::plan::Plan;
+use super::target::{Answer, Target};
+use super::words::{command_text, digest, event_text, state};
+use crate::agenda::{Agenda, MILLI, SECOND};
+use crate::brokers::Brokers;
+use crate::chance::Chance;
+use crate::machine::{machine_of, node_id};
+use crate::network::Network;
+use crate::reached::Reached;
+use crate::trace::Trace;
+
+/// Stream of the trail.
+pub(crate) const STREAM: StreamId = StreamId::trail(1);
+
+/// Span between two looks at what is due to the target, and of the oracle.
+const TICK: u64 = 100 * MILLI;
+
+/// Longest time from the end of the blows until every call is out and recorded.
+pub(crate) const WHOLE_WITHIN: u64 = 30 * SECOND;
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) agenda: Agenda<Due>,
+    pub(crate) chance: Chance,
+    pub(crate) network: Network,
+    pub(crate) brokers: Brokers,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) target: Target,
+    pub(crate) vehicles: BTreeMap<u64, Vehicle>,
+    pub(crate) oracle: Oracle,
+    pub(crate) reached: Reached,
+    pub(crate) trace: Trace,
+    pub(crate) calm: bool,
+    /// Messages to the brokers are held up until then.
+    pub(crate) held_until: u64,
+    pub(crate) events: u64,
+    pub(crate) requests: u64,
+    pub(crate) names: u64,
+}
+
+/// Something that is due at a moment.
+#[derive(Debug)]
+pub(crate) enum Due {
+    Start(usize),
+    /// An event for a process; with a `request` it counts only if that has no answer yet.
+    Event {
+        to: usize,
+        run: Option<u64>,
+        request: u64,
+        event: TrailEvent,
+    },
+    Deliver {
+        to: usize,
+        run: u64,
+        messages: Vec<Delivered>,
+    },
+    Request {
+        from: usize,
+        run: u64,
+        number: u64,
+        request: Request,
+    },
+    Wake {
+        machine: usize,
+        run: u64,
+        wish: u64,
+    },
+    /// A save has come to its end.
+    Saved {
+        machine: usize,
+        run: u64,
+        mark: Mark,
+        groups: Vec<Arc<[u8]>>,
+    },
+    /// The target has answered a desk, or a door that called by itself.
+    Answered {
+        machine: usize,
+        run: u64,
+        message: Message,
+        answer: Answer,
+    },
+    AloneAnswered {
+        machine: usize,
+        run: u64,
+        alarm: AlarmId,
+        answer: Answer,
+    },
+    Strike(usize),
+    Thaw(usize),
+    Room(usize),
+    Cheer,
+    /// A new vehicle calls for help.
+    Vehicle,
+    /// A vehicle calls again.
+    Repeat(u64),
+    Person,
+    Tick,
+    Calm,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, lines: usize) -> Self {
+        let mut agenda = Agenda::new();
+        for machine in 0..plan.machines {
+            // The one with other settings finds a leader.
+            let late = if plan.differs == Some(machine) { 10 * SECOND } else { 0 };
+            agenda.at(late + machine as u64 * 70 * MILLI, Due::Start(machine));
+        }
+        for (number, strike) in plan.strikes.iter().enumerate() {
+            agenda.at(strike.at, Due::Strike(number));
+        }
+        agenda.at(SECOND, Due::Vehicle);
+        agenda.at(8 * SECOND, Due::Person);
+        agenda.at(TICK, Due::Tick);
+        agenda.at(plan.calm_at, Due::Calm);
+        Self {
+            agenda,
+            chance: Chance::new(plan.seed).fork(12),
+            network: Network::new(plan.weather),
+            brokers: Brokers::new(plan.window, plan.stream_bytes),
+            machines: plan.clocks_ms.iter().map(|clock_ms| Machine::new(*clock_ms)).collect(),
+            target: Target::new(),
+            vehicles: BTreeMap::new(),
+            oracle: Oracle::default(),
+            reached: Reached::default(),
+            trace: Trace::new(lines),
+            calm: false,
+            held_until: 0,
+            events: 0,
+            requests: 0,
+            names: 0,
+            plan,
+        }
+    }
+
+    /// Runs to the end, or to the first thing that must not be.
+    pub(crate) fn run(&mut self) {
+        let end = self.plan.calm_at + WHOLE_WITHIN;
+        while let Some(due) = self.agenda.take(end) {
+            self.meet(due);
+            if self.oracle.wrong().is_some() {
+                return;
+            }
+        }
+        self.look_last();
+    }
+
+    fn meet(&mut self, due: Due) {
+        match due {
+            Due::Start(machine) => self.start(machine),
+            Due::Event { to, run, request, event } => self.event(to, run, request, event),
+            Due::Deliver { to, run, messages } => {
+                for message in messages {
+                    self.event(to, Some(run), 0, TrailEvent::Common(Event::Delivered(message)));
+                }
+            }
+            Due::Request { from, run, number, request } => self.serve(from, run, number, request),
+            Due::Wake { machine, run, wish } => {
+                if self.machines[machine].wish == wish {
+                    self.event(machine, Some(run), 0, TrailEvent::Common(Event::Woken));
+                }
+            }
+            Due::Saved { machine, run, mark, groups } => self.saved(machine, run, mark, &groups),
+            Due::Answered { machine, run, message, answer } => self.answered(machine, run, message, answer),
+            Due::AloneAnswered { machine, run, alarm, answer } => {
+                self.alone_answered(machine, run, alarm, answer);
+            }
+            Due::Strike(number) => self.strike(number),
+            Due::Thaw(machine) => self.thaw(machine),
+            Due::Room(machine) => self.machines[machine].store.borrow_mut().full = false,
+            Due::Cheer => self.target.mood = super::target::Mood::Accepts,
+            Due::Vehicle => self.new_vehicle(),
+            Due::Repeat(vehicle) => self.repeat(vehicle),
+            Due::Person => self.person(),
+            Due::Tick => {
+                (0..self.machines.len()).for_each(|machine| self.act(machine));
+                self.look();
+                self.agenda.after(TICK, Due::Tick);
+            }
+            Due::Calm => self.calm_down(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.agenda.now()
+    }
+
+    /// Gives an event to a process, unless it is gone or stopped.
+    pub(crate) fn event(&mut self, to: usize, run: Option<u64>, request: u64, event: TrailEvent) {
+        let machine = &mut self.machines[to];
+        if machine.node.is_none() || run.is_some_and(|run| run != machine.run) {
+            return;
+        }
+        if machine.frozen {
+            machine.held.push_back((request, event));
+        } else if request == 0 || machine.pending.remove(&request) {
+            self.handle(to, event);
+        }
+    }
+
+    /// Lets a node take in an event, and carries out what it asks for.
+    pub(crate) fn handle(&mut self, id: usize, event: TrailEvent) {
+        let now = self.now();
+        self.events += 1;
+        self.trace.fold(&[now, id as u64, digest(&event)]);
+        self.trace.line(now, || format!("{} < {}", id + 1, event_text(&event)));
+        let machine = &mut self.machines[id];
+        let moment = machine.moment(now);
+        let Some(node) = &mut machine.node else { return };
+        let mut commands = Vec::new();
+        node.handle(moment, event, &mut commands);
+        for command in commands {
+            self.trace.line(now, || format!("{} > {}", id + 1, command_text(&command)));
+            self.carry(id, command);
+        }
+        self.act(id);
+    }
+
+    /// Starts a process with what is in the machine's store.
+    fn start(&mut self, id: usize) {
+        let now = self.now();
+        if self.machines[id].node.is_some() {
+            return;
+        }
+        let differs = self.plan.differs == Some(id);
+        let settings = TrailSettings {
+            settings_hash: u64::from(differs),
+            door_max: self.plan.door_max,
+            desk_max: self.plan.desk_max,
+            faults: self.plan.faults,
+            ..TrailSettings::new(node_id(id), self.chance.word())
+        };
+        let machine = &mut self.machines[id];
+        machine.end();
+        machine.started = now;
+        machine.node = Some(TrailNode::new(settings, Desk::new(Rc::clone(&machine.store))));
+        let mark = machine.store.borrow().mark.map(|mark| mark.write());
+        let kept: Vec<(u64, AlarmId)> = machine
+            .store
+            .borrow()
+            .kept
+            .iter()
+            .map(|(id, (bytes, _))| (super::store::read_alarm(bytes).0, *id))
+            .collect();
+        machine.alarms = kept.into_iter().collect();
+        self.trace.line(now, || format!("{} starts", id + 1));
+        self.handle(id, TrailEvent::Restored(mark));
+    }
+
+    /// Ends a process.
+    pub(crate) fn crash(&mut self, id: usize) {
+        let now = self.now();
+        if self.machines[id].node.is_some() {
+            self.trace.line(now, || format!("{} ends", id + 1));
+            let machine = &self.machines[id];
+            self.oracle.ends(id, machine.frozen, &machine.store.borrow().kept, now);
+            self.machines[id].end();
+        }
+    }
+
+    pub(crate) fn take_down(&mut self, id: usize, away: u64) {
+        if self.machines[id].node.is_some() {
+            self.crash(id);
+            self.agenda.after(away, Due::Start(id));
+        }
+    }
+
+    /// Lets a stopped process go on: all that came meanwhile comes now.
+    fn thaw(&mut self, id: usize) {
+        let machine = &mut self.machines[id];
+        if machine.node.is_some() && std::mem::take(&mut machine.frozen) {
+            let (held, run) = (std::mem::take(&mut machine.held), machine.run);
+            // What it was about to do comes first, as its threads go on where they stood.
+            self.act(id);
+            for (request, event) in held {
+                self.event(id, Some(run), request, event);
+            }
+        }
+    }
+
+    fn carry(&mut self, id: usize, command: TrailCommand) {
+        let now = self.now();
+        match command {
+            TrailCommand::Common(command) => self.carry_common(id, command),
+            TrailCommand::Save { mark, groups } => {
+                let run = self.machines[id].run;
+                let delay = self.chance.within(300..=6 * MILLI);
+                self.agenda.after(delay, Due::Saved { machine: id, run, mark, groups });
+            }
+            TrailCommand::Keep { alarm, bytes } => {
+                let store = &self.machines[id].store;
+                store.borrow_mut().kept.entry(alarm).or_insert_with(|| (bytes, Vec::new()));
+            }
+            TrailCommand::CallAlone { alarm, .. } => {
+                self.machines[id].alone.entry(alarm).or_insert(Some(now));
+            }
+            TrailCommand::LetGo(alarm) => self.let_go(id, alarm),
+            TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
+            TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
+            TrailCommand::Tell(happened) => {
+                self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
+                self.reached.note(state(happened));
+                let differs = self.plan.differs == Some(id);
+                let leads = happened == vagn_cluster::trail::TrailHappened::Led;
+                self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
+            }
+        }
+    }
+
+    fn carry_common(&mut self, id: usize, command: Command) {
+        match command {
+            Command::Publish { publish, stream, message_id, expected_last, bytes } => {
+                let offer = crate::stream::Offer { id: message_id, expected_last, bytes };
+                self.request(id, Request::Publish(publish, stream, offer));
+            }
+            Command::ReadStream { read, stream } => self.request(id, Request::Read(read, stream)),
+            Command::MakeStream { read, stream } => self.request(id, Request::Make(read, stream)),
+            Command::Subscribe { subscription, stream, from } => {
+                self.request(id, Request::Subscribe(subscription, stream, from));
+            }
+            Command::Unsubscribe(subscription) => {
+                self.machines[id].consumers.remove(&subscription);
+            }
+            Command::Send { to, bytes } => {
+                if let Some(to) = machine_of(to).filter(|to| *to < self.machines.len() && *to != id) {
+                    self.send(id, to, &bytes);
+                }
+            }
+            Command::WakeAt { elapsed_ms } => {
+                // A timer is a little late, and never early.
+                let late = self.chance.below(MILLI);
+                let machine = &mut self.machines[id];
+                machine.wish += 1;
+                let (at, run, wish) = (machine.when(elapsed_ms), machine.run, machine.wish);
+                self.agenda.at(at.saturating_add(late), Due::Wake { machine: id, run, wish });
+            }
+            other => self.oracle.wrong_if(true, || format!("{} asks for {other:?}", id + 1)),
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        if !self.network.joins(from, to, self.now()) {
+            return;
+        }
+        for delay in self.network.delays(&mut self.chance) {
+            let mut bytes = bytes.to_vec();
+            if self.chance.often(self.network.weather.cut) {
+                bytes.truncate(self.chance.below(bytes.len() as u64 + 1) as usize);
+            }
+            let event = TrailEvent::Common(Event::Received { from: node_id(from), bytes });
+            self.agenda.after(delay, Due::Event { to, run: None, request: 0, event });
+        }
+    }
+
+    fn saved(&mut self, id: usize, run: u64, mark: Mark, groups: &[Arc<[u8]>]) {
+        if self.machines[id].run != run {
+            return;
+        }
+        let result = {
+            let mut store = self.machines[id].store.borrow_mut();
+            if store.full {
+                Err(vagn_cluster::DiskFault::Full)
+            } else {
+                store.apply(mark, groups);
+                Ok(())
+            }
+        };
+        self.event(id, Some(run), 0, TrailEvent::Saved(result));
+    }
+
+    fn read_kept(&mut self, id: usize, after: Option<AlarmId>, max: usize) {
+        let (alarms, is_end) = {
+            let store = self.machines[id].store.borrow();
+            let behind = store.kept.iter().filter(|(alarm, _)| after.is_none_or(|after| **alarm > after));
+            let alarms: Vec<_> = behind
+                .take(max)
+                .map(|(alarm, (bytes, note))| vagn_cluster::trail::KeptAlarm {
+                    alarm: *alarm,
+                    bytes: bytes.clone(),
+                    note: note.clone(),
+                })
+                .collect();
+            let last = alarms.last().map(|kept| kept.alarm).or(after);
+            let is_end = store.kept.keys().next_back().copied() <= last;
+            (alarms, is_end)
+        };
+        let run = Some(self.machines[id].run);
+        let event = TrailEvent::Kept { alarms, is_end };
+        self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
+    }
+
+    pub(crate) fn end_subscription(&mut self, id: usize, subscription: SubscriptionId, delay: u64) {
+        self.machines[id].consumers.remove(&subscription);
+        let run = Some(self.machines[id].run);
+        let event = TrailEvent::Common(Event::SubscriptionEnded(subscription));
+        self.agenda.after(delay, Due::Event { to: id, run, request: 0, event });
+    }
+
+    /// Draws a name that nothing else has.
+    pub(crate) fn name(&mut self) -> u128 {
+        self.names += 1;
+        u128::from(self.chance.word()) << 64 | u128::from(self.names)
+    }
+
+    /// Returns the machine that leads, or believes so.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let now = self.now();
+        let duty = |machine: &Machine| {
+            let node = machine.node.as_ref().filter(|_| !machine.frozen)?;
+            Some(node.duty(machine.moment(now)))
+        };
+        (0..self.machines.len())
+            .filter(|id| duty(&self.machines[*id]) >= Some(vagn_cluster::trail::Duty::FirstOnly))
+            .max_by_key(|id| duty(&self.machines[*id]))
+    }
+
+    fn deed_answered(&mut self, deed: DeedId, outcome: &vagn_cluster::trail::DeedOutcome) {
+        use vagn_cluster::trail::DeedOutcome;
+        let state = match outcome {
+            DeedOutcome::Done => "deed done",
+            DeedOutcome::Refused(_) => "deed refused",
+            DeedOutcome::Unavailable => "deed unavailable",
+        };
+        self.reached.note(state);
+        self.oracle.deed_answered(deed, *outcome == DeedOutcome::Done);
+    }
+}
