@@ -128,8 +128,7 @@ impl<S: Source> Keeper<S> {
             StreamOutcome::Absent => return self.begin().await,
         };
         self.looks.lock().absent = None;
-        let (about_key, _) = Registry::about_json(&About { id: String::new(), wrapped_by: None });
-        let about = match self.source.object(&to_bucket(Kind::Cluster, about_key)).await {
+        let about = match self.source.object(&to_bucket(Kind::Cluster, Registry::ABOUT)).await {
             RecordOutcome::Is { bytes, .. } => About::read(&bytes),
             RecordOutcome::NoAnswer => {
                 self.close("the brokers do not answer");
@@ -206,7 +205,7 @@ impl<S: Source> Keeper<S> {
         let mut events =
             self.source.follow(if goes_on { copied.sequence + 1 } else { 1 }).ready_chunks(AT_ONCE);
         let mut first = events.next().await.unwrap_or_default().into_iter();
-        let Some(BucketEvent::Begun { info: begun, pending }) = first.next() else {
+        let Some(BucketEvent::Begun { info: begun, newest }) = first.next() else {
             self.close("the brokers do not send what they have");
             return Ok(Over::Again);
         };
@@ -218,28 +217,31 @@ impl<S: Source> Keeper<S> {
         } else {
             self.close("it is being copied");
             self.metrics.copied();
-            info!(objects = pending, "the registry is copied from the brokers");
+            info!(through = newest, "the registry is copied from the brokers");
             Some(self.registry.begin_copy()?)
         };
         let sequence = if goes_on { copied.sequence } else { 0 };
         let mut following = Following {
             keeper: self,
             begun,
+            newest,
             copy,
+            has_about: false,
             sequence,
             last_seen: None,
+            copied_through: None,
             misses: 0,
             noted_ms: copied.compared_ms,
             is_current: false,
             entering: None,
         };
-        following.take(first.collect(), pending)?;
+        following.take(first.collect())?;
         let mut compare = interval_at(Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goes_on = tokio::select! {
                 some = events.next() => match some {
-                    Some(some) => following.take(some, u64::MAX)?,
+                    Some(some) => following.take(some)?,
                     None => false,
                 },
                 _ = compare.tick() => following.compare().await?,
@@ -284,12 +286,18 @@ struct Following<'a, S> {
     keeper: &'a Keeper<S>,
     /// Figures of the bucket at its beginning.
     begun: StreamInfo,
+    /// Sequence of the newest object then, by the leader.
+    newest: u64,
     /// The copy that is made anew; `None` once all has come.
     copy: Option<CopyAnew>,
+    /// What says what the registry is has come for this copy.
+    has_about: bool,
     /// Sequence up to which all has come.
     sequence: u64,
     /// End of the bucket at the comparison before.
     last_seen: Option<u64>,
+    /// Where the copy anew stood at the comparison before.
+    copied_through: Option<u64>,
     misses: u32,
     noted_ms: i64,
     /// It was seen that nothing is missing.
@@ -299,22 +307,23 @@ struct Following<'a, S> {
 }
 
 impl<S: Source> Following<'_, S> {
-    /// Takes what has come; `pending` objects are to come after it, unless the last of it says so. False where it makes no sense.
-    fn take(&mut self, events: Vec<BucketEvent>, mut pending: u64) -> Result<bool, RegistryError> {
+    /// Takes what has come. False where it makes no sense.
+    fn take(&mut self, events: Vec<BucketEvent>) -> Result<bool, RegistryError> {
         let mut arrived = Vec::with_capacity(events.len());
         for event in events {
-            let BucketEvent::Object { key, sequence, value, pending: left } = event else { return Ok(false) };
+            let BucketEvent::Object { key, sequence, value } = event else { return Ok(false) };
             if sequence <= self.sequence {
                 return Ok(false);
             }
-            (self.sequence, pending) = (sequence, left);
+            self.sequence = sequence;
             // Another one is of a later version, and nothing to this one.
             if let Some((kind, key)) = of_bucket(&key) {
                 arrived.push(Arrived { sequence, kind, key, value: value.map(Vec::from) });
             }
         }
         let registry = &self.keeper.registry;
-        let (is_whole, begun) = (pending == 0 || self.sequence >= self.begun.last, self.begun);
+        // By the leader. The broker that delivers may be behind, and then it has nothing more long before.
+        let (is_whole, begun) = (self.sequence >= self.newest, self.begun);
         if is_whole {
             // What is between was replaced, or removed and forgotten.
             self.sequence = self.sequence.max(begun.last);
@@ -323,6 +332,11 @@ impl<S: Source> Following<'_, S> {
         match &mut self.copy {
             Some(copy) => {
                 registry.take_anew(copy, &arrived)?;
+                self.has_about |= arrived.iter().any(is_about);
+                if is_whole && !self.has_about {
+                    warn!("what the brokers send does not say what it is: it is not taken for the registry");
+                    return Ok(false);
+                }
                 if is_whole {
                     let now_ms = self.keeper.clock.now_ms();
                     registry.finish_copy(copy, begun.incarnation.0, self.sequence, now_ms)?;
@@ -405,6 +419,10 @@ impl<S: Source> Following<'_, S> {
             return Ok(false);
         }
         if self.copy.is_some() {
+            if self.copied_through.replace(before) == Some(before) {
+                warn!(through = before, "the registry does not come from the brokers: it is copied anew");
+                return Ok(false);
+            }
             return Ok(true);
         }
         self.keeper.metrics.compared(info.last - before);
@@ -414,6 +432,7 @@ impl<S: Source> Following<'_, S> {
                 behind = info.last - before,
                 "the registry does not come from the brokers: it is followed anew"
             );
+            self.keeper.close("the brokers do not send what is new");
             return Ok(false);
         }
         if info.last > before {
@@ -434,4 +453,9 @@ impl<S: Source> Following<'_, S> {
         }
         Ok(true)
     }
+}
+
+/// True for the object that says what the registry is.
+fn is_about(one: &Arrived) -> bool {
+    one.kind == Kind::Cluster && &*one.key == Registry::ABOUT && one.value.is_some()
 }

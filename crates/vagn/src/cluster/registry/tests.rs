@@ -39,6 +39,8 @@ struct State {
     is_away: bool,
     /// Consumers deliver nothing, and say nothing.
     is_silent: bool,
+    /// The broker of the consumers is behind: it has all up to this sequence, and nothing more.
+    behind_at: Option<u64>,
     /// Subscriptions so far, by where they began.
     followed: Vec<u64>,
 }
@@ -48,6 +50,12 @@ struct Kept {
     incarnation: u64,
     last: u64,
     objects: BTreeMap<String, (u64, Option<Bytes>)>,
+}
+
+impl State {
+    fn last(&self) -> u64 {
+        self.bucket.as_ref().unwrap().last
+    }
 }
 
 impl Kept {
@@ -62,12 +70,16 @@ impl Kept {
             .insert(key.to_owned(), (self.last, value.map(|text| Bytes::copy_from_slice(text.as_bytes()))));
     }
 
-    /// The first object after a sequence, with those behind it.
-    fn after(&self, sequence: u64) -> Option<(String, u64, Option<Bytes>, u64)> {
-        let mut later: Vec<_> = self.objects.iter().filter(|(_, (at, _))| *at > sequence).collect();
-        later.sort_by_key(|(_, (at, _))| *at);
-        let (key, (at, value)) = later.first()?;
-        Some(((*key).clone(), *at, value.clone(), later.len() as u64 - 1))
+    /// The first object after a sequence.
+    fn after(&self, sequence: u64) -> Option<(String, u64, Option<Bytes>)> {
+        let later = self.objects.iter().filter(|(_, (at, _))| *at > sequence);
+        let (key, (at, value)) = later.min_by_key(|(_, (at, _))| *at)?;
+        Some((key.clone(), *at, value.clone()))
+    }
+
+    /// Sequence of the newest object.
+    fn newest(&self) -> u64 {
+        self.objects.values().map(|(at, _)| *at).max().unwrap_or(0)
     }
 }
 
@@ -140,15 +152,12 @@ impl Source for Model {
     fn follow(&self, from: u64) -> BoxStream<'static, BucketEvent> {
         let Some(info) = self.with(None, |state| {
             state.followed.push(from);
-            state
-                .bucket
-                .as_ref()
-                .map(|kept| (kept.info(), kept.objects.values().filter(|(at, _)| *at >= from).count()))
+            state.bucket.as_ref().map(|kept| (kept.info(), kept.newest()))
         }) else {
             return stream::empty().boxed();
         };
-        let (info, pending) = info;
-        let begun = BucketEvent::Begun { info, pending: pending as u64 };
+        let (info, newest) = info;
+        let begun = BucketEvent::Begun { info, newest };
         let objects = stream::unfold((self.clone(), from - 1), move |(model, sequence)| async move {
             let mut changed = model.changed.subscribe();
             loop {
@@ -160,9 +169,10 @@ impl Source for Model {
                         return None;
                     }
                     let next = kept.filter(|_| !state.is_silent).and_then(|kept| kept.after(sequence));
-                    if let Some((key, sequence, value, pending)) = next {
+                    let behind_at = state.behind_at.unwrap_or(u64::MAX);
+                    if let Some((key, sequence, value)) = next.filter(|(_, at, _)| *at <= behind_at) {
                         drop(state);
-                        let object = BucketEvent::Object { key, sequence, value, pending };
+                        let object = BucketEvent::Object { key, sequence, value };
                         return Some((object, (model, sequence)));
                     }
                 }
@@ -323,6 +333,48 @@ async fn a_consumer_that_is_silent_is_noticed() {
     };
     let (_, ()) = tokio::join!(node.until("the token", has("anna")), run);
     assert!(model.state.lock().followed.len() > before + 1, "it was followed anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_over_a_broker_that_is_behind_is_whole_only_once_it_has_what_the_leader_has() {
+    let model = Model::default();
+    let (node, new) = (Node::new(&model, "one", None), Node::new(&model, "new", None));
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    node.until("the token", has("anna")).await;
+    let (before, end) = (node.registry.copied().unwrap().sequence, model.state.lock().last());
+    // The token is revoked; the broker of the consumers has neither that nor what came after.
+    model.put("token.anna", None);
+    model.put("token.later", Some("{}"));
+    model.change(|state| state.behind_at = Some(end));
+    node.runs(Duration::from_secs(20)).await;
+    assert_eq!(node.registry.copied().unwrap().sequence, before, "it does not claim what it has not");
+    assert!(node.registry.put_if(Kind::Token, "mine", 0, Some(b"{}")).is_err());
+    new.runs(Duration::from_secs(20)).await;
+    assert!(new.registry.awaits_copy(), "nor does a new one");
+    // One that begins with nothing on its disk takes nothing away.
+    model.change(|state| state.behind_at = Some(0));
+    node.clock.advance(Duration::from_secs(3 * 86_400));
+    node.runs(Duration::from_secs(20)).await;
+    assert_eq!(node.names(), ["anna"]);
+    model.change(|state| state.behind_at = None);
+    for node in [&node, &new] {
+        node.until("all", |registry| has("later")(registry) && !has("anna")(registry)).await;
+        assert_eq!(node.registry.copied().unwrap().sequence, end + 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_ends_with_the_bucket_though_brokers_forgot_what_was_removed_last() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", None);
+    let end = model.state.lock().last();
+    model.change(|state| drop(state.bucket.as_mut().unwrap().objects.remove("token.anna")));
+    let new = Node::new(&model, "new", None);
+    new.until("all", |registry| !registry.awaits_copy()).await;
+    assert!(new.registry.copied().unwrap().sequence >= end);
 }
 
 #[tokio::test(start_paused = true)]
