@@ -32,6 +32,12 @@ const AGAIN_AFTER: Duration = Duration::from_millis(300);
 /// Time for which a node that has no copy leaves it to others to make the bucket: they may have one.
 const LEAVE_TO_OTHERS: Duration = Duration::from_millis(1_500);
 
+/// Time for which a node leaves it to others whose copy may be old: what was revoked since would be in force again.
+const LEAVE_TO_NEWER: Duration = Duration::from_secs(60);
+
+/// Time since a comparison within which a copy counts as new, where all brokers were away meanwhile.
+const NEW_WITHIN: Duration = Duration::from_secs(600);
+
 /// Time without a change after which nobody fills a bucket any more that is not whole.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -89,6 +95,28 @@ struct Looks {
     unfilled: Option<(Incarnation, u64, Instant)>,
     /// Reason that was told last why nothing is written.
     told: Option<String>,
+}
+
+/// For how much a copy counts where brokers have no whole registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// There is none.
+    Nothing,
+    /// It was not compared in this run, or not for long, or it is being made anew.
+    Old,
+    /// It was equal to the bucket lately.
+    New,
+}
+
+impl Standing {
+    /// Time for which the bucket must have been away before it is made.
+    fn leaves_to_others(self) -> Duration {
+        match self {
+            Self::Nothing => LEAVE_TO_OTHERS,
+            Self::Old => LEAVE_TO_NEWER,
+            Self::New => Duration::ZERO,
+        }
+    }
 }
 
 /// Why a look is over.
@@ -157,13 +185,30 @@ impl<S: Source> Keeper<S> {
     async fn begin(&self) -> Result<(), RegistryError> {
         self.close("the brokers have no registry yet");
         let since = *self.looks.lock().absent.get_or_insert_with(Instant::now);
-        if self.registry.copied()?.incarnation == 0 && since.elapsed() < LEAVE_TO_OTHERS {
+        let standing = self.standing()?;
+        if since.elapsed() < standing.leaves_to_others() {
             return Ok(());
+        }
+        if standing == Standing::Old {
+            warn!(
+                "no node brings a newer registry to the brokers: they get the copy of this one, which may lack what was changed while it was off"
+            );
         }
         if let StreamOutcome::Is(StreamInfo { last: 0, .. }) = self.source.make().await {
             seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
         }
         Ok(())
+    }
+
+    /// Says for how much the copy counts where brokers have no whole registry.
+    fn standing(&self) -> Result<Standing, RegistryError> {
+        let copied = self.registry.copied()?;
+        let is_new = self.metrics.since_equal().is_some_and(|since| since < NEW_WITHIN);
+        Ok(match copied.incarnation {
+            0 => Standing::Nothing,
+            _ if is_new && !copied.is_copying => Standing::New,
+            _ => Standing::Old,
+        })
     }
 
     /// The bucket is not whole. If nobody fills it any more it is removed, and made anew by who finds it absent.

@@ -69,8 +69,13 @@ impl CopyMetrics {
 
     /// Time since the copy was last equal to the bucket; since the start, if it never was.
     pub(super) fn age(&self) -> Duration {
-        let equal = self.seen.lock().equal.unwrap_or(Duration::ZERO);
-        self.clock.monotonic().saturating_sub(equal)
+        self.since_equal().unwrap_or_else(|| self.clock.monotonic())
+    }
+
+    /// Time since the copy was last equal to the bucket; `None`: it was not in this run.
+    pub(super) fn since_equal(&self) -> Option<Duration> {
+        let equal = self.seen.lock().equal?;
+        Some(self.clock.monotonic().saturating_sub(equal))
     }
 }
 
