@@ -22,8 +22,8 @@ const ROOM_MIN: u64 = 16 << 20;
 /// Time after which brokers forget that an object was removed. Copies that are older are made anew.
 const REMOVED_FOR: &str = "168h";
 
-/// Longest wait for several objects, of which each is a message.
-const BATCH_MAX: std::time::Duration = ANSWER_MAX.saturating_mul(4);
+/// Longest wait for several objects of the registry, of which each is a message.
+pub const BATCH_MAX: std::time::Duration = ANSWER_MAX.saturating_mul(4);
 
 /// An object for the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use vagn_registry::{About, Arrived, Copied, CopyAnew, Kind, Registry, RegistryEr
 
 use super::keys::{of_bucket, to_bucket};
 use super::outlook::{CopyMetrics, Outlook};
-use super::seed::seed;
+use super::seed::{FILL_MAX, seed};
 use super::source::Source;
 
 /// Time between two comparisons.
@@ -38,8 +38,12 @@ const LEAVE_TO_NEWER: Duration = Duration::from_secs(60);
 /// Time since a comparison within which a copy counts as new, where all brokers were away meanwhile.
 const NEW_WITHIN: Duration = Duration::from_secs(600);
 
-/// Time without a change after which nobody fills a bucket any more that is not whole.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// Time without a change after which nobody fills a bucket any more that is not whole: longer than all tries of one batch.
+pub(super) const STUCK_AFTER: Duration = FILL_MAX.saturating_add(Duration::from_secs(11));
+
+/// The same where the copy of this node may be old, and where it has none: others, whose bucket it may be, go first.
+const STUCK_FOR_OLD: Duration = Duration::from_secs(60);
+const STUCK_FOR_NOTHING: Duration = Duration::from_secs(180);
 
 /// Age beyond which a copy is made anew: brokers forget after a week what was removed.
 const OLD_MS: i64 = 24 * 3_600_000;
@@ -93,6 +97,8 @@ struct Looks {
     absent: Option<Instant>,
     /// A bucket that is not whole: incarnation, last sequence, and since when these are so.
     unfilled: Option<(Incarnation, u64, Instant)>,
+    /// The bucket that this node has found or made where there was none, to fill it.
+    begun: Option<Incarnation>,
     /// Reason that was told last why nothing is written.
     told: Option<String>,
 }
@@ -115,6 +121,15 @@ impl Standing {
             Self::Nothing => LEAVE_TO_OTHERS,
             Self::Old => LEAVE_TO_NEWER,
             Self::New => Duration::ZERO,
+        }
+    }
+
+    /// Time for which nothing must have happened in a bucket that is not whole before it is begun again.
+    fn stuck_after(self) -> Duration {
+        match self {
+            Self::Nothing => STUCK_FOR_NOTHING,
+            Self::Old => STUCK_FOR_OLD,
+            Self::New => STUCK_AFTER,
         }
     }
 }
@@ -150,7 +165,7 @@ impl<S: Source> Keeper<S> {
         let info = match self.source.read().await {
             StreamOutcome::Is(info) => info,
             StreamOutcome::NoAnswer => {
-                self.close("the brokers do not answer");
+                self.no_answer();
                 return Ok(());
             }
             StreamOutcome::Absent => return self.begin().await,
@@ -159,7 +174,7 @@ impl<S: Source> Keeper<S> {
         let about = match self.source.object(&to_bucket(Kind::Cluster, Registry::ABOUT)).await {
             RecordOutcome::Is { bytes, .. } => About::read(&bytes),
             RecordOutcome::NoAnswer => {
-                self.close("the brokers do not answer");
+                self.no_answer();
                 return Ok(());
             }
             RecordOutcome::Absent => return self.unfilled(info).await,
@@ -181,6 +196,13 @@ impl<S: Source> Keeper<S> {
         Ok(())
     }
 
+    /// Nothing is known. What was seen before may not be so any more.
+    fn no_answer(&self) {
+        self.close("the brokers do not answer");
+        let mut looks = self.looks.lock();
+        (looks.absent, looks.unfilled) = (None, None);
+    }
+
     /// There is no bucket: makes it, and fills it with what is here.
     async fn begin(&self) -> Result<(), RegistryError> {
         self.close("the brokers have no registry yet");
@@ -194,7 +216,8 @@ impl<S: Source> Keeper<S> {
                 "no node brings a newer registry to the brokers: they get the copy of this one, which may lack what was changed while it was off"
             );
         }
-        if let StreamOutcome::Is(StreamInfo { last: 0, .. }) = self.source.make().await {
+        if let StreamOutcome::Is(StreamInfo { last: 0, incarnation, .. }) = self.source.make().await {
+            self.looks.lock().begun = Some(incarnation);
             seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
         }
         Ok(())
@@ -229,12 +252,20 @@ impl<S: Source> Keeper<S> {
                 }
             }
         };
-        if now.duration_since(since) < STUCK_AFTER {
+        let is_own = info.last == 0 && self.looks.lock().begun == Some(info.incarnation);
+        if now.duration_since(since) < self.standing()?.stuck_after() && !is_own {
             return Ok(());
         }
         if info.last == 0 {
             // Made, and nothing was written: whoever writes first fills it.
             seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
+            return Ok(());
+        }
+        // A bucket goes by its name alone, so it is looked at once more just before.
+        let is_same = matches!(self.source.read().await, StreamOutcome::Is(again)
+            if (again.incarnation, again.last) == (info.incarnation, info.last));
+        let about = self.source.object(&to_bucket(Kind::Cluster, Registry::ABOUT)).await;
+        if !is_same || about != RecordOutcome::Absent {
             return Ok(());
         }
         warn!("nobody fills the registry at the brokers any more: it is begun again");

@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use vagn_cluster::{Incarnation, RecordOutcome, StreamInfo, StreamOutcome};
 use vagn_flow::clock::ManualClock;
 use vagn_flow::readiness::{Purpose, Readiness};
@@ -41,6 +41,8 @@ struct State {
     is_silent: bool,
     /// The broker of the consumers is behind: it has all up to this sequence, and nothing more.
     behind_at: Option<u64>,
+    /// Time at which another node has filled the bucket: just after it was asked whether it is whole.
+    whole_at: Option<Instant>,
     /// Subscriptions so far, by where they began.
     followed: Vec<u64>,
 }
@@ -94,6 +96,16 @@ impl Model {
         self.change(|state| state.bucket.as_mut().unwrap().put(key, value));
     }
 
+    /// Makes another bucket with these objects, which is not whole.
+    fn begin(&self, keys: &[&str]) {
+        self.change(|state| {
+            state.made += 1;
+            let mut kept = Kept { incarnation: state.made, ..Kept::default() };
+            keys.iter().for_each(|key| kept.put(key, Some("{}")));
+            state.bucket = Some(kept);
+        });
+    }
+
     fn with<T>(&self, away: T, deed: impl FnOnce(&mut State) -> T) -> T {
         let is_away = self.state.lock().is_away;
         if is_away { away } else { self.change(deed) }
@@ -112,12 +124,16 @@ impl Source for Model {
     async fn object(&self, key: &str) -> RecordOutcome {
         self.with(RecordOutcome::NoAnswer, |state| {
             let found = state.bucket.as_ref().and_then(|kept| kept.objects.get(key));
-            match found {
+            let said = match found {
                 Some((revision, Some(bytes))) => {
                     RecordOutcome::Is { revision: *revision, bytes: bytes.to_vec() }
                 }
                 _ => RecordOutcome::Absent,
+            };
+            if state.whole_at.take_if(|at| *at <= Instant::now()).is_some() {
+                state.bucket.as_mut().unwrap().put("cluster.about", Some(r#"{"id":"a","wrapped_by":null}"#));
             }
+            said
         })
     }
 
@@ -478,15 +494,56 @@ async fn a_bucket_that_nobody_fills_any_more_is_begun_again() {
     model.put("token.anna", Some("{}"));
     node.until("the token", has("anna")).await;
     // Another node brought a part, and died.
-    model.change(|state| {
-        state.made += 1;
-        state.bucket = Some(Kept { incarnation: state.made, ..Kept::default() });
-        state.bucket.as_mut().unwrap().put("token.part", Some("{}"));
-    });
-    node.runs(Duration::from_secs(5)).await;
+    model.begin(&["token.part"]);
+    node.runs(Duration::from_secs(25)).await;
     assert_eq!(node.names(), ["anna"], "a part is not copied");
+    assert_eq!(model.state.lock().made, 2, "a slow batch is waited for");
     node.until("a whole one", |registry| registry.copied().unwrap().incarnation == 3).await;
     assert_eq!(node.names(), ["anna"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_copy_leaves_a_bucket_that_is_not_whole_to_those_that_have_one() {
+    // A node with tokens made the bucket, and died before its first batch or its second.
+    for keys in [&[][..], &["token.part"][..]] {
+        let model = Model::default();
+        let node = Node::new(&model, "one", None);
+        whole(&node).await;
+        model.put("token.anna", Some("{}"));
+        node.until("the token", has("anna")).await;
+        model.begin(keys);
+        let new = Node::new(&model, "new", None);
+        new.runs(Duration::from_secs(120)).await;
+        let seen = model.change(|state| (state.made, state.last()));
+        assert_eq!(seen, (2, keys.len() as u64), "it neither fills nor removes it");
+        node.until("a whole one", |registry| registry.copied().unwrap().incarnation >= 2).await;
+        new.until("the token", has("anna")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_becomes_whole_at_last_is_not_removed() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.begin(&["token.part"]);
+    model.change(|state| state.whole_at = Some(Instant::now() + super::keeper::STUCK_AFTER));
+    node.runs(Duration::from_secs(60)).await;
+    let seen = model.change(|state| (state.whole_at, state.made, state.last()));
+    assert_eq!(seen, (None, 2, 2), "it is not begun again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_did_not_answer_are_waited_for_anew() {
+    let model = Model::default();
+    let new = Node::new(&model, "new", None);
+    new.runs(Duration::from_millis(1_000)).await;
+    model.change(|state| state.is_away = true);
+    new.runs(Duration::from_secs(10)).await;
+    model.change(|state| state.is_away = false);
+    new.runs(Duration::from_millis(1_000)).await;
+    assert!(model.state.lock().bucket.is_none(), "others may have been cut off as well");
+    whole(&new).await;
 }
 
 #[tokio::test(start_paused = true)]
