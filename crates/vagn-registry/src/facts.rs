@@ -143,7 +143,8 @@ impl Registry {
         Ok(table.get(NODE_MARK)?.map_or(0, |mark| mark.value()))
     }
 
-    /// Sees to it that the node has an entry with the mark of its key, and returns its number: the one that it has, or the least that is free.
+    /// Sees to it that the node has an entry with the mark of its key, and returns its number: the one that it has, or one
+    /// by chance that is free. The least that is free may be that of a node whose entry was lost with the end of a bucket.
     ///
     /// # Errors
     /// The registry cannot be written, or all numbers are taken.
@@ -167,7 +168,8 @@ impl Registry {
         loop {
             let taken: std::collections::BTreeSet<_> =
                 self.nodes()?.into_iter().map(|node| node.number).collect();
-            let number = (1..=u16::MAX).find(|number| !taken.contains(number));
+            let from = u16::from_be_bytes(random()).max(1);
+            let number = (from..=u16::MAX).chain(1..from).find(|number| !taken.contains(number));
             let number = number.ok_or(PutError::Full { kind: Kind::Cluster })?;
             let wrapped_by = wrapped_by.map(str::to_owned);
             match self.add(&NodeEntry { number, name: name.into(), mark, wrapped_by }) {
