@@ -448,15 +448,29 @@ impl<S: Source> Following<'_, S> {
 
     /// Lets writes through, but for secrets that others could not unwrap.
     fn open(&mut self) -> Result<(), RegistryError> {
-        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let Keeper { registry, wrapped_by, .. } = self.keeper;
         let fits = registry.about()?.is_some_and(|about| about.wrapped_by == *wrapped_by);
         registry.set_other_key(!fits);
         registry.set_closed(None);
         self.keeper.tell(None);
-        let is_entered = registry.nodes()?.iter().any(|node| {
-            registry.node_number(name).ok().flatten() == Some(node.number) && node.wrapped_by == *wrapped_by
-        });
-        if !is_entered {
+        if !self.is_entered()? {
+            self.enter();
+        }
+        Ok(())
+    }
+
+    /// True if the node has a number, and the mark of its key beside it.
+    fn is_entered(&self) -> Result<bool, RegistryError> {
+        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let Some(number) = registry.node_number(name)? else { return Ok(false) };
+        Ok(registry.nodes()?.iter().any(|node| node.number == number && node.wrapped_by == *wrapped_by))
+    }
+
+    /// Tries again to enter the node, whose entry may not have been taken, or may be lost.
+    fn enter_again(&mut self) -> Result<(), RegistryError> {
+        let Keeper { registry, name, outlook, .. } = self.keeper;
+        outlook.tell_number(registry.node_number(name)?);
+        if !self.is_entered()? {
             self.enter();
         }
         Ok(())
@@ -521,6 +535,7 @@ impl<S: Source> Following<'_, S> {
         } else {
             let closed = self.keeper.looks.lock().told.clone();
             self.keeper.tell(closed.as_deref());
+            self.enter_again()?;
         }
         let now_ms = self.keeper.clock.now_ms();
         if (now_ms - self.noted_ms).abs() >= NOTE_EVERY_MS {

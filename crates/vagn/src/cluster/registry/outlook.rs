@@ -20,6 +20,9 @@ pub const REGISTRY: &str = "registry";
 /// Name of the warning of keys that wrap secrets.
 const KEYS: &str = "registry, key";
 
+/// Name of the warning of a node without a number.
+pub(super) const NUMBER: &str = "registry, number";
+
 /// Time after which it is told that the copy could not be compared.
 const OLD_AFTER: Duration = Duration::from_secs(30);
 
@@ -130,6 +133,15 @@ impl Outlook {
                 self.readiness.warn(REGISTRY, what);
             }
             None => self.readiness.clear(REGISTRY),
+        }
+    }
+
+    /// Tells whether the node has a number.
+    pub(super) fn tell_number(&self, number: Option<u16>) {
+        let what = "this node has no number in the registry of the cluster yet: sealed calls are taken, and get no sealed answer";
+        match number {
+            Some(_) => self.readiness.clear(NUMBER),
+            None => self.readiness.warn(NUMBER, what),
         }
     }
 

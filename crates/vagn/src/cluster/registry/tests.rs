@@ -19,7 +19,7 @@ use vagn_registry::{Bucket, Kind, Put, Registry};
 
 use super::keeper::{Keeper, KeeperParts};
 use super::keys::to_bucket;
-use super::outlook::{CopyMetrics, REGISTRY};
+use super::outlook::{CopyMetrics, NUMBER, REGISTRY};
 use super::source::Source;
 
 const NOW_MS: i64 = 1_795_860_000_000;
@@ -41,6 +41,8 @@ struct State {
     is_silent: bool,
     /// The broker of the consumers is behind: it has all up to this sequence, and nothing more.
     behind_at: Option<u64>,
+    /// What nodes write is refused.
+    refuses: bool,
     /// Time at which another node has filled the bucket: just after it was asked whether it is whole.
     whole_at: Option<Instant>,
     /// Subscriptions so far, by where they began.
@@ -153,6 +155,7 @@ impl Source for Model {
 
     async fn append(&self, after: u64, objects: &[NewObject]) -> Appended {
         self.with(Appended::NoAnswer, |state| match &mut state.bucket {
+            Some(_) if state.refuses => Appended::Refused("no".into()),
             Some(kept) if kept.last == after => {
                 for object in objects {
                     kept.last += 1;
@@ -214,6 +217,7 @@ impl Bucket for To {
         match futures_util::FutureExt::now_or_never(Source::append(&self.0, after, &objects)).unwrap() {
             Appended::At(last) => vagn_registry::Appended::At(last),
             Appended::Elsewhere => vagn_registry::Appended::Elsewhere,
+            Appended::Refused(why) => vagn_registry::Appended::Refused(why),
             _ => vagn_registry::Appended::NoAnswer,
         }
     }
@@ -544,6 +548,35 @@ async fn brokers_that_did_not_answer_are_waited_for_anew() {
     new.runs(Duration::from_millis(1_000)).await;
     assert!(model.state.lock().bucket.is_none(), "others may have been cut off as well");
     whole(&new).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_could_not_enter_itself_tries_again() {
+    let model = Model::default();
+    whole(&Node::new(&model, "one", None)).await;
+    let two = Node::new(&model, "two", None);
+    model.change(|state| state.refuses = true);
+    two.runs(Duration::from_secs(5)).await;
+    let warnings = two.readiness.report().warnings;
+    assert!(!two.registry.awaits_copy() && warnings.contains_key(NUMBER), "{warnings:?}");
+    // Over the same subscription.
+    let run = async {
+        sleep(Duration::from_secs(1)).await;
+        model.change(|state| state.refuses = false);
+    };
+    let entered = |registry: &Registry| registry.node_number("two").unwrap().is_some();
+    let (_, ()) = tokio::join!(two.until("a number", entered), run);
+    // Its entry is lost.
+    let key = format!("cluster.node-{}", two.registry.node_number("two").unwrap().unwrap());
+    model.put(&key, None);
+    let lost = model.state.lock().last();
+    let is_newer = |(_, object): (_, vagn_registry::Object)| object.revision > lost;
+    two.until("another entry", |registry| {
+        entered(registry) && registry.list(Kind::Cluster).unwrap().into_iter().any(is_newer)
+    })
+    .await;
+    two.runs(Duration::from_secs(3)).await;
+    assert!(!two.readiness.report().warnings.contains_key(NUMBER));
 }
 
 #[tokio::test(start_paused = true)]
