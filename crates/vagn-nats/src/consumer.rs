@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
 use futures_util::{Stream, StreamExt, stream};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::IgnoredAny;
 use tokio::time::timeout;
 use vagn_cluster::{Delivered, Event, StreamId, StreamInfo, StreamOutcome, SubscriptionId};
 
@@ -17,6 +18,7 @@ use crate::brokers::{Brokers, answer_by};
 use crate::counts::Loss;
 use crate::link::{Link, at_once};
 use crate::pulled::{Place, Pulled, pulled};
+use crate::record::newest_over;
 use crate::stream::read_over;
 
 /// Time between signs of life of a consumer that has nothing.
@@ -51,6 +53,7 @@ impl Brokers {
             stream: self.names().stream(stream),
             prefer: u64::from(stream.shard.0),
             from,
+            newest_of: None,
         };
         subscribe(self.clone(), subscription, wanted)
     }
@@ -65,6 +68,8 @@ pub(crate) struct Wanted {
     /// Connection that is preferred.
     pub(crate) prefer: u64,
     pub(crate) from: u64,
+    /// Subjects, of all in the stream, whose newest message is asked for.
+    pub(crate) newest_of: Option<String>,
 }
 
 fn subscribe(
@@ -116,8 +121,9 @@ pub(crate) struct Open {
     brokers: Brokers,
     /// Figures of the stream just before the consumer was made.
     pub(crate) info: StreamInfo,
-    /// Messages that were to be delivered when it was made.
-    pub(crate) pending: u64,
+    /// Sequence of the newest message then, by the leader; 0: there is none, or it was not asked for. The consumer cannot tell: it counts in the
+    /// store of the broker where it is, which may be behind.
+    pub(crate) newest: u64,
     client: Client,
     messages: Subscriber,
     /// Subject on which they come.
@@ -150,13 +156,6 @@ struct Config {
     mem_storage: bool,
 }
 
-/// A consumer that was made.
-#[derive(Deserialize)]
-struct Made {
-    #[serde(default)]
-    num_pending: u64,
-}
-
 #[derive(Serialize)]
 struct Pull {
     batch: u64,
@@ -168,7 +167,7 @@ struct Pull {
 impl Open {
     /// Makes a consumer, all over one connection: the other may lead to brokers that are cut off from these.
     pub(crate) async fn begin(brokers: &Brokers, wanted: Wanted) -> Option<Self> {
-        let Wanted { name, stream, prefer, from } = wanted;
+        let Wanted { name, stream, prefer, from, newest_of } = wanted;
         let link = brokers.connected(prefer, CONNECTED_MAX).await?;
         let client = link.connected()?;
         let before = figures(link, &stream).await?;
@@ -179,7 +178,7 @@ impl Open {
         let mut open = Self {
             brokers: brokers.clone(),
             info: before,
-            pending: 0,
+            newest: 0,
             client,
             messages,
             delivery,
@@ -188,10 +187,11 @@ impl Open {
             due: 0,
             delivered: 0,
         };
-        let Said::Is(Made { num_pending }) = ask_over(link, subject, &new, answer_by()).await else {
-            return None;
-        };
-        open.pending = num_pending;
+        let Said::Is(IgnoredAny) = ask_over(link, subject, &new, answer_by()).await else { return None };
+        if let Some(subjects) = newest_of {
+            // After the figures: what was written between counts too, or its place would be passed over.
+            open.newest = newest_over(link, &stream, &subjects).await?;
+        }
         // The stream may have been made anew between: then nobody knows whose messages these are.
         (figures(link, &stream).await?.incarnation == before.incarnation).then_some(open)
     }

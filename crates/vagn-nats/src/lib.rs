@@ -48,5 +48,5 @@ pub use handle::{Answered, Handle, Held, Unavailable};
 pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
-pub use registry::{Appended, BucketEvent, NewObject};
+pub use registry::{Appended, BATCH_MAX, BucketEvent, NewObject};
 pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};

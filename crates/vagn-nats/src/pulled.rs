@@ -24,8 +24,6 @@ pub(crate) struct Place {
     pub(crate) delivery: u64,
     /// Time at which it was stored, ms since 1970.
     pub(crate) time_ms: i64,
-    /// Messages behind it that were to be delivered when it was.
-    pub(crate) pending: u64,
 }
 
 /// Reads what a consumer sent.
@@ -66,7 +64,7 @@ fn place(subject: &str) -> Option<Place> {
     }
     let number = |at: usize| parts.get(from + at)?.parse::<u64>().ok();
     let time_ms = i64::try_from(number(3)? / 1_000_000).ok()?;
-    Some(Place { sequence: number(1)?, delivery: number(2)?, time_ms, pending: number(4)? })
+    Some(Place { sequence: number(1)?, delivery: number(2)?, time_ms })
 }
 
 #[cfg(test)]
@@ -92,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_place_is_read_from_either_form() {
-        let expected = Place { sequence: 17, delivery: 3, time_ms: 1_800_000_000_123, pending: 6 };
+        let expected = Place { sequence: 17, delivery: 3, time_ms: 1_800_000_000_123 };
         for subject in [
             "$JS.ACK.stream.consumer.1.17.3.1800000000123456789.6",
             "$JS.ACK._.hash.stream.consumer.1.17.3.1800000000123456789.6",

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use vagn_cluster::{RecordKey, RecordOutcome, WriteOutcome};
 
-use crate::api::{Meaning, Said, read};
+use crate::api::{Meaning, Said, ask_over, read};
 use crate::brokers::{Brokers, answer_by};
+use crate::link::Link;
 use crate::stream::Config;
 
 /// Room of the bucket: some versions of each record.
@@ -97,6 +98,17 @@ impl Brokers {
             Said::Refused(refusal) if refusal.meaning() == Meaning::WrongLast => WriteOutcome::Refused,
             Said::Refused(_) | Said::Nothing => WriteOutcome::NoAnswer,
         })
+    }
+}
+
+/// Reads the sequence of the newest message of these subjects from the leader of their stream, over this connection and no other; 0: there is none.
+pub(crate) async fn newest_over(link: &Link, stream: &str, subjects: &str) -> Option<u64> {
+    let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let body = serde_json::json!({ "last_by_subj": subjects });
+    match ask_over::<Got>(link, subject, &body, answer_by()).await {
+        Said::Is(got) => Some(got.message.seq),
+        Said::Refused(refusal) if refusal.meaning() == Meaning::NoMessage => Some(0),
+        Said::Refused(_) | Said::Nothing => None,
     }
 }
 

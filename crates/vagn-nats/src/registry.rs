@@ -22,8 +22,8 @@ const ROOM_MIN: u64 = 16 << 20;
 /// Time after which brokers forget that an object was removed. Copies that are older are made anew.
 const REMOVED_FOR: &str = "168h";
 
-/// Longest wait for several objects, of which each is a message.
-const BATCH_MAX: std::time::Duration = ANSWER_MAX.saturating_mul(4);
+/// Longest wait for several objects of the registry, of which each is a message.
+pub const BATCH_MAX: std::time::Duration = ANSWER_MAX.saturating_mul(4);
 
 /// An object for the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +52,13 @@ pub enum Appended {
 /// Something of a subscription to the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BucketEvent {
-    /// It has begun. These were the figures of the bucket just before, and so many objects are to come.
+    /// It has begun. These were the figures of the bucket just before.
     Begun {
         /// Figures of the bucket.
         info: StreamInfo,
-        /// Objects to come.
-        pending: u64,
+        /// Sequence of the newest object, by the leader of the bucket; 0: there is none. What comes is whole once this one has come. It may be
+        /// before the end of the bucket, where what came last was removed and forgotten.
+        newest: u64,
     },
     /// An object.
     Object {
@@ -67,8 +68,6 @@ pub enum BucketEvent {
         sequence: u64,
         /// Its content; `None`: it was removed.
         value: Option<Bytes>,
-        /// Objects to come after it.
-        pending: u64,
     },
 }
 
@@ -197,6 +196,7 @@ impl Brokers {
             stream: self.names().registry(),
             prefer: 0,
             from,
+            newest_of: Some(format!("{prefix}>")),
         };
         stream::unfold(Stage::Begin(wanted), move |stage| {
             let (brokers, prefix) = (brokers.clone(), prefix.clone());
@@ -204,7 +204,7 @@ impl Brokers {
                 let mut open = match stage {
                     Stage::Begin(wanted) => {
                         let open = Box::new(Open::begin(&brokers, wanted).await?);
-                        let begun = BucketEvent::Begun { info: open.info, pending: open.pending };
+                        let begun = BucketEvent::Begun { info: open.info, newest: open.newest };
                         return Some((begun, Stage::Open(open)));
                     }
                     Stage::Open(open) => open,
@@ -212,12 +212,8 @@ impl Brokers {
                 match open.next().await {
                     Ok((place, message)) => {
                         let key = message.subject.strip_prefix(&*prefix).unwrap_or_default().to_owned();
-                        let object = BucketEvent::Object {
-                            key,
-                            sequence: place.sequence,
-                            value: content(message),
-                            pending: place.pending,
-                        };
+                        let (sequence, value) = (place.sequence, content(message));
+                        let object = BucketEvent::Object { key, sequence, value };
                         Some((object, Stage::Open(open)))
                     }
                     Err(loss) => {

@@ -10,9 +10,6 @@ use crate::secret::{hex, random};
 use crate::wrapping::Wrapping;
 use crate::{Kind, Object, PutError, Registry, RegistryError};
 
-/// Key of [`About`].
-const ABOUT: &str = "about";
-
 /// Begins the keys of [`NodeEntry`]; its number follows.
 const NODE: &str = "node-";
 
@@ -62,7 +59,7 @@ impl Entry for About {
     const KIND: Kind = Kind::Cluster;
 
     fn key(&self) -> String {
-        ABOUT.to_owned()
+        Registry::ABOUT.to_owned()
     }
 
     fn to_json(&self, _: Option<&Wrapping>) -> Vec<u8> {
@@ -94,6 +91,9 @@ impl Entry for NodeEntry {
 }
 
 impl Registry {
+    /// Key of [`About`], among the facts of a cluster.
+    pub const ABOUT: &'static str = "about";
+
     /// Returns what tells a wrapping key from others, and not what it is; `None` for none.
     pub fn key_mark(wrapping_key: Option<&[u8; 32]>) -> Option<String> {
         let text = wrapping_key.map(|key| [&b"vagn registry key"[..], key].concat());
@@ -105,12 +105,12 @@ impl Registry {
     /// # Errors
     /// The file cannot be read.
     pub fn about(&self) -> Result<Option<About>, RegistryError> {
-        Ok(self.read(ABOUT)?.map(|(about, _)| about))
+        Ok(self.read(Self::ABOUT)?.map(|(about, _)| about))
     }
 
     /// Returns [`About`] as an object: its key, and its JSON.
     pub fn about_json(about: &About) -> (&'static str, Vec<u8>) {
-        (ABOUT, about.to_json(None))
+        (Self::ABOUT, about.to_json(None))
     }
 
     /// Lists the nodes.
@@ -143,7 +143,8 @@ impl Registry {
         Ok(table.get(NODE_MARK)?.map_or(0, |mark| mark.value()))
     }
 
-    /// Sees to it that the node has an entry with the mark of its key, and returns its number: the one that it has, or the least that is free.
+    /// Sees to it that the node has an entry with the mark of its key, and returns its number: the one that it has, or one
+    /// by chance that is free. The least that is free may be that of a node whose entry was lost with the end of a bucket.
     ///
     /// # Errors
     /// The registry cannot be written, or all numbers are taken.
@@ -167,7 +168,8 @@ impl Registry {
         loop {
             let taken: std::collections::BTreeSet<_> =
                 self.nodes()?.into_iter().map(|node| node.number).collect();
-            let number = (1..=u16::MAX).find(|number| !taken.contains(number));
+            let from = u16::from_be_bytes(random()).max(1);
+            let number = (from..=u16::MAX).chain(1..from).find(|number| !taken.contains(number));
             let number = number.ok_or(PutError::Full { kind: Kind::Cluster })?;
             let wrapped_by = wrapped_by.map(str::to_owned);
             match self.add(&NodeEntry { number, name: name.into(), mark, wrapped_by }) {

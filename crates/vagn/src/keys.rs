@@ -340,14 +340,11 @@ impl KeyParts {
         }
     }
 
-    /// Gives answers the number of this node, once it has one.
     fn number_answers(&self) -> Result<(), RegistryError> {
-        if let (Some(answers), Some(name)) = (&self.answers, &self.node_name)
-            && !answers.has_node()
-        {
-            answers.set_node(self.registry.node_number(name)?);
+        match (&self.answers, &self.node_name) {
+            (Some(answers), Some(name)) => number(answers, &self.registry, name),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn show(&self) {
@@ -367,6 +364,13 @@ impl KeyParts {
             None => self.readiness.clear(name),
         }
     }
+}
+
+/// Gives answers the number that this node has now. Without one they wait: its entry may have been lost with the end of a bucket, and its number
+/// be given to another node.
+fn number(answers: &AnswerSequence, registry: &Registry, name: &str) -> Result<(), RegistryError> {
+    answers.set_node(registry.node_number(name)?);
+    Ok(())
 }
 
 fn told_ahead(ahead: &[(KeyId, u64)]) -> String {

@@ -18,14 +18,14 @@ fn object(key: &str, value: Option<&str>) -> NewObject {
 /// Reads all that is there from a sequence on: key, sequence and content.
 async fn read(brokers: &Brokers, from: u64) -> Vec<(String, u64, Option<String>)> {
     let mut events = pin!(brokers.follow_bucket(from));
-    let Some(BucketEvent::Begun { mut pending, .. }) = events.next().await else { panic!("it begins") };
-    let mut all = Vec::new();
-    while pending > 0 {
-        let Some(BucketEvent::Object { key, sequence, value, pending: left }) = events.next().await else {
+    let Some(BucketEvent::Begun { newest, .. }) = events.next().await else { panic!("it begins") };
+    let (mut all, mut last) = (Vec::new(), from - 1);
+    while last < newest {
+        let Some(BucketEvent::Object { key, sequence, value }) = events.next().await else {
             panic!("it broke off after {all:?}")
         };
         all.push((key, sequence, value.map(|value| String::from_utf8(value.to_vec()).unwrap())));
-        pending = left;
+        last = sequence;
     }
     all
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use tokio::runtime::Handle;
 use tracing::warn;
 use vagn_flow::readiness::Readiness;
@@ -28,7 +29,25 @@ pub(super) fn open_registry(
     runtime: &Handle,
 ) -> Result<(Registry, Option<String>), StartError> {
     let bucket = Arc::new(ToBrokers { way: Way(link.clone()), runtime: runtime.clone() });
-    control::open_copy(&settings.data_dir, super::key_file(settings), bucket).map_err(super::of_registry)
+    let key_file = super::key_file(settings);
+    let opened = control::open_copy(&settings.data_dir, key_file, bucket).map_err(super::of_registry)?;
+    let old = settings.data_dir.join(Registry::FILE);
+    if old.exists() && !is_open(&settings.data_dir, key_file) {
+        // What was closed stays so, though its tokens are not those of the cluster.
+        opened.0.close().context("note that the api asks for tokens")?;
+        warn!(
+            "{} has the devices and tokens of a single machine, which are not used with --nats; `vagn cluster import` brings them in",
+            old.display()
+        );
+    }
+    Ok(opened)
+}
+
+/// True if there is a registry of a single machine, and it never had a token.
+fn is_open(data_dir: &Path, key_file: Option<&Path>) -> bool {
+    let key = key_file.and_then(|path| control::read_key(path).ok());
+    let read = Registry::open_to_read(data_dir, key.as_ref());
+    read.and_then(|old| old.is_closed()).is_ok_and(|is_closed| !is_closed)
 }
 
 /// Sees to it that the node has a name, and that its certificates can be used.

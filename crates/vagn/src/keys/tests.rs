@@ -162,3 +162,23 @@ async fn an_end_that_cannot_be_written_is_written_later() {
     guard.noted().try_again();
     assert_eq!(begun().await, None);
 }
+
+#[test]
+fn answers_have_the_number_of_the_node_for_as_long_as_it_is_in_the_registry() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path(), None).unwrap();
+    let answers = AnswerSequence::open(dir.path(), 0, NOW_MS).unwrap();
+    let mut before = None;
+    for _ in 0..2 {
+        number(&answers, &registry, "north-1").unwrap();
+        assert_eq!((answers.has_node(), answers.take()), (false, None), "after {before:?}");
+        let node = registry.enter_node("north-1", None).unwrap();
+        number(&answers, &registry, "north-1").unwrap();
+        assert_eq!(answers.take().map(|taken| taken >> 48), Some(node.into()));
+        // The entry is lost, and the number may be given to another node.
+        let key = format!("node-{node}");
+        let entry = registry.get(Kind::Cluster, &key).unwrap().unwrap();
+        registry.put_if(Kind::Cluster, &key, entry.revision, None).unwrap();
+        before = Some(node);
+    }
+}

@@ -20,7 +20,7 @@ use vagn_registry::{About, Arrived, Copied, CopyAnew, Kind, Registry, RegistryEr
 
 use super::keys::{of_bucket, to_bucket};
 use super::outlook::{CopyMetrics, Outlook};
-use super::seed::seed;
+use super::seed::{FILL_MAX, seed};
 use super::source::Source;
 
 /// Time between two comparisons.
@@ -32,8 +32,18 @@ const AGAIN_AFTER: Duration = Duration::from_millis(300);
 /// Time for which a node that has no copy leaves it to others to make the bucket: they may have one.
 const LEAVE_TO_OTHERS: Duration = Duration::from_millis(1_500);
 
-/// Time without a change after which nobody fills a bucket any more that is not whole.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// Time for which a node leaves it to others whose copy may be old: what was revoked since would be in force again.
+const LEAVE_TO_NEWER: Duration = Duration::from_secs(60);
+
+/// Time since a comparison within which a copy counts as new, where all brokers were away meanwhile.
+const NEW_WITHIN: Duration = Duration::from_secs(600);
+
+/// Time without a change after which nobody fills a bucket any more that is not whole: longer than all tries of one batch.
+pub(super) const STUCK_AFTER: Duration = FILL_MAX.saturating_add(Duration::from_secs(11));
+
+/// The same where the copy of this node may be old, and where it has none: others, whose bucket it may be, go first.
+const STUCK_FOR_OLD: Duration = Duration::from_secs(60);
+const STUCK_FOR_NOTHING: Duration = Duration::from_secs(180);
 
 /// Age beyond which a copy is made anew: brokers forget after a week what was removed.
 const OLD_MS: i64 = 24 * 3_600_000;
@@ -87,8 +97,41 @@ struct Looks {
     absent: Option<Instant>,
     /// A bucket that is not whole: incarnation, last sequence, and since when these are so.
     unfilled: Option<(Incarnation, u64, Instant)>,
+    /// The bucket that this node has found or made where there was none, to fill it.
+    begun: Option<Incarnation>,
     /// Reason that was told last why nothing is written.
     told: Option<String>,
+}
+
+/// For how much a copy counts where brokers have no whole registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// There is none.
+    Nothing,
+    /// It was not compared in this run, or not for long, or it is being made anew.
+    Old,
+    /// It was equal to the bucket lately.
+    New,
+}
+
+impl Standing {
+    /// Time for which the bucket must have been away before it is made.
+    fn leaves_to_others(self) -> Duration {
+        match self {
+            Self::Nothing => LEAVE_TO_OTHERS,
+            Self::Old => LEAVE_TO_NEWER,
+            Self::New => Duration::ZERO,
+        }
+    }
+
+    /// Time for which nothing must have happened in a bucket that is not whole before it is begun again.
+    fn stuck_after(self) -> Duration {
+        match self {
+            Self::Nothing => STUCK_FOR_NOTHING,
+            Self::Old => STUCK_FOR_OLD,
+            Self::New => STUCK_AFTER,
+        }
+    }
 }
 
 /// Why a look is over.
@@ -122,17 +165,16 @@ impl<S: Source> Keeper<S> {
         let info = match self.source.read().await {
             StreamOutcome::Is(info) => info,
             StreamOutcome::NoAnswer => {
-                self.close("the brokers do not answer");
+                self.no_answer();
                 return Ok(());
             }
             StreamOutcome::Absent => return self.begin().await,
         };
         self.looks.lock().absent = None;
-        let (about_key, _) = Registry::about_json(&About { id: String::new(), wrapped_by: None });
-        let about = match self.source.object(&to_bucket(Kind::Cluster, about_key)).await {
+        let about = match self.source.object(&to_bucket(Kind::Cluster, Registry::ABOUT)).await {
             RecordOutcome::Is { bytes, .. } => About::read(&bytes),
             RecordOutcome::NoAnswer => {
-                self.close("the brokers do not answer");
+                self.no_answer();
                 return Ok(());
             }
             RecordOutcome::Absent => return self.unfilled(info).await,
@@ -154,17 +196,42 @@ impl<S: Source> Keeper<S> {
         Ok(())
     }
 
+    /// Nothing is known. What was seen before may not be so any more.
+    fn no_answer(&self) {
+        self.close("the brokers do not answer");
+        let mut looks = self.looks.lock();
+        (looks.absent, looks.unfilled) = (None, None);
+    }
+
     /// There is no bucket: makes it, and fills it with what is here.
     async fn begin(&self) -> Result<(), RegistryError> {
         self.close("the brokers have no registry yet");
         let since = *self.looks.lock().absent.get_or_insert_with(Instant::now);
-        if self.registry.copied()?.incarnation == 0 && since.elapsed() < LEAVE_TO_OTHERS {
+        let standing = self.standing()?;
+        if since.elapsed() < standing.leaves_to_others() {
             return Ok(());
         }
-        if let StreamOutcome::Is(StreamInfo { last: 0, .. }) = self.source.make().await {
+        if standing == Standing::Old {
+            warn!(
+                "no node brings a newer registry to the brokers: they get the copy of this one, which may lack what was changed while it was off"
+            );
+        }
+        if let StreamOutcome::Is(StreamInfo { last: 0, incarnation, .. }) = self.source.make().await {
+            self.looks.lock().begun = Some(incarnation);
             seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
         }
         Ok(())
+    }
+
+    /// Says for how much the copy counts where brokers have no whole registry.
+    fn standing(&self) -> Result<Standing, RegistryError> {
+        let copied = self.registry.copied()?;
+        let is_new = self.metrics.since_equal().is_some_and(|since| since < NEW_WITHIN);
+        Ok(match copied.incarnation {
+            0 => Standing::Nothing,
+            _ if is_new && !copied.is_copying => Standing::New,
+            _ => Standing::Old,
+        })
     }
 
     /// The bucket is not whole. If nobody fills it any more it is removed, and made anew by who finds it absent.
@@ -185,12 +252,20 @@ impl<S: Source> Keeper<S> {
                 }
             }
         };
-        if now.duration_since(since) < STUCK_AFTER {
+        let is_own = info.last == 0 && self.looks.lock().begun == Some(info.incarnation);
+        if now.duration_since(since) < self.standing()?.stuck_after() && !is_own {
             return Ok(());
         }
         if info.last == 0 {
             // Made, and nothing was written: whoever writes first fills it.
             seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
+            return Ok(());
+        }
+        // A bucket goes by its name alone, so it is looked at once more just before.
+        let is_same = matches!(self.source.read().await, StreamOutcome::Is(again)
+            if (again.incarnation, again.last) == (info.incarnation, info.last));
+        let about = self.source.object(&to_bucket(Kind::Cluster, Registry::ABOUT)).await;
+        if !is_same || about != RecordOutcome::Absent {
             return Ok(());
         }
         warn!("nobody fills the registry at the brokers any more: it is begun again");
@@ -206,7 +281,7 @@ impl<S: Source> Keeper<S> {
         let mut events =
             self.source.follow(if goes_on { copied.sequence + 1 } else { 1 }).ready_chunks(AT_ONCE);
         let mut first = events.next().await.unwrap_or_default().into_iter();
-        let Some(BucketEvent::Begun { info: begun, pending }) = first.next() else {
+        let Some(BucketEvent::Begun { info: begun, newest }) = first.next() else {
             self.close("the brokers do not send what they have");
             return Ok(Over::Again);
         };
@@ -218,28 +293,31 @@ impl<S: Source> Keeper<S> {
         } else {
             self.close("it is being copied");
             self.metrics.copied();
-            info!(objects = pending, "the registry is copied from the brokers");
+            info!(through = newest, "the registry is copied from the brokers");
             Some(self.registry.begin_copy()?)
         };
         let sequence = if goes_on { copied.sequence } else { 0 };
         let mut following = Following {
             keeper: self,
             begun,
+            newest,
             copy,
+            has_about: false,
             sequence,
             last_seen: None,
+            copied_through: None,
             misses: 0,
             noted_ms: copied.compared_ms,
             is_current: false,
             entering: None,
         };
-        following.take(first.collect(), pending)?;
+        following.take(first.collect())?;
         let mut compare = interval_at(Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goes_on = tokio::select! {
                 some = events.next() => match some {
-                    Some(some) => following.take(some, u64::MAX)?,
+                    Some(some) => following.take(some)?,
                     None => false,
                 },
                 _ = compare.tick() => following.compare().await?,
@@ -284,12 +362,18 @@ struct Following<'a, S> {
     keeper: &'a Keeper<S>,
     /// Figures of the bucket at its beginning.
     begun: StreamInfo,
+    /// Sequence of the newest object then, by the leader.
+    newest: u64,
     /// The copy that is made anew; `None` once all has come.
     copy: Option<CopyAnew>,
+    /// What says what the registry is has come for this copy.
+    has_about: bool,
     /// Sequence up to which all has come.
     sequence: u64,
     /// End of the bucket at the comparison before.
     last_seen: Option<u64>,
+    /// Where the copy anew stood at the comparison before.
+    copied_through: Option<u64>,
     misses: u32,
     noted_ms: i64,
     /// It was seen that nothing is missing.
@@ -299,22 +383,23 @@ struct Following<'a, S> {
 }
 
 impl<S: Source> Following<'_, S> {
-    /// Takes what has come; `pending` objects are to come after it, unless the last of it says so. False where it makes no sense.
-    fn take(&mut self, events: Vec<BucketEvent>, mut pending: u64) -> Result<bool, RegistryError> {
+    /// Takes what has come. False where it makes no sense.
+    fn take(&mut self, events: Vec<BucketEvent>) -> Result<bool, RegistryError> {
         let mut arrived = Vec::with_capacity(events.len());
         for event in events {
-            let BucketEvent::Object { key, sequence, value, pending: left } = event else { return Ok(false) };
+            let BucketEvent::Object { key, sequence, value } = event else { return Ok(false) };
             if sequence <= self.sequence {
                 return Ok(false);
             }
-            (self.sequence, pending) = (sequence, left);
+            self.sequence = sequence;
             // Another one is of a later version, and nothing to this one.
             if let Some((kind, key)) = of_bucket(&key) {
                 arrived.push(Arrived { sequence, kind, key, value: value.map(Vec::from) });
             }
         }
         let registry = &self.keeper.registry;
-        let (is_whole, begun) = (pending == 0 || self.sequence >= self.begun.last, self.begun);
+        // By the leader. The broker that delivers may be behind, and then it has nothing more long before.
+        let (is_whole, begun) = (self.sequence >= self.newest, self.begun);
         if is_whole {
             // What is between was replaced, or removed and forgotten.
             self.sequence = self.sequence.max(begun.last);
@@ -323,6 +408,11 @@ impl<S: Source> Following<'_, S> {
         match &mut self.copy {
             Some(copy) => {
                 registry.take_anew(copy, &arrived)?;
+                self.has_about |= arrived.iter().any(is_about);
+                if is_whole && !self.has_about {
+                    warn!("what the brokers send does not say what it is: it is not taken for the registry");
+                    return Ok(false);
+                }
                 if is_whole {
                     let now_ms = self.keeper.clock.now_ms();
                     registry.finish_copy(copy, begun.incarnation.0, self.sequence, now_ms)?;
@@ -358,15 +448,29 @@ impl<S: Source> Following<'_, S> {
 
     /// Lets writes through, but for secrets that others could not unwrap.
     fn open(&mut self) -> Result<(), RegistryError> {
-        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let Keeper { registry, wrapped_by, .. } = self.keeper;
         let fits = registry.about()?.is_some_and(|about| about.wrapped_by == *wrapped_by);
         registry.set_other_key(!fits);
         registry.set_closed(None);
         self.keeper.tell(None);
-        let is_entered = registry.nodes()?.iter().any(|node| {
-            registry.node_number(name).ok().flatten() == Some(node.number) && node.wrapped_by == *wrapped_by
-        });
-        if !is_entered {
+        if !self.is_entered()? {
+            self.enter();
+        }
+        Ok(())
+    }
+
+    /// True if the node has a number, and the mark of its key beside it.
+    fn is_entered(&self) -> Result<bool, RegistryError> {
+        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let Some(number) = registry.node_number(name)? else { return Ok(false) };
+        Ok(registry.nodes()?.iter().any(|node| node.number == number && node.wrapped_by == *wrapped_by))
+    }
+
+    /// Tries again to enter the node, whose entry may not have been taken, or may be lost.
+    fn enter_again(&mut self) -> Result<(), RegistryError> {
+        let Keeper { registry, name, outlook, .. } = self.keeper;
+        outlook.tell_number(registry.node_number(name)?);
+        if !self.is_entered()? {
             self.enter();
         }
         Ok(())
@@ -405,6 +509,10 @@ impl<S: Source> Following<'_, S> {
             return Ok(false);
         }
         if self.copy.is_some() {
+            if self.copied_through.replace(before) == Some(before) {
+                warn!(through = before, "the registry does not come from the brokers: it is copied anew");
+                return Ok(false);
+            }
             return Ok(true);
         }
         self.keeper.metrics.compared(info.last - before);
@@ -414,6 +522,7 @@ impl<S: Source> Following<'_, S> {
                 behind = info.last - before,
                 "the registry does not come from the brokers: it is followed anew"
             );
+            self.keeper.close("the brokers do not send what is new");
             return Ok(false);
         }
         if info.last > before {
@@ -426,6 +535,7 @@ impl<S: Source> Following<'_, S> {
         } else {
             let closed = self.keeper.looks.lock().told.clone();
             self.keeper.tell(closed.as_deref());
+            self.enter_again()?;
         }
         let now_ms = self.keeper.clock.now_ms();
         if (now_ms - self.noted_ms).abs() >= NOTE_EVERY_MS {
@@ -434,4 +544,9 @@ impl<S: Source> Following<'_, S> {
         }
         Ok(true)
     }
+}
+
+/// True for the object that says what the registry is.
+fn is_about(one: &Arrived) -> bool {
+    one.kind == Kind::Cluster && &*one.key == Registry::ABOUT && one.value.is_some()
 }

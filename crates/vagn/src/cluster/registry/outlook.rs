@@ -20,6 +20,9 @@ pub const REGISTRY: &str = "registry";
 /// Name of the warning of keys that wrap secrets.
 const KEYS: &str = "registry, key";
 
+/// Name of the warning of a node without a number.
+pub(super) const NUMBER: &str = "registry, number";
+
 /// Time after which it is told that the copy could not be compared.
 const OLD_AFTER: Duration = Duration::from_secs(30);
 
@@ -69,8 +72,13 @@ impl CopyMetrics {
 
     /// Time since the copy was last equal to the bucket; since the start, if it never was.
     pub(super) fn age(&self) -> Duration {
-        let equal = self.seen.lock().equal.unwrap_or(Duration::ZERO);
-        self.clock.monotonic().saturating_sub(equal)
+        self.since_equal().unwrap_or_else(|| self.clock.monotonic())
+    }
+
+    /// Time since the copy was last equal to the bucket; `None`: it was not in this run.
+    pub(super) fn since_equal(&self) -> Option<Duration> {
+        let equal = self.seen.lock().equal?;
+        Some(self.clock.monotonic().saturating_sub(equal))
     }
 }
 
@@ -125,6 +133,15 @@ impl Outlook {
                 self.readiness.warn(REGISTRY, what);
             }
             None => self.readiness.clear(REGISTRY),
+        }
+    }
+
+    /// Tells whether the node has a number.
+    pub(super) fn tell_number(&self, number: Option<u16>) {
+        let what = "this node has no number in the registry of the cluster yet: sealed calls are taken, and get no sealed answer";
+        match number {
+            Some(_) => self.readiness.clear(NUMBER),
+            None => self.readiness.warn(NUMBER, what),
         }
     }
 

@@ -1,9 +1,11 @@
 //! A bucket is begun: with all that the copy of a node has, if there is one, as when the brokers have lost their disks. What says what the registry
 //! is comes last, so a bucket that has it is whole.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tracing::{info, warn};
-use vagn_nats::{Appended, NewObject};
+use vagn_nats::{Appended, BATCH_MAX, NewObject};
 use vagn_registry::{About, Kind, Registry, RegistryError};
 
 use super::keys::to_bucket;
@@ -13,7 +15,10 @@ use super::source::{FULL, Source};
 const AT_ONCE: usize = 500;
 
 /// Tries of a write that gets no answer.
-const TRIES: usize = 5;
+const TRIES: u32 = 5;
+
+/// Longest time for which one batch is tried.
+pub(super) const FILL_MAX: Duration = BATCH_MAX.saturating_mul(TRIES);
 
 /// Fills an empty bucket. Returns false where it is not filled: another node was first, or brokers do not take it.
 pub(super) async fn seed(

@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use vagn_cluster::{Incarnation, RecordOutcome, StreamInfo, StreamOutcome};
 use vagn_flow::clock::ManualClock;
 use vagn_flow::readiness::{Purpose, Readiness};
@@ -19,7 +19,7 @@ use vagn_registry::{Bucket, Kind, Put, Registry};
 
 use super::keeper::{Keeper, KeeperParts};
 use super::keys::to_bucket;
-use super::outlook::{CopyMetrics, REGISTRY};
+use super::outlook::{CopyMetrics, NUMBER, REGISTRY};
 use super::source::Source;
 
 const NOW_MS: i64 = 1_795_860_000_000;
@@ -39,6 +39,12 @@ struct State {
     is_away: bool,
     /// Consumers deliver nothing, and say nothing.
     is_silent: bool,
+    /// The broker of the consumers is behind: it has all up to this sequence, and nothing more.
+    behind_at: Option<u64>,
+    /// What nodes write is refused.
+    refuses: bool,
+    /// Time at which another node has filled the bucket: just after it was asked whether it is whole.
+    whole_at: Option<Instant>,
     /// Subscriptions so far, by where they began.
     followed: Vec<u64>,
 }
@@ -48,6 +54,12 @@ struct Kept {
     incarnation: u64,
     last: u64,
     objects: BTreeMap<String, (u64, Option<Bytes>)>,
+}
+
+impl State {
+    fn last(&self) -> u64 {
+        self.bucket.as_ref().unwrap().last
+    }
 }
 
 impl Kept {
@@ -62,12 +74,16 @@ impl Kept {
             .insert(key.to_owned(), (self.last, value.map(|text| Bytes::copy_from_slice(text.as_bytes()))));
     }
 
-    /// The first object after a sequence, with those behind it.
-    fn after(&self, sequence: u64) -> Option<(String, u64, Option<Bytes>, u64)> {
-        let mut later: Vec<_> = self.objects.iter().filter(|(_, (at, _))| *at > sequence).collect();
-        later.sort_by_key(|(_, (at, _))| *at);
-        let (key, (at, value)) = later.first()?;
-        Some(((*key).clone(), *at, value.clone(), later.len() as u64 - 1))
+    /// The first object after a sequence.
+    fn after(&self, sequence: u64) -> Option<(String, u64, Option<Bytes>)> {
+        let later = self.objects.iter().filter(|(_, (at, _))| *at > sequence);
+        let (key, (at, value)) = later.min_by_key(|(_, (at, _))| *at)?;
+        Some((key.clone(), *at, value.clone()))
+    }
+
+    /// Sequence of the newest object.
+    fn newest(&self) -> u64 {
+        self.objects.values().map(|(at, _)| *at).max().unwrap_or(0)
     }
 }
 
@@ -80,6 +96,16 @@ impl Model {
 
     fn put(&self, key: &str, value: Option<&str>) {
         self.change(|state| state.bucket.as_mut().unwrap().put(key, value));
+    }
+
+    /// Makes another bucket with these objects, which is not whole.
+    fn begin(&self, keys: &[&str]) {
+        self.change(|state| {
+            state.made += 1;
+            let mut kept = Kept { incarnation: state.made, ..Kept::default() };
+            keys.iter().for_each(|key| kept.put(key, Some("{}")));
+            state.bucket = Some(kept);
+        });
     }
 
     fn with<T>(&self, away: T, deed: impl FnOnce(&mut State) -> T) -> T {
@@ -100,12 +126,16 @@ impl Source for Model {
     async fn object(&self, key: &str) -> RecordOutcome {
         self.with(RecordOutcome::NoAnswer, |state| {
             let found = state.bucket.as_ref().and_then(|kept| kept.objects.get(key));
-            match found {
+            let said = match found {
                 Some((revision, Some(bytes))) => {
                     RecordOutcome::Is { revision: *revision, bytes: bytes.to_vec() }
                 }
                 _ => RecordOutcome::Absent,
+            };
+            if state.whole_at.take_if(|at| *at <= Instant::now()).is_some() {
+                state.bucket.as_mut().unwrap().put("cluster.about", Some(r#"{"id":"a","wrapped_by":null}"#));
             }
+            said
         })
     }
 
@@ -125,6 +155,7 @@ impl Source for Model {
 
     async fn append(&self, after: u64, objects: &[NewObject]) -> Appended {
         self.with(Appended::NoAnswer, |state| match &mut state.bucket {
+            Some(_) if state.refuses => Appended::Refused("no".into()),
             Some(kept) if kept.last == after => {
                 for object in objects {
                     kept.last += 1;
@@ -140,15 +171,12 @@ impl Source for Model {
     fn follow(&self, from: u64) -> BoxStream<'static, BucketEvent> {
         let Some(info) = self.with(None, |state| {
             state.followed.push(from);
-            state
-                .bucket
-                .as_ref()
-                .map(|kept| (kept.info(), kept.objects.values().filter(|(at, _)| *at >= from).count()))
+            state.bucket.as_ref().map(|kept| (kept.info(), kept.newest()))
         }) else {
             return stream::empty().boxed();
         };
-        let (info, pending) = info;
-        let begun = BucketEvent::Begun { info, pending: pending as u64 };
+        let (info, newest) = info;
+        let begun = BucketEvent::Begun { info, newest };
         let objects = stream::unfold((self.clone(), from - 1), move |(model, sequence)| async move {
             let mut changed = model.changed.subscribe();
             loop {
@@ -160,9 +188,10 @@ impl Source for Model {
                         return None;
                     }
                     let next = kept.filter(|_| !state.is_silent).and_then(|kept| kept.after(sequence));
-                    if let Some((key, sequence, value, pending)) = next {
+                    let behind_at = state.behind_at.unwrap_or(u64::MAX);
+                    if let Some((key, sequence, value)) = next.filter(|(_, at, _)| *at <= behind_at) {
                         drop(state);
-                        let object = BucketEvent::Object { key, sequence, value, pending };
+                        let object = BucketEvent::Object { key, sequence, value };
                         return Some((object, (model, sequence)));
                     }
                 }
@@ -188,6 +217,7 @@ impl Bucket for To {
         match futures_util::FutureExt::now_or_never(Source::append(&self.0, after, &objects)).unwrap() {
             Appended::At(last) => vagn_registry::Appended::At(last),
             Appended::Elsewhere => vagn_registry::Appended::Elsewhere,
+            Appended::Refused(why) => vagn_registry::Appended::Refused(why),
             _ => vagn_registry::Appended::NoAnswer,
         }
     }
@@ -205,6 +235,15 @@ impl Node {
     fn new(model: &Model, name: &str, key: Option<&[u8; 32]>) -> Self {
         let registry = Registry::open_on(InMemoryBackend::new(), None).unwrap();
         let registry = registry.shared_by(Arc::new(To(model.clone()))).unwrap();
+        Self::over(registry, model, name, key)
+    }
+
+    /// The node as it is after a restart.
+    fn restarted(self, model: &Model, name: &str) -> Self {
+        Self::over(self.registry, model, name, None)
+    }
+
+    fn over(registry: Registry, model: &Model, name: &str, key: Option<&[u8; 32]>) -> Self {
         let (clock, readiness) = (Arc::new(ManualClock::at(NOW_MS)), Arc::<Readiness>::default());
         let keeper = Keeper::new(
             model.clone(),
@@ -326,6 +365,48 @@ async fn a_consumer_that_is_silent_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_over_a_broker_that_is_behind_is_whole_only_once_it_has_what_the_leader_has() {
+    let model = Model::default();
+    let (node, new) = (Node::new(&model, "one", None), Node::new(&model, "new", None));
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    node.until("the token", has("anna")).await;
+    let (before, end) = (node.registry.copied().unwrap().sequence, model.state.lock().last());
+    // The token is revoked; the broker of the consumers has neither that nor what came after.
+    model.put("token.anna", None);
+    model.put("token.later", Some("{}"));
+    model.change(|state| state.behind_at = Some(end));
+    node.runs(Duration::from_secs(20)).await;
+    assert_eq!(node.registry.copied().unwrap().sequence, before, "it does not claim what it has not");
+    assert!(node.registry.put_if(Kind::Token, "mine", 0, Some(b"{}")).is_err());
+    new.runs(Duration::from_secs(20)).await;
+    assert!(new.registry.awaits_copy(), "nor does a new one");
+    // One that begins with nothing on its disk takes nothing away.
+    model.change(|state| state.behind_at = Some(0));
+    node.clock.advance(Duration::from_secs(3 * 86_400));
+    node.runs(Duration::from_secs(20)).await;
+    assert_eq!(node.names(), ["anna"]);
+    model.change(|state| state.behind_at = None);
+    for node in [&node, &new] {
+        node.until("all", |registry| has("later")(registry) && !has("anna")(registry)).await;
+        assert!(node.registry.copied().unwrap().sequence >= end + 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_ends_with_the_bucket_though_brokers_forgot_what_was_removed_last() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", None);
+    let end = model.state.lock().last();
+    model.change(|state| drop(state.bucket.as_mut().unwrap().objects.remove("token.anna")));
+    let new = Node::new(&model, "new", None);
+    new.until("all", |registry| !registry.awaits_copy()).await;
+    assert!(new.registry.copied().unwrap().sequence >= end);
+}
+
+#[tokio::test(start_paused = true)]
 async fn brokers_that_lost_all_get_it_back_from_a_node() {
     let model = Model::default();
     let (one, two) = (Node::new(&model, "one", None), Node::new(&model, "two", None));
@@ -342,6 +423,34 @@ async fn brokers_that_lost_all_get_it_back_from_a_node() {
     }
     model.put("token.later", Some("{}"));
     two.until("what is new", has("later")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_lost_is_not_made_of_an_old_copy_while_another_node_may_have_a_newer_one() {
+    let model = Model::default();
+    let (one, old) = (Node::new(&model, "one", None), Node::new(&model, "old", None));
+    whole(&one).await;
+    model.put("token.anna", Some("{}"));
+    one.until("the token", has("anna")).await;
+    old.until("the token", has("anna")).await;
+    // One node is off while a token is revoked, and is the first that finds the bucket lost.
+    model.put("token.anna", None);
+    one.until("no token", |registry| !has("anna")(registry)).await;
+    model.change(|state| state.bucket = None);
+    let old = old.restarted(&model, "old");
+    old.runs(Duration::from_secs(30)).await;
+    assert!(model.state.lock().bucket.is_none(), "it leaves that to others");
+    one.until("a bucket", |registry| registry.copied().unwrap().incarnation == 2).await;
+    old.until("no token", |registry| !has("anna")(registry)).await;
+    // So does one in the middle of a copy: it has something of both.
+    drop(one.registry.begin_copy().unwrap());
+    model.change(|state| state.bucket = None);
+    one.runs(Duration::from_secs(30)).await;
+    assert!(model.state.lock().bucket.is_none(), "it leaves that to others");
+    // Where nobody else comes, it is better than none.
+    let alone = one.restarted(&model, "one");
+    alone.runs(Duration::from_secs(70)).await;
+    assert!(model.state.lock().bucket.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -389,15 +498,85 @@ async fn a_bucket_that_nobody_fills_any_more_is_begun_again() {
     model.put("token.anna", Some("{}"));
     node.until("the token", has("anna")).await;
     // Another node brought a part, and died.
-    model.change(|state| {
-        state.made += 1;
-        state.bucket = Some(Kept { incarnation: state.made, ..Kept::default() });
-        state.bucket.as_mut().unwrap().put("token.part", Some("{}"));
-    });
-    node.runs(Duration::from_secs(5)).await;
+    model.begin(&["token.part"]);
+    node.runs(Duration::from_secs(25)).await;
     assert_eq!(node.names(), ["anna"], "a part is not copied");
+    assert_eq!(model.state.lock().made, 2, "a slow batch is waited for");
     node.until("a whole one", |registry| registry.copied().unwrap().incarnation == 3).await;
     assert_eq!(node.names(), ["anna"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_copy_leaves_a_bucket_that_is_not_whole_to_those_that_have_one() {
+    // A node with tokens made the bucket, and died before its first batch or its second.
+    for keys in [&[][..], &["token.part"][..]] {
+        let model = Model::default();
+        let node = Node::new(&model, "one", None);
+        whole(&node).await;
+        model.put("token.anna", Some("{}"));
+        node.until("the token", has("anna")).await;
+        model.begin(keys);
+        let new = Node::new(&model, "new", None);
+        new.runs(Duration::from_secs(120)).await;
+        let seen = model.change(|state| (state.made, state.last()));
+        assert_eq!(seen, (2, keys.len() as u64), "it neither fills nor removes it");
+        node.until("a whole one", |registry| registry.copied().unwrap().incarnation >= 2).await;
+        new.until("the token", has("anna")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_becomes_whole_at_last_is_not_removed() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.begin(&["token.part"]);
+    model.change(|state| state.whole_at = Some(Instant::now() + super::keeper::STUCK_AFTER));
+    node.runs(Duration::from_secs(60)).await;
+    let seen = model.change(|state| (state.whole_at, state.made, state.last()));
+    assert_eq!(seen, (None, 2, 2), "it is not begun again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_did_not_answer_are_waited_for_anew() {
+    let model = Model::default();
+    let new = Node::new(&model, "new", None);
+    new.runs(Duration::from_millis(1_000)).await;
+    model.change(|state| state.is_away = true);
+    new.runs(Duration::from_secs(10)).await;
+    model.change(|state| state.is_away = false);
+    new.runs(Duration::from_millis(1_000)).await;
+    assert!(model.state.lock().bucket.is_none(), "others may have been cut off as well");
+    whole(&new).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_could_not_enter_itself_tries_again() {
+    let model = Model::default();
+    whole(&Node::new(&model, "one", None)).await;
+    let two = Node::new(&model, "two", None);
+    model.change(|state| state.refuses = true);
+    two.runs(Duration::from_secs(5)).await;
+    let warnings = two.readiness.report().warnings;
+    assert!(!two.registry.awaits_copy() && warnings.contains_key(NUMBER), "{warnings:?}");
+    // Over the same subscription.
+    let run = async {
+        sleep(Duration::from_secs(1)).await;
+        model.change(|state| state.refuses = false);
+    };
+    let entered = |registry: &Registry| registry.node_number("two").unwrap().is_some();
+    let (_, ()) = tokio::join!(two.until("a number", entered), run);
+    // Its entry is lost.
+    let key = format!("cluster.node-{}", two.registry.node_number("two").unwrap().unwrap());
+    model.put(&key, None);
+    let lost = model.state.lock().last();
+    let is_newer = |(_, object): (_, vagn_registry::Object)| object.revision > lost;
+    two.until("another entry", |registry| {
+        entered(registry) && registry.list(Kind::Cluster).unwrap().into_iter().any(is_newer)
+    })
+    .await;
+    two.runs(Duration::from_secs(3)).await;
+    assert!(!two.readiness.report().warnings.contains_key(NUMBER));
 }
 
 #[tokio::test(start_paused = true)]

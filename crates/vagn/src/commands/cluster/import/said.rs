@@ -1,11 +1,13 @@
 //! Devices, tokens and shares of the single machine, brought into the registry of the cluster. Sessions are not: people sign in again.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use redb::backends::InMemoryBackend;
+use tokio::time::timeout;
 use vagn_nats::{Appended, Brokers, BucketEvent, NewObject};
 use vagn_registry::{Arrived, Kind, Registry, RegistryError};
 
@@ -16,6 +18,9 @@ const AT_ONCE: usize = 500;
 
 /// Tries, where others change the registry meanwhile.
 const TRIES: usize = 8;
+
+/// Longest wait for the next object.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What became of the old registry.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,19 +59,19 @@ async fn copied(brokers: &Brokers, key: Option<&[u8; 32]>) -> anyhow::Result<(Re
     let away = || anyhow!("the brokers do not send devices and tokens; run it again");
     let copy = Registry::open_on(InMemoryBackend::new(), key)?;
     let mut events = pin!(brokers.follow_bucket(1));
-    let Some(BucketEvent::Begun { info, mut pending }) = events.next().await else { return Err(away()) };
-    let mut last = info.last;
-    while pending > 0 {
-        let Some(BucketEvent::Object { key, sequence, value, pending: left }) = events.next().await else {
-            return Err(away());
-        };
-        (pending, last) = (left, last.max(sequence));
+    let Some(BucketEvent::Begun { info, newest }) = events.next().await else { return Err(away()) };
+    let mut came = 0;
+    while came < newest {
+        // A consumer at a broker that is behind has nothing more, and lives.
+        let event = timeout(COMES_WITHIN, events.next()).await;
+        let Ok(Some(BucketEvent::Object { key, sequence, value })) = event else { return Err(away()) };
+        came = sequence;
         if let Some((kind, key)) = of_bucket(&key) {
             let value = value.map(Vec::from);
             copy.take(&[Arrived { sequence, kind, key, value }], sequence)?;
         }
     }
-    Ok((copy, last))
+    Ok((copy, info.last.max(came)))
 }
 
 /// Writes the objects behind this sequence; false where something else was written there meanwhile, or nobody knows.
