@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::MetricRegistry;
@@ -120,6 +121,22 @@ fn has_first_copy_without_tokens(is_noted: bool) -> Result<String, Refusal> {
 fn what_was_noted_closed_stays_so_when_the_first_copy_brings_no_token() {
     assert_eq!(has_first_copy_without_tokens(true), Err(Refusal::Missing));
     assert_eq!(has_first_copy_without_tokens(false), Ok("local".into()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_write_says_so_and_what_may_be_written_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open_copy(dir.path(), None, Arc::new(Away)).unwrap();
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let credentials = Credentials::of(clock, Some(registry), &[], Vec::new());
+    let refused = credentials.add_share("bus 7", "anna", NOW_MS + 1_000).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Overloaded);
+    assert!(refused.detail.contains("another node may take it"), "{}", refused.detail);
+    // Another node would make it twice.
+    let doubtful = not_written(&PutError::Doubtful(String::new()));
+    assert_eq!(doubtful.kind, Kind::InDoubt);
+    assert!(doubtful.detail.contains("look whether it is there"), "{}", doubtful.detail);
+    assert_eq!(doubtful.into_response().headers().get(header::RETRY_AFTER), None);
 }
 
 #[test]
