@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use redb::ReadableDatabase;
 
+use crate::devices::has_secrets;
 use crate::file::{self, COMPARED, COPYING, INCARNATION, META, SEQUENCE, Seen, Told};
 use crate::registry::Inner;
 use crate::wrapping::Wrapping;
@@ -222,7 +223,7 @@ impl Registry {
         }
     }
 
-    /// Says whether secrets that are wrapped here are unwrapped at no other node: then devices are not changed here.
+    /// Says whether secrets that are wrapped here are unwrapped at no other node: then no device with secrets is written here.
     pub fn set_other_key(&self, is_other: bool) {
         if let Some(shared) = &self.inner.shared {
             shared.has_other_key.store(is_other, Ordering::Release);
@@ -321,7 +322,9 @@ impl Registry {
 
     fn put_in_turn(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
         shared.open()?;
-        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(|put| put.kind == Kind::Device) {
+        // What has no secrets, such as a key that is revoked, needs no key that others have.
+        let has_secrets = |put: &Put<'_>| put.kind == Kind::Device && put.value.is_some_and(has_secrets);
+        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(has_secrets) {
             return Err(PutError::Unavailable(
                 "registry.key_file of this node is not that of the cluster: other nodes could not unwrap what it writes; give it the same \
                  file, or change devices at another node"

@@ -310,10 +310,16 @@ fn nothing_is_written_while_brokers_are_away_and_all_is_read() {
 }
 
 #[test]
-fn a_node_with_another_key_changes_no_devices() {
-    let node = Model::new(1).node(0);
+fn a_node_with_another_key_makes_no_keys_and_revokes_those_that_it_can_read() {
+    let model = Model::new(2);
+    let (node, other) = (model.node(0), model.node(1));
+    node.add_device(vehicle("TAXI1"), NOW).unwrap();
     node.set_other_key(true);
-    assert!(matches!(node.add_device(vehicle("TAXI1"), NOW), Err(PutError::Unavailable(_))));
+    assert!(matches!(node.add_device(vehicle("TAXI2"), NOW), Err(PutError::Unavailable(_))));
+    assert!(matches!(node.rotate_device("TAXI1", NOW), Err(PutError::Unavailable(_))));
+    node.revoke_device("TAXI1", NOW).unwrap();
+    assert_eq!(other.devices_in_force().unwrap(), 0);
+    model.check();
 }
 
 #[test]
