@@ -53,11 +53,13 @@ pub enum Kind {
     DeadlinePassed,
     /// The fleet is being read from disk; a part of it is never shown as if it were all.
     NotReady,
+    /// It may be done: nobody says so in time. To ask again at once may do it twice.
+    InDoubt,
 }
 
 impl Kind {
     /// All kinds, for tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -79,6 +81,7 @@ impl Kind {
         Self::Overloaded,
         Self::DeadlinePassed,
         Self::NotReady,
+        Self::InDoubt,
     ];
 
     /// Last part of the problem's `type`.
@@ -140,6 +143,7 @@ impl Kind {
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too busy"),
             Self::DeadlinePassed => ("deadline-passed", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The fleet is not there yet"),
+            Self::InDoubt => ("in-doubt", StatusCode::SERVICE_UNAVAILABLE, "It may be done"),
         }
     }
 }
@@ -284,7 +288,9 @@ mod tests {
             let response = Problem::new(kind, "x").into_response();
             let passes =
                 [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status());
-            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), passes, "{kind:?}");
+            // What may be done already is not to be asked for again unseen.
+            let helps = passes && kind != Kind::InDoubt;
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), helps, "{kind:?}");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }
     }

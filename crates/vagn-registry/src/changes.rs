@@ -68,10 +68,10 @@ impl Changes {
         self.last.send_replace(revision);
     }
 
-    /// Returns true if the object at this revision was written with this content, as far as is remembered.
-    pub(crate) fn has_written(&self, revision: u64, is_it: impl Fn(&Change) -> bool) -> bool {
+    /// Returns true if the object at this revision was written with this content, false if it was another; `None` if none is remembered.
+    pub(crate) fn was_written(&self, revision: u64, is_it: impl Fn(&Change) -> bool) -> Option<bool> {
         let ring = self.ring.lock();
-        ring.changes.iter().rev().any(|change| change.revision == revision && is_it(change))
+        ring.changes.iter().rev().find(|change| change.revision == revision).map(is_it)
     }
 
     /// Returns changes after a revision. When some of them are no more kept, gives the newest revision as the error.

@@ -47,7 +47,7 @@ pub enum RegistryError {
     Failed(#[source] redb::Error),
 }
 
-/// The reason that an object was not written. Nothing of its transaction was.
+/// The reason that an object was not written. Nothing of its transaction was, but where it is [doubtful](PutError::Doubtful).
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The object has another revision: another writer was first.
@@ -94,9 +94,12 @@ pub enum PutError {
     /// The key or value is longer than allowed, or is not as its kind demands.
     #[error("{0}")]
     Invalid(String),
-    /// The registry of a cluster cannot be written now, or it is not known whether it was.
+    /// The registry of a cluster cannot be written now.
     #[error("{0}")]
     Unavailable(String),
+    /// It may be written: the brokers did not say, or this node has not seen it. Here it does not count yet.
+    #[error("{0}")]
+    Doubtful(String),
     /// The registry cannot be written.
     #[error(transparent)]
     Registry(#[from] RegistryError),

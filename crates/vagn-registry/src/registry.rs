@@ -251,7 +251,7 @@ impl Registry {
     /// # Errors
     /// The registry cannot be written.
     pub fn close(&self) -> Result<(), PutError> {
-        if self.is_closed()? && !self.awaits_copy() {
+        if self.is_noted_closed()? {
             return Ok(());
         }
         let _in_order = self.inner.writing.lock();
@@ -263,8 +263,16 @@ impl Registry {
     /// # Errors
     /// The file cannot be read.
     pub fn is_closed(&self) -> Result<bool, RegistryError> {
+        Ok(self.awaits_copy() || self.is_noted_closed()?)
+    }
+
+    /// Returns true if it is known that there ever was a token, here or in the settings: that holds whatever a copy brings that has not come.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_noted_closed(&self) -> Result<bool, RegistryError> {
         let is_noted = self.inner.db.begin_read()?.open_table(META)?.get(CLOSED)?.is_some();
-        Ok(is_noted || self.awaits_copy() || self.count(Kind::Token)? > 0)
+        Ok(is_noted || self.count(Kind::Token)? > 0)
     }
 
     /// Returns the figures for metrics, without a look at the disk.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use redb::ReadableDatabase;
 
+use crate::devices::has_secrets;
 use crate::file::{self, COMPARED, COPYING, INCARNATION, META, SEQUENCE, Seen, Told};
 use crate::registry::Inner;
 use crate::wrapping::Wrapping;
@@ -146,6 +147,12 @@ impl Shared {
     }
 }
 
+fn in_doubt() -> PutError {
+    PutError::Doubtful(
+        "the brokers did not say whether this was written, and this node has not seen it; look before you try again".into(),
+    )
+}
+
 fn unavailable(why: &str) -> PutError {
     PutError::Unavailable(format!("the registry of the cluster takes nothing now: {why}"))
 }
@@ -189,7 +196,7 @@ impl Registry {
         self.inner.shared.as_ref().is_some_and(Shared::awaits_copy)
     }
 
-    /// Counts writes that the bucket did not take, for whatever reason.
+    /// Counts writes that the bucket did not take, for whatever reason, or of which this node has not seen that it did.
     pub fn writes_refused(&self) -> u64 {
         self.inner.shared.as_ref().map_or(0, |shared| shared.refused.load(Ordering::Relaxed))
     }
@@ -216,7 +223,7 @@ impl Registry {
         }
     }
 
-    /// Says whether secrets that are wrapped here are unwrapped at no other node: then devices are not changed here.
+    /// Says whether secrets that are wrapped here are unwrapped at no other node: then no device with secrets is written here.
     pub fn set_other_key(&self, is_other: bool) {
         if let Some(shared) = &self.inner.shared {
             shared.has_other_key.store(is_other, Ordering::Release);
@@ -307,7 +314,7 @@ impl Registry {
     /// Writes through the bucket.
     pub(crate) fn put_shared(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
         let written = self.put_in_turn(shared, puts);
-        if matches!(written, Err(PutError::Unavailable(_))) {
+        if matches!(written, Err(PutError::Unavailable(_) | PutError::Doubtful(_))) {
             shared.refused.fetch_add(1, Ordering::Relaxed);
         }
         written
@@ -315,7 +322,9 @@ impl Registry {
 
     fn put_in_turn(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
         shared.open()?;
-        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(|put| put.kind == Kind::Device) {
+        // What has no secrets, such as a key that is revoked, needs no key that others have.
+        let has_secrets = |put: &Put<'_>| put.kind == Kind::Device && put.value.is_some_and(has_secrets);
+        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(has_secrets) {
             return Err(PutError::Unavailable(
                 "registry.key_file of this node is not that of the cluster: other nodes could not unwrap what it writes; give it the same \
                  file, or change devices at another node"
@@ -344,7 +353,11 @@ impl Registry {
                 return Ok(after);
             }
             if let Some(last) = self.append(shared, after, &changing, until)? {
-                shared.wait_for(last, Instant::now() + SHOWN_WITHIN);
+                if !shared.wait_for(last, Instant::now() + SHOWN_WITHIN) {
+                    return Err(PutError::Doubtful(
+                        "the brokers have this, and this node has not got it from them yet: it does not count here until then".into(),
+                    ));
+                }
                 return Ok(last);
             }
             // Another writer was first, here or elsewhere.
@@ -370,30 +383,41 @@ impl Registry {
                 Appended::Elsewhere if !is_doubtful => return Ok(None),
                 // It may have been this very write that was first.
                 Appended::Elsewhere => {
-                    let last = after + objects.len() as u64;
-                    if shared.wait_for(after + 1, until) && self.has_written(last, objects) {
-                        return Ok(Some(last));
-                    }
-                    return Ok(None);
+                    let is_there = self.has_written(shared, after, objects)?;
+                    return Ok(is_there.then(|| after + objects.len() as u64));
                 }
                 // The same again is taken once at most: the bucket does not end there any more.
                 Appended::NoAnswer if Instant::now() < until => is_doubtful = true,
-                Appended::NoAnswer => {
-                    return Err(PutError::Unavailable(
-                        "the brokers do not answer, and it is not known whether this was written; look before you try again".into(),
-                    ));
-                }
+                Appended::NoAnswer => return Err(in_doubt()),
             }
             std::thread::sleep(AGAIN_AFTER);
         }
     }
 
-    /// True if the last of these objects is what was written with this sequence. All of a write come together.
-    fn has_written(&self, last: u64, objects: &[Put<'_>]) -> bool {
-        let Some(put) = objects.last() else { return false };
-        let is_it = |change: &Change| {
-            change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
-        };
-        self.inner.changes.has_written(last, is_it)
+    /// Waits until the copy shows whether these objects were written behind `after`, or others were. All of a write come together, but
+    /// the copy may take them one after the other; and what was changed again before it came does not come.
+    fn has_written(&self, shared: &Shared, after: u64, objects: &[Put<'_>]) -> Result<bool, PutError> {
+        let until = Instant::now() + SHOWN_WITHIN;
+        for sequence in [after + 1, after + objects.len() as u64] {
+            if !shared.wait_for(sequence, until) {
+                return Err(in_doubt());
+            }
+            // Others were: there may be fewer than those that were to be written here.
+            if self.seen(after, objects) == Some(false) {
+                return Ok(false);
+            }
+        }
+        self.seen(after, objects).ok_or_else(in_doubt)
+    }
+
+    /// True if what the copy has seen of the sequences behind `after` is these objects; `None` if it has seen nothing of them.
+    fn seen(&self, after: u64, objects: &[Put<'_>]) -> Option<bool> {
+        let seen = objects.iter().zip(after + 1..).filter_map(|(put, sequence)| {
+            let is_it = |change: &Change| {
+                change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
+            };
+            self.inner.changes.was_written(sequence, is_it)
+        });
+        seen.reduce(|one, other| one && other)
     }
 }

@@ -56,6 +56,8 @@ pub struct KeyParts {
     pub guard: Arc<Guard>,
     /// Sequence of sealed answers, if there are any.
     pub answers: Option<Arc<AnswerSequence>>,
+    /// Mark of the key that wraps secrets here, if there is one.
+    pub wrapped_by: Option<String>,
     /// Name of this node of a cluster, which has a number in the registry once it has been there.
     pub node_name: Option<String>,
     /// Forgets the calls under keys that are revoked.
@@ -122,6 +124,22 @@ impl LoadedKeys {
         })?;
         Ok(Self { table: Arc::new(table), replacing, revision })
     }
+}
+
+/// Tells the guard whether vehicles may have keys that it has not: a node awaits the cluster's registry, or cannot unwrap its secrets.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn tell_lacking(
+    guard: &Guard,
+    registry: &Registry,
+    wrapped_by: Option<&str>,
+) -> Result<(), RegistryError> {
+    // First: once a copy is here, it says what wraps its secrets.
+    let awaits_copy = registry.awaits_copy();
+    let wraps = registry.about()?.and_then(|about| about.wrapped_by);
+    guard.set_lacks_keys(awaits_copy || wraps.is_some_and(|mark| wrapped_by != Some(&*mark)));
+    Ok(())
 }
 
 /// Puts a key in force as the registry has it, or takes it out of force.
@@ -193,6 +211,7 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
         revoked.forget_due(parts.clock.monotonic(), |key_ids| parts.forget(key_ids));
         parts.try_again(&mut tried);
         parts.number_answers()?;
+        tell_lacking(&parts.guard, &parts.registry, parts.wrapped_by.as_deref())?;
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");

@@ -16,7 +16,7 @@ mod tests;
 pub mod unproven;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use vagn_seal::{Envelope, KeyId, KeyTable, Lane, NotOpened, Opened, Speaker};
 use vagn_wire::{Report, VehicleId};
@@ -37,6 +37,7 @@ use unproven::{Sighted, Unproven};
 pub struct Guard {
     mode: AtomicU8,
     keys: Arc<KeyTable>,
+    lacks_keys: AtomicBool,
     reports: Arc<ReportMetrics>,
     answers: Option<Arc<AnswerSequence>>,
     unproven: Arc<Unproven>,
@@ -69,6 +70,7 @@ impl Guard {
         Arc::new(Self {
             mode,
             keys,
+            lacks_keys: AtomicBool::new(false),
             reports,
             answers,
             unproven,
@@ -110,10 +112,23 @@ impl Guard {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
+    /// Says whether vehicles may have keys that are not in the table. Then `mixed` is as strict as `required`: who has none is not known.
+    pub fn set_lacks_keys(&self, lacks_keys: bool) {
+        self.lacks_keys.store(lacks_keys, Ordering::Relaxed);
+    }
+
+    /// Returns what open reports must prove now.
+    fn asks(&self) -> DeviceMode {
+        match self.mode() {
+            DeviceMode::Mixed if self.lacks_keys.load(Ordering::Relaxed) => DeviceMode::Required,
+            mode => mode,
+        }
+    }
+
     /// Returns true when open reports are taken in as they come: then none needs to be [checked](Self::check).
     #[inline]
     pub fn takes_all(&self) -> bool {
-        match self.mode() {
+        match self.asks() {
             DeviceMode::Open => true,
             DeviceMode::Mixed => self.keys.is_empty(),
             DeviceMode::Required => false,
@@ -137,7 +152,7 @@ impl Guard {
         let is_lacking = match &opened {
             Ok(report) => !self.takes(report, proof),
             // What cannot be read has no vehicle; it is refused for that, or for what it lacks where nothing else is taken.
-            Err(_) => self.mode() == DeviceMode::Required && proof == Proof::None,
+            Err(_) => self.asks() == DeviceMode::Required && proof == Proof::None,
         };
         if !is_lacking {
             return Ok(());
@@ -149,7 +164,7 @@ impl Guard {
 
     /// Returns true when an open report has the proof that it needs where not [all are taken](Self::takes_all).
     pub fn takes(&self, report: &Report<'_>, proof: Proof) -> bool {
-        let is_token_enough = proof == Proof::Token || self.mode() != DeviceMode::Required;
+        let is_token_enough = proof == Proof::Token || self.asks() != DeviceMode::Required;
         is_token_enough && !self.keys.has_own_key(report.vehicle_id)
     }
 

@@ -209,6 +209,30 @@ fn an_open_report_needs_the_proof_of_its_mode() {
 }
 
 #[test]
+fn where_vehicles_may_have_keys_that_are_not_here_mixed_asks_all_for_proof() {
+    for (mode, lacks_keys, is_taken) in [
+        (DeviceMode::Mixed, false, true),
+        (DeviceMode::Mixed, true, false),
+        (DeviceMode::Open, true, true),
+        (DeviceMode::Required, false, false),
+    ] {
+        let it = Fixture::new(mode);
+        it.guard.set_lacks_keys(lacks_keys);
+        let got = it.guard.check(&report("tram", None), Proof::None, source).is_ok();
+        assert_eq!((got, it.guard.mode()), (is_taken, mode), "{lacks_keys}");
+        assert!(it.guard.check(&report("tram", None), Proof::Token, source).is_ok());
+    }
+    let metrics = ReportMetrics::new(&MetricRegistry::new());
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let parts =
+        GuardParts { mode: DeviceMode::Mixed, keys: Arc::default(), reports: metrics, answers: None, clock };
+    let without_keys = Guard::new(parts);
+    assert!(without_keys.takes_all());
+    without_keys.set_lacks_keys(true);
+    assert!(!without_keys.takes_all());
+}
+
+#[test]
 fn an_open_call_without_proof_is_listed_with_its_place() {
     let it = Fixture::new(DeviceMode::Required);
     it.guard.set_mode(DeviceMode::Required);

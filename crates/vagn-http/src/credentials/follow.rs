@@ -34,8 +34,8 @@ impl Credentials {
     /// It cannot be read.
     pub fn load(&self) -> Result<(), RegistryError> {
         let Some(registry) = &self.0.registry else { return Ok(()) };
-        // One that is not here yet is asked at each request.
-        if registry.is_closed()? && !registry.awaits_copy() {
+        // That a copy has not come yet is asked at each request; what is noted here holds whatever it brings.
+        if registry.is_noted_closed()? {
             self.0.known.write().close();
         }
         KINDS.iter().try_for_each(|kind| self.load_kind(registry, *kind))

@@ -218,6 +218,11 @@ fn not_written(err: &PutError) -> Problem {
             Kind::Overloaded,
             "the registry of the cluster cannot be written here now; /readyz and the log say why, and another node may take it",
         ),
+        PutError::Doubtful(_) => Problem::new(
+            Kind::InDoubt,
+            "it is not known whether the registry of the cluster has this, and here it does not count yet; look whether it is there before you \
+             try again",
+        ),
         _ => unwritten(),
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::MetricRegistry;
-use vagn_registry::{Kind as RegistryKind, NewSecret, Put, Role, Session, Token};
+use vagn_registry::{Appended, Bucket, Kind as RegistryKind, NewSecret, Put, Role, Session, Token};
 
 use super::*;
 
@@ -78,6 +79,64 @@ fn every_local_caller_is_let_in_until_there_is_a_token_and_never_again() {
     assert_eq!(by(&credentials, "Bearer first"), Ok("http.tokens".into()));
     credentials.set_of_settings(&[]);
     assert_eq!(by(&credentials, "Bearer first"), Err(Refusal::Wrong));
+}
+
+/// A bucket that nobody writes to.
+struct Away;
+
+impl Bucket for Away {
+    fn append(&self, _: u64, _: &[Put<'_>]) -> Appended {
+        Appended::NoAnswer
+    }
+}
+
+/// A node of a new cluster, which is closed before it has a copy, or not; then the first copy comes, without any token.
+fn has_first_copy_without_tokens(is_noted: bool) -> Result<String, Refusal> {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open_copy(dir.path(), None, Arc::new(Away)).unwrap();
+    if is_noted {
+        registry.close().unwrap();
+    }
+    let credentials = Credentials::new(CredentialParts {
+        clock: Arc::new(ManualClock::at(NOW_MS)),
+        registry: Some(registry.clone()),
+        of_settings: Vec::new(),
+        is_open_to_all: true,
+        trust: None,
+        guard: None,
+    });
+    credentials.load().unwrap();
+    assert_eq!(
+        find(&credentials, &[]),
+        Err(Refusal::Missing),
+        "it is not known yet whether there are tokens"
+    );
+    let copy = registry.begin_copy().unwrap();
+    registry.finish_copy(&copy, 1, 0, NOW_MS).unwrap();
+    registry.note_copy();
+    find(&credentials, &[])
+}
+
+#[test]
+fn what_was_noted_closed_stays_so_when_the_first_copy_brings_no_token() {
+    assert_eq!(has_first_copy_without_tokens(true), Err(Refusal::Missing));
+    assert_eq!(has_first_copy_without_tokens(false), Ok("local".into()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_write_says_so_and_what_may_be_written_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open_copy(dir.path(), None, Arc::new(Away)).unwrap();
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let credentials = Credentials::of(clock, Some(registry), &[], Vec::new());
+    let refused = credentials.add_share("bus 7", "anna", NOW_MS + 1_000).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Overloaded);
+    assert!(refused.detail.contains("another node may take it"), "{}", refused.detail);
+    // Another node would make it twice.
+    let doubtful = not_written(&PutError::Doubtful(String::new()));
+    assert_eq!(doubtful.kind, Kind::InDoubt);
+    assert!(doubtful.detail.contains("look whether it is there"), "{}", doubtful.detail);
+    assert_eq!(doubtful.into_response().headers().get(header::RETRY_AFTER), None);
 }
 
 #[test]

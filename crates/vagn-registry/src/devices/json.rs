@@ -61,6 +61,11 @@ pub(crate) fn active_name(value: &[u8]) -> Option<Box<str>> {
     (json.revoked_ms.is_none() && !json.is_replaced).then_some(name)
 }
 
+/// Returns true for a device that has secrets; one that makes no sense may have some.
+pub(crate) fn has_secrets(value: &[u8]) -> bool {
+    serde_json::from_slice::<DeviceJson<'_>>(value).map_or(true, |json| !json.epochs.is_empty())
+}
+
 /// Returns the JSON of a device with its secrets wrapped; `None` when it makes no sense.
 pub(crate) fn rewrapped(key: &str, value: &[u8], wrapping: Option<&Wrapping>) -> Option<Vec<u8>> {
     let object = Object { value: value.to_vec(), revision: 0 };

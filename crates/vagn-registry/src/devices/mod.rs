@@ -15,7 +15,7 @@ use crate::secret::random;
 use crate::wrapping::Wrapping;
 use crate::{Change, Kind, Object, PutError, Registry, RegistryError};
 pub use import::{ImportRow, Imported};
-pub(crate) use json::{active_name, rewrapped};
+pub(crate) use json::{active_name, has_secrets, rewrapped};
 pub use rotate::Rotated;
 
 /// The one that a key was made for.

@@ -1,8 +1,9 @@
 //! Several nodes with copies of one bucket: a model of it that delivers when it is told to, and answers badly when it is told to.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -205,6 +206,98 @@ fn a_write_without_an_answer_is_done_once() {
     }
 }
 
+fn session(key: &str) -> Put<'_> {
+    Put { kind: Kind::Session, key, revision: 0, value: Some(b"{}") }
+}
+
+#[test]
+fn two_objects_without_an_answer_are_written_once() {
+    use Fault::{DoneWithoutAnswer, NotDone, Overtaken};
+    for faults in [&[DoneWithoutAnswer][..], &[NotDone], &[Overtaken, NotDone], &[NotDone, Overtaken]] {
+        let model = Model::new(2);
+        model.fail(faults);
+        model.node(0).put_all(&[session("a"), session("b")]).unwrap();
+        assert_eq!(model.state.lock().writes, 1, "{faults:?}");
+        model.check();
+    }
+}
+
+/// Answers as it is told to, and delivers nothing by itself.
+struct Told {
+    answers: Mutex<Vec<Appended>>,
+    asked: mpsc::SyncSender<()>,
+}
+
+impl Bucket for Told {
+    fn append(&self, _: u64, _: &[Put<'_>]) -> Appended {
+        let answer = self.answers.lock().pop().unwrap();
+        if answer != Appended::NoAnswer {
+            self.asked.send(()).unwrap();
+        }
+        answer
+    }
+}
+
+/// A node whose bucket gives these answers, the last one first, and what tells when it has given one.
+fn told(answers: &[Appended]) -> (Registry, mpsc::Receiver<()>) {
+    let (asked, has_answered) = mpsc::sync_channel(1);
+    let registry = Registry::open_on(InMemoryBackend::new(), None).unwrap();
+    let bucket = Told { answers: Mutex::new(answers.to_vec()), asked };
+    let registry = registry.shared_by(Arc::new(bucket)).unwrap();
+    let copy = registry.begin_copy().unwrap();
+    registry.finish_copy(&copy, 1, 0, NOW).unwrap();
+    registry.note_copy();
+    registry.set_closed(None);
+    (registry, has_answered)
+}
+
+fn arrived(sequence: u64, put: Put<'_>) -> [Arrived; 1] {
+    [Arrived { sequence, kind: put.kind, key: put.key.into(), value: put.value.map(<[u8]>::to_vec) }]
+}
+
+#[test]
+fn a_write_without_an_answer_whose_halves_come_one_after_the_other_is_no_conflict() {
+    let (node, has_answered) = told(&[Appended::Elsewhere, Appended::NoAnswer]);
+    let written = thread::scope(|scope| {
+        let written = scope.spawn(|| node.put_all(&[session("a"), session("b")]));
+        has_answered.recv().unwrap();
+        node.take(&arrived(1, session("a")), 1).unwrap();
+        // Whoever looks for the second half now does not find it.
+        thread::sleep(Duration::from_millis(50));
+        node.take(&arrived(2, session("b")), 2).unwrap();
+        written.join().unwrap()
+    });
+    assert_eq!(written.unwrap(), 2);
+}
+
+#[test]
+fn what_is_not_seen_to_be_written_is_in_doubt() {
+    let check = |answers: &[Appended], says: &str| {
+        let (node, _has_answered) = told(answers);
+        let written = node.put_all(&[session("a"), session("b")]).unwrap_err();
+        assert!(matches!(&written, PutError::Doubtful(why) if why.contains(says)), "{written:?}");
+        assert_eq!(node.writes_refused(), 1);
+    };
+    thread::scope(|scope| {
+        // The brokers have it, and it does not come.
+        scope.spawn(|| check(&[Appended::At(2)], "does not count here until then"));
+        scope.spawn(|| check(&[Appended::Elsewhere, Appended::NoAnswer], "look before you try again"));
+        scope.spawn(|| check(&vec![Appended::NoAnswer; 100], "look before you try again"));
+    });
+}
+
+#[test]
+fn what_was_changed_again_before_it_came_is_in_doubt() {
+    let (node, has_answered) = told(&[Appended::Elsewhere, Appended::NoAnswer]);
+    let written = thread::scope(|scope| {
+        let written = scope.spawn(|| node.put_all(&[session("a")]));
+        has_answered.recv().unwrap();
+        node.take(&arrived(2, Put { value: Some(b"[]"), ..session("a") }), 2).unwrap();
+        written.join().unwrap()
+    });
+    assert!(matches!(written, Err(PutError::Doubtful(_))), "{written:?}");
+}
+
 #[test]
 fn nothing_is_written_while_brokers_are_away_and_all_is_read() {
     let model = Model::new(1);
@@ -217,10 +310,16 @@ fn nothing_is_written_while_brokers_are_away_and_all_is_read() {
 }
 
 #[test]
-fn a_node_with_another_key_changes_no_devices() {
-    let node = Model::new(1).node(0);
+fn a_node_with_another_key_makes_no_keys_and_revokes_those_that_it_can_read() {
+    let model = Model::new(2);
+    let (node, other) = (model.node(0), model.node(1));
+    node.add_device(vehicle("TAXI1"), NOW).unwrap();
     node.set_other_key(true);
-    assert!(matches!(node.add_device(vehicle("TAXI1"), NOW), Err(PutError::Unavailable(_))));
+    assert!(matches!(node.add_device(vehicle("TAXI2"), NOW), Err(PutError::Unavailable(_))));
+    assert!(matches!(node.rotate_device("TAXI1", NOW), Err(PutError::Unavailable(_))));
+    node.revoke_device("TAXI1", NOW).unwrap();
+    assert_eq!(other.devices_in_force().unwrap(), 0);
+    model.check();
 }
 
 #[test]

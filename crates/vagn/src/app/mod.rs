@@ -125,13 +125,13 @@ impl App {
         let handshake_runtime =
             build_runtime("vagn-handshake", (worker_threads() / 2).max(1), Some(WORK_NICE))?;
         let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
+        let readiness = Arc::new(Readiness::default());
         let (link, node_name) = (NodeLink::default(), node::name(&settings));
         let (registry, wrapped_by) = match settings.cluster.is_set() {
-            true => node::open_registry(&settings, &link, &runtime)?,
+            true => node::open_registry(&settings, &link, &runtime, &readiness)?,
             false => open_registry(&settings, &data)?,
         };
         keep_closed(&settings, &registry)?;
-        let readiness = Arc::new(Readiness::default());
         let listeners = {
             let _entered = runtime.enter();
             bind(&settings, &readiness)?

@@ -27,6 +27,7 @@ pub(super) fn open_registry(
     settings: &Settings,
     link: &NodeLink<FleetShard>,
     runtime: &Handle,
+    readiness: &Readiness,
 ) -> Result<(Registry, Option<String>), StartError> {
     let bucket = Arc::new(ToBrokers { way: Way(link.clone()), runtime: runtime.clone() });
     let key_file = super::key_file(settings);
@@ -35,10 +36,12 @@ pub(super) fn open_registry(
     if old.exists() && !is_open(&settings.data_dir, key_file) {
         // What was closed stays so, though its tokens are not those of the cluster.
         opened.0.close().context("note that the api asks for tokens")?;
-        warn!(
+        let what = format!(
             "{} has the devices and tokens of a single machine, which are not used with --nats; `vagn cluster import` brings them in",
             old.display()
         );
+        warn!("{what}");
+        readiness.warn("registry of a single machine", what);
     }
     Ok(opened)
 }
@@ -77,4 +80,57 @@ pub(super) fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
     );
     warn!("{what}");
     readiness.warn("fleet of a single machine", what);
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_registry::{NewToken, Role};
+
+    use super::*;
+
+    fn make_token(registry: &Registry) {
+        let new = NewToken {
+            name: "anna".into(),
+            role: Role::Read,
+            is_person: true,
+            is_on_behalf: false,
+            expires_ms: None,
+        };
+        registry.add_token(new, 1).unwrap();
+    }
+
+    /// Starts a node on a machine that had this registry. Returns whether its API asks for tokens whatever the copy brings, and its warnings.
+    fn start(make_registry: impl FnOnce(&Path)) -> (bool, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        make_registry(dir.path());
+        let settings = Settings { data_dir: dir.path().into(), ..Settings::default() };
+        let readiness = Readiness::default();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let link = NodeLink::default();
+        let (registry, _) = open_registry(&settings, &link, runtime.handle(), &readiness).unwrap();
+        (registry.is_noted_closed().unwrap(), readiness.report().warnings.into_keys().collect())
+    }
+
+    #[test]
+    fn a_node_on_a_machine_that_asked_for_tokens_asks_for_them_and_says_that_its_own_are_not_used() {
+        for (what, make_registry, is_closed) in [
+            ("no registry", (|_| ()) as fn(&Path), false),
+            ("no token", |dir| drop(Registry::open(dir, None).unwrap()), false),
+            ("a token", |dir| make_token(&Registry::open(dir, None).unwrap()), true),
+            ("a token in the settings", |dir| Registry::open(dir, None).unwrap().close().unwrap(), true),
+            (
+                "no registry that can be read",
+                |dir| std::fs::write(dir.join(Registry::FILE), "noise").unwrap(),
+                true,
+            ),
+        ] {
+            let (has_closed, warnings) = start(make_registry);
+            assert_eq!(has_closed, is_closed, "{what}");
+            assert_eq!(
+                warnings,
+                if is_closed { &["registry of a single machine"][..] } else { &[] },
+                "{what}"
+            );
+        }
+    }
 }

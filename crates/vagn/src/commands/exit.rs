@@ -51,7 +51,7 @@ pub(super) fn of_control(err: ControlError) -> anyhow::Error {
     match err.problem {
         Problem::Invalid => Coded::usage(err.message).into(),
         Problem::Busy => Coded::unavailable(err.message).into(),
-        Problem::Refused | Problem::Failed => anyhow::Error::msg(err.message),
+        Problem::Refused | Problem::Failed | Problem::Doubtful => anyhow::Error::msg(err.message),
     }
 }
 

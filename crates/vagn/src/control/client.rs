@@ -81,6 +81,10 @@ impl Connection {
             let line = serde_json::from_slice(&text).map_err(|_| unanswered(request))?;
             match line {
                 ControlLine::Ok(value) => return Ok(value),
+                ControlLine::Error(ControlError { problem: Problem::Doubtful, message }) => {
+                    let message = format!("{message}; {}", remedy(request));
+                    return Err(ControlError::new(Problem::Doubtful, message));
+                }
                 ControlLine::Error(err) => return Err(err),
                 line => tell(line)?,
             }
@@ -94,8 +98,14 @@ fn unheard(err: &io::Error) -> ControlError {
 
 /// The error when a service was ended, as by a crash: whether the request was fulfilled is not known.
 fn unanswered(request: &ControlRequest) -> ControlError {
+    let remedy = remedy(request);
+    ControlError::new(Problem::Failed, format!("the service stopped before it had answered; {remedy}"))
+}
+
+/// Says what to do where it is not known whether a request was fulfilled.
+fn remedy(request: &ControlRequest) -> String {
     use ControlRequest as R;
-    let remedy = match request {
+    match request {
         R::DeviceAdd { name, .. } => format!(
             "if `vagn device list` shows a key of {name}, its secret is lost: `vagn device rotate {name}` makes another"
         ),
@@ -108,6 +118,5 @@ fn unanswered(request: &ControlRequest) -> ControlError {
         ),
         R::Backup { dir } => format!("remove {} if it is there, and make the copy again", dir.display()),
         _ => "run it again".to_owned(),
-    };
-    ControlError::new(Problem::Failed, format!("the service stopped before it had answered; {remedy}"))
+    }
 }

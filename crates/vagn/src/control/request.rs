@@ -123,7 +123,7 @@ pub enum ControlLine {
     Error(ControlError),
 }
 
-/// The reason that a request was not fulfilled.
+/// The reason that a request was not fulfilled, or may not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ControlError {
@@ -145,6 +145,8 @@ pub enum Problem {
     Busy,
     /// The service or its disk failed.
     Failed,
+    /// It may be done: the brokers of its cluster did not say.
+    Doubtful,
 }
 
 impl ControlRequest {
@@ -199,6 +201,7 @@ impl From<PutError> for ControlError {
             PutError::Invalid(_) => Problem::Invalid,
             PutError::Registry(_) => Problem::Failed,
             PutError::Unavailable(_) => Problem::Busy,
+            PutError::Doubtful(_) => Problem::Doubtful,
             _ => Problem::Refused,
         };
         Self::new(problem, err.to_string())

@@ -244,12 +244,18 @@ async fn a_stop_lets_a_command_hear_what_was_made_for_it_and_turns_others_away()
 
 /// A service that is ended once it has heard a request.
 fn ask_one_that_dies(request: ControlRequest) -> ControlError {
+    ask_one_that_says("", request)
+}
+
+/// A service that hears a request and says this.
+fn ask_one_that_says(line: &'static str, request: ControlRequest) -> ControlError {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
     let service = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        BufReader::new(stream).read_line(&mut String::new()).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+        stream.write_all(line.as_bytes()).unwrap();
     });
     let err = connect(dir.path()).unwrap().ask(&request, &mut |_| Ok(())).unwrap_err();
     service.join().unwrap();
@@ -261,6 +267,17 @@ fn a_command_whose_service_is_ended_says_how_to_go_on() {
     let add = ControlRequest::DeviceAdd { name: "bus 7".into(), is_gateway: false, prefix: "".into() };
     let said = ask_one_that_dies(add).message;
     assert!(said.contains("vagn device rotate bus 7"), "{said}");
+}
+
+#[test]
+fn what_may_be_done_is_not_busy_and_says_how_to_go_on() {
+    let err = ControlError::from(vagn_registry::PutError::Doubtful("the brokers did not say".into()));
+    assert_eq!(err.problem, Problem::Doubtful, "a busy service is asked again, which may make two links");
+    let add = ControlRequest::ShareAdd { vehicle_id: "bus 7".into(), expires_in_ms: 1 };
+    let line = "{\"error\":{\"problem\":\"doubtful\",\"message\":\"the brokers did not say\"}}\n";
+    let said = ask_one_that_says(line, add);
+    assert_eq!(said.problem, Problem::Doubtful);
+    assert!(said.message.starts_with("the brokers did not say; if `vagn share list` shows"), "{said}");
 }
 
 #[test]

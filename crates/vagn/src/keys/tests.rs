@@ -4,6 +4,7 @@ use vagn_flow::clock::ManualClock;
 use vagn_flow::guard::{Content, GuardParts};
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::proof::DeviceMode;
+use vagn_registry::{About, Appended, Arrived, Bucket, Put};
 use vagn_seal::{Lane, NotOpened, SenderKey};
 
 use super::*;
@@ -42,6 +43,51 @@ fn after_the_last_epoch_a_new_key_opens_beside_the_old_one_until_it_is_used() {
     registry.end_epochs_before(new.key_id, Epoch::FIRST, NOW_MS).unwrap();
     let loaded = LoadedKeys::read(&registry).unwrap();
     assert_eq!((open(&loaded, &last), open(&loaded, &new)), (Err(NotOpened::Revoked), Ok(false)));
+}
+
+/// A bucket that nobody writes to.
+struct Away;
+
+impl Bucket for Away {
+    fn append(&self, _: u64, _: &[Put<'_>]) -> Appended {
+        Appended::NoAnswer
+    }
+}
+
+/// Objects of a cluster whose secrets are wrapped by the key with this mark.
+fn of_cluster(wrapped_by: Option<String>) -> Vec<Arrived> {
+    let (key, value) = Registry::about_json(&About::new(wrapped_by));
+    vec![Arrived { sequence: 1, kind: Kind::Cluster, key: key.into(), value: Some(value) }]
+}
+
+#[test]
+fn in_mixed_an_open_report_is_taken_at_a_node_that_has_the_keys_of_the_cluster_and_no_other() {
+    let (own, other) = (Registry::key_mark(Some(&[1; 32])), Registry::key_mark(Some(&[2; 32])));
+    for (here, there, is_taken) in [
+        (None, None, true),
+        (own.clone(), own.clone(), true),
+        (own.clone(), None, true),
+        (own, other.clone(), false),
+        (None, other, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open_copy(dir.path(), None, Arc::new(Away)).unwrap();
+        let guard = Guard::new(GuardParts {
+            mode: DeviceMode::Mixed,
+            keys: LoadedKeys::read(&registry).unwrap().table,
+            reports: ReportMetrics::new(&MetricRegistry::new()),
+            answers: None,
+            clock: Arc::new(ManualClock::at(NOW_MS)),
+        });
+        tell_lacking(&guard, &registry, here.as_deref()).unwrap();
+        assert!(!guard.takes_all(), "there is no copy yet");
+        let mut copy = registry.begin_copy().unwrap();
+        registry.take_anew(&mut copy, &of_cluster(there.clone())).unwrap();
+        registry.finish_copy(&copy, 1, 1, NOW_MS).unwrap();
+        registry.note_copy();
+        tell_lacking(&guard, &registry, here.as_deref()).unwrap();
+        assert_eq!(guard.takes_all(), is_taken, "{here:?} {there:?}");
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
         answers: answers.clone(),
         clock: parts.clock.clone(),
     });
+    keys::tell_lacking(&guard, &parts.registry, parts.wrapped_by.as_deref()).context("read the registry")?;
     guard.unproven().name_by(keys::names(&parts.registry));
     keys.replacing.into_iter().for_each(|key_id| guard.noted().expect(key_id));
     Ok(Guarding { guard, answers, revision: keys.revision })
@@ -57,6 +58,7 @@ pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandl
         registry: parts.registry.clone(),
         guard,
         answers,
+        wrapped_by: parts.wrapped_by.clone(),
         node_name: parts.node_name.clone(),
         revision,
         incidents,

@@ -63,7 +63,7 @@ pub(super) fn keeper(parts: &Parts) -> Option<ChildSpec> {
     let name = parts.node_name.clone()?;
     let metrics = CopyMetrics::new(parts.registry.clone(), parts.clock.clone());
     parts.metric_registry.register_collector(Box::new(metrics.clone()));
-    // Where devices must or may prove who they are, a door without their keys turns them away.
+    // Where devices must or may prove who they are, a door without their keys turns them away, and whoever proves nothing too.
     let blocks = if parts.settings.auth.devices == DeviceMode::Open { Purpose::FLEET } else { Purpose::ALL };
     let of = KeeperParts {
         registry: parts.registry.clone(),

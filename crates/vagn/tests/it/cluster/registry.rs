@@ -115,6 +115,14 @@ async fn a_node_lets_in_without_brokers_and_learns_of_a_revocation_with_them() {
         let said = ask(cluster.node(node), &json!({"token_add": {"name": "later", "role": "read"}}));
         assert_eq!(said["error"]["problem"], "busy", "{said}");
     }
+    let said = client().post(cluster.node(0).url("/api/v1/session")).bearer_auth(&anna).send().await.unwrap();
+    assert_eq!(said.status(), 503);
+    let problem: Value = said.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:vagn:problem:overloaded", "{problem}");
+    assert!(problem["detail"].to_string().contains("another node may take it"), "{problem}");
+    let add = ["token", "add", "later", "--role", "read", "--data-dir"];
+    let refused = command().args(add).arg(cluster.dir(0)).output().unwrap();
+    assert_eq!(refused.status.code(), Some(69), "{}", String::from_utf8_lossy(&refused.stderr));
     (1..=3).for_each(|broker| drop(cluster.brokers.order(&format!("start {broker}"))));
     cluster.brokers.order("healthy");
     done(cluster.node(1), &json!({"token_revoke": {"name": "anna"}})).await;
