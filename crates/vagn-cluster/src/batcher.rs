@@ -12,7 +12,7 @@ use crate::entry::{BatchWriter, ENTRY_MAX};
 use crate::event::PublishOutcome;
 use crate::flight::{Flights, Refused, Reporter, Round, Settled, WAIT_MS};
 use crate::happened::Happened;
-use crate::ids::{BatchId, CHANGES_MAX, DoorId, Moment, NodeId, PublishId, StreamId};
+use crate::ids::{BatchId, CHANGES_MAX, DoorId, Moment, NodeId, PublishId};
 use crate::numbers::Numbers;
 use crate::state::NewChange;
 
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::entry::{Body, Entry};
     use crate::flight::{ASK_MS, AWAITING_MAX, Unanswered};
-    use crate::ids::{ShardId, Ticket};
+    use crate::ids::{ShardId, StreamId, Ticket};
     use crate::testing::{NOW, report};
 
     const STREAM: StreamId = StreamId { shard: ShardId(0), epoch: 1 };
