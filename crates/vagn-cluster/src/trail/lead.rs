@@ -22,7 +22,8 @@ pub(crate) const RENEW_MS: u64 = 1_000;
 /// Time without an own entry after which a leader makes first attempts only.
 pub(crate) const SEEN_MS: u64 = 5_000;
 
-/// Time after an own entry in which no other node claims. It is less than their 3 s of silence.
+/// Time after an own entry in which a node that heard it does not claim: less than their 3 s of silence. One that did not hear it is
+/// refused, unless the brokers lose that entry in this time.
 const SURE_MS: u64 = 2_500;
 
 /// Most deeds that wait for their record.
