@@ -91,7 +91,8 @@ pub enum TrailHappened {
     Deposed,
     /// What this node may do as a leader.
     Duty(Duty),
-    /// Its settings differ from those of the leader before, so it does not claim.
+    /// Its settings differ from those of the leader before, so it does not claim. It goes on with
+    /// the openings that its store owes.
     Differs,
     /// It follows the trail no more, and does not act as recorded.
     Stopped(crate::happened::Stop),

@@ -38,7 +38,7 @@ pub(crate) struct Lead<D> {
     pub(crate) desk: D,
     max: usize,
     reign: Option<Reign>,
-    /// The trail is broken, and the desk holds what may be owed.
+    /// The trail is broken, or nobody leads and this node may not; the desk holds what may be owed.
     is_alone: bool,
     duty: Duty,
     taken: BTreeMap<AlarmId, Waiting>,
@@ -131,7 +131,7 @@ impl<D: DeskState> Lead<D> {
             renew_at_ms: now.elapsed_ms + RENEW_MS,
             unsaved: None,
         });
-        self.has_news = true;
+        (self.has_news, self.is_alone) = (true, false);
         self.desk.recall(Some(shown.numbers()));
         out.push(TrailCommand::Tell(TrailHappened::Led));
         self.look(now, out);
@@ -180,7 +180,7 @@ impl<D: DeskState> Lead<D> {
         self.is_alone
     }
 
-    /// The trail is broken. A leader's desk has what the trail had and more; another one recalls what the store has.
+    /// The trail is broken, or this node holds back. A leader's desk has what the trail had and more; another one recalls what the store has.
     pub(crate) fn go_alone(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
         if self.reign.is_none() {
             self.desk.recall(None);
@@ -188,6 +188,14 @@ impl<D: DeskState> Lead<D> {
         self.abdicate(mail);
         self.is_alone = true;
         self.look(now, out);
+    }
+
+    /// A leader is there again for a node that held back.
+    pub(crate) fn rest(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        if std::mem::take(&mut self.is_alone) {
+            self.look(now, out);
+            self.desk.stand_down();
+        }
     }
 
     /// Tells the desk what it may do, if that has changed.

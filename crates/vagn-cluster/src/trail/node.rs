@@ -221,6 +221,7 @@ impl<D: DeskState> TrailNode<D> {
     /// Takes in the next entry of the trail.
     fn enter(&mut self, entry: &TrailEntry<'_>, now: Moment, out: &mut Vec<TrailCommand>) {
         let is_new = self.succession.heard(entry.id, now);
+        self.lead.rest(now, out);
         match &entry.body {
             TrailBody::Claim { settings_hash, .. } => {
                 self.chain.enter(entry.term, *settings_hash);
@@ -406,8 +407,13 @@ impl<D: DeskState> TrailNode<D> {
             }
         } else if !self.lead.leads()
             && let Some(mark) = self.chain.end()
-            && self.succession.is_due(is_alike, self.settings.random, now, out)
         {
+            if !self.succession.is_due(is_alike, self.settings.random, now, out) {
+                if self.succession.holds_back() && !self.lead.is_alone() {
+                    self.lead.go_alone(now, &mut self.mail, out);
+                }
+                return;
+            }
             let term = mark.term.next(now.wall_ms);
             let Mark { sequence, running_hash, .. } = mark;
             let body = TrailBody::Claim { settings_hash, sequence, running_hash };

@@ -418,6 +418,31 @@ fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
 }
 
 #[test]
+fn a_node_that_holds_back_for_its_settings_calls_about_what_its_store_owes_until_somebody_leads() {
+    let mut bench = Bench::new(|settings| settings.settings_hash = 2);
+    bench.deliver_claim(OTHER, 4, 1);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    bench.tell(TrailEvent::Saved(Ok(())));
+    bench.at(2_999);
+    assert!(bench.told().is_empty());
+    bench.at(3_000);
+    assert_eq!(bench.told(), ["recall openings", "Alone"]);
+    bench.at(6_500);
+    assert!(bench.told().is_empty(), "once");
+    bench.deliver_claim(OTHER, 5, 1);
+    assert_eq!(bench.told(), ["Standby", "stand down"]);
+    bench.tell(TrailEvent::LeadAsked);
+    bench.at(9_600);
+    let (publish, expected, bytes) = bench.published();
+    assert_eq!(expected, Some(3));
+    bench.stored(publish, 4);
+    bench.deliver(bytes);
+    assert_eq!(bench.told(), ["Full"]);
+}
+
+#[test]
 fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
     let mut bench = Bench::new(|_| {});
     bench.alarm(7);
