@@ -104,6 +104,8 @@ pub enum TrailHappened {
     Full,
     /// The incident store did not take a group. It is tried again.
     StoreFault,
+    /// The desk drafted a group that is larger than its bounds. It is not appended, and this node steps down.
+    TooLarge,
     /// An entry of a leader that was none any more. It counts for nothing.
     Void,
     /// A door called by itself.

@@ -12,7 +12,7 @@ use crate::trail::append::{Answer, Append, Fate, Kind};
 use crate::trail::chain::{Came, Chain};
 use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
 use crate::trail::door::Door;
-use crate::trail::entry::{NAMES_MAX, TrailBody, TrailEntry};
+use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 use crate::trail::event::TrailEvent;
 use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
 use crate::trail::lead::Lead;
@@ -403,7 +403,7 @@ impl<D: DeskState> TrailNode<D> {
                 let body = TrailBody::Renewal { settings_hash, sequence, running_hash };
                 self.append(Kind::Renewal, (term, body), (mark, tip), now);
             } else if let Some(draft) = self.lead.draft() {
-                self.append_group(draft, term, (mark, tip), now);
+                self.append_group(draft, term, (mark, tip), now, out);
             }
         } else if !self.lead.leads()
             && let Some(mark) = self.chain.end()
@@ -421,9 +421,20 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn append_group(&mut self, draft: Draft, term: Term, place: (Mark, u64), now: Moment) {
+    fn append_group(
+        &mut self,
+        draft: Draft,
+        term: Term,
+        place: (Mark, u64),
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
         let Draft { content, alarms, deeds } = draft;
-        debug_assert!(alarms.len() <= NAMES_MAX && deeds.len() <= NAMES_MAX, "the desk keeps to the bounds");
+        if alarms.len().max(deeds.len()) > NAMES_MAX || content.len() > GROUP_MAX {
+            // As an entry it would end the trail on every node: none could read it.
+            out.push(TrailCommand::Tell(TrailHappened::TooLarge));
+            return self.depose(now, out);
+        }
         if self.settings.faults.act_before_append {
             self.recorded(&alarms, &deeds);
         }

@@ -17,6 +17,8 @@ struct Notes {
     deeds: Vec<DeedId>,
     told: Vec<String>,
     recorded: Vec<AlarmId>,
+    /// Bytes that a group has beyond its content.
+    excess: usize,
 }
 
 impl DeskState for Notes {
@@ -47,7 +49,8 @@ impl DeskState for Notes {
         let (alarms, deeds) = (std::mem::take(&mut self.new), std::mem::take(&mut self.deeds));
         let has_any = !alarms.is_empty() || !deeds.is_empty();
         self.recorded.extend(&alarms);
-        has_any.then(|| Draft { content: b"drafts".to_vec(), alarms, deeds })
+        let content = [b"drafts".to_vec(), vec![0; self.excess]].concat();
+        has_any.then_some(Draft { content, alarms, deeds })
     }
 
     fn recorded(&mut self) {
@@ -274,6 +277,18 @@ fn a_leader_that_sees_no_entry_of_its_own_makes_first_attempts_only() {
     bench.sent();
     bench.receive(TrailMessage::Deed { deed, bytes: vec![1] });
     assert_eq!(bench.sent(), [TrailMessage::DeedUnavailable { deed }]);
+}
+
+#[test]
+fn a_draft_that_no_node_could_read_is_not_appended() {
+    let mut bench = Bench::leader();
+    bench.node.desk_mut().excess = GROUP_MAX;
+    bench.out.clear();
+    bench.hand_over(A);
+    let appends = |command: &TrailCommand| matches!(command, TrailCommand::Common(Command::Publish { .. }));
+    assert!(!bench.out.iter().any(appends), "{:?}", bench.out);
+    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::TooLarge))));
+    assert_eq!(bench.told(), ["Full", "Standby", "stand down"]);
 }
 
 #[test]
