@@ -1,7 +1,7 @@
 //! Leading: this node's desk while it leads, and what it owes to doors and persons.
 //!
-//! An alarm is recorded with the next group. What cannot be recorded within 100 ms is called about all the same. A leader that has seen no
-//! entry of its own for 5 s makes first attempts only: another one may lead by now.
+//! An alarm is recorded with the next group. What cannot be recorded within 100 ms is called about all the same. A leader whose
+//! last entry is 3 s old makes first attempts only: another one may lead by now.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,6 +11,7 @@ use crate::trail::command::{TrailCommand, TrailHappened};
 use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
 use crate::trail::message::{Alarm, TrailMessage};
 use crate::trail::state::{DeskState, Draft, Taken};
+use crate::trail::succession::SILENCE_MS;
 use crate::trail::view::Duty;
 
 /// Time without a record after which the leader calls all the same.
@@ -19,8 +20,8 @@ pub(crate) const RELEASE_MS: u64 = 100;
 /// Time between renewals.
 pub(crate) const RENEW_MS: u64 = 1_000;
 
-/// Time without an own entry after which a leader makes first attempts only.
-pub(crate) const SEEN_MS: u64 = 5_000;
+/// Time without an own entry after which a leader makes first attempts only: no longer than the silence after which others claim.
+pub(crate) const SEEN_MS: u64 = SILENCE_MS;
 
 /// Time after an own entry in which a node that heard it does not claim: less than their 3 s of silence. One that did not hear it is
 /// refused, unless the brokers lose that entry in this time.
