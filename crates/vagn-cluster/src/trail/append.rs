@@ -3,7 +3,7 @@
 //! | the brokers say | so |
 //! |---|---|
 //! | stored, at the sequence behind the expected one | the trail has it, if nothing speaks against it |
-//! | the same after a refusal, or long after the entry before | it is read first: the trail may have lost its end and grown again |
+//! | the same after a refusal, or long after the entry before | it is read first, with the entry before it, by a subscription that begins now: the trail may have lost its end and grown again |
 //! | the stream ends elsewhere | the entry behind the expected one is read: it may be this one, which was stored after all |
 //! | nothing; full; no stream | the same entry is sent again, with the same expected sequence |
 //!
@@ -24,6 +24,9 @@ const AGAIN_MS: u64 = 250;
 /// Pause before an entry is sent again to a stream that is full or absent, or that holds something else.
 const LATER_MS: u64 = 1_000;
 
+/// Pause before an entry is sent again that is there, and is read.
+const READ_MS: u64 = 5_000;
+
 /// An entry under way.
 #[derive(Debug)]
 pub(crate) struct Append {
@@ -37,8 +40,8 @@ pub(crate) struct Append {
     pub(crate) sent_ms: u64,
     again_at_ms: u64,
     refused: bool,
-    /// It was said to be stored, and is to be read before that is believed.
-    is_told: bool,
+    /// It is there: what is delivered by a subscription that began since, and so compared the entry before it, is believed.
+    is_read: bool,
     is_full: bool,
     has_fence: bool,
 }
@@ -87,7 +90,7 @@ impl Append {
             sent_ms: now.elapsed_ms,
             again_at_ms: now.elapsed_ms,
             refused: false,
-            is_told: false,
+            is_read: false,
             is_full: false,
             has_fence: true,
         }
@@ -108,7 +111,8 @@ impl Append {
             return;
         }
         let publish = numbers.publish();
-        self.publish = Some(publish);
+        // This one may be stored behind another entry than the one before it.
+        (self.publish, self.is_read) = (Some(publish), false);
         out.push(TrailCommand::Common(Command::Publish {
             publish,
             stream: self.stream,
@@ -138,10 +142,7 @@ impl Append {
                 return Answer::Stored(sequence);
             }
             PublishOutcome::Stored { sequence, .. } if sequence == self.expected + 1 => {
-                self.again_at_ms = now.elapsed_ms + LATER_MS;
-                // It is on its way here, unless the subscription is dead.
-                let is_late = self.refused || std::mem::replace(&mut self.is_told, true);
-                return if is_late { Answer::Doubt } else { Answer::Nothing };
+                return if self.begin_read(now) { Answer::Doubt } else { Answer::Nothing };
             }
             // A broker that is cut off may tell an end before the expected one: whether entries are gone is for the chain to find.
             PublishOutcome::Stored { .. } | PublishOutcome::WrongLast { .. } => {
@@ -158,6 +159,25 @@ impl Append {
             PublishOutcome::NoAnswer => {}
         }
         Answer::Nothing
+    }
+
+    /// Returns true for the place at which it is to stand.
+    pub(crate) fn is_due_at(&self, sequence: u64) -> bool {
+        self.has_fence && sequence == self.expected + 1
+    }
+
+    /// Begins to read it. Returns false if that is under way.
+    fn begin_read(&mut self, now: Moment) -> bool {
+        self.again_at_ms = now.elapsed_ms + READ_MS;
+        !std::mem::replace(&mut self.is_read, true)
+    }
+
+    /// Returns true for this entry at its place where that is not to be believed yet: the subscription may be older than the loss of entries
+    /// before it. It is to be read again, by one that begins now. `is_sure` as for an answer.
+    pub(crate) fn doubts(&mut self, sequence: u64, read: EntryId, (is_sure, now): (bool, Moment)) -> bool {
+        let is_own = self.is_due_at(sequence) && read == self.id;
+        let is_believed = is_sure && !self.refused || self.is_read;
+        is_own && !is_believed && self.begin_read(now)
     }
 
     /// Judges it by an entry that was read; `None` if that is at another place.
@@ -221,11 +241,17 @@ mod tests {
     fn it_is_read_first_when_others_may_have_written() {
         let outcome = PublishOutcome::Stored { sequence: 8, duplicate: false };
         let (mut append, answer) = answered_when(false, outcome);
-        assert_eq!(answer, Answer::Nothing, "it is on its way");
+        assert_eq!(answer, Answer::Doubt);
+        assert!(!append.doubts(8, OWN, (false, at(6))), "a subscription that began since brings it");
+        // Sent again it may be stored behind something else.
         let (mut out, mut numbers) = (Vec::new(), Numbers::new(9));
-        append.run(at(2_000), &mut numbers, &mut out);
-        let publish = append.publish.unwrap();
-        assert_eq!(append.published(publish, outcome, (false, at(2_001)), &mut out), Answer::Doubt);
+        append.run(at(6_000), &mut numbers, &mut out);
+        assert!(append.publish.is_some());
+        assert!(append.doubts(8, OWN, (false, at(6_001))));
+        assert!(!append.doubts(8, OWN, (false, at(6_002))), "once");
+        let (mut append, _) = answered(PublishOutcome::NoAnswer);
+        assert!(!append.doubts(8, OWN, (true, at(6))), "nobody else can have written");
+        assert!(!append.doubts(8, OTHER, (false, at(6))) && !append.doubts(9, OWN, (false, at(6))));
         // The end of the trail was lost, and others filled it up to the expected one.
         let (mut append, answer) = answered(PublishOutcome::WrongLast { last: 5 });
         assert_eq!(answer, Answer::Doubt);

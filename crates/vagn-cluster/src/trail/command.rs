@@ -91,7 +91,8 @@ pub enum TrailHappened {
     Deposed,
     /// What this node may do as a leader.
     Duty(Duty),
-    /// Its settings differ from those of the leader before, so it does not claim.
+    /// Its settings differ from those of the leader before, so it does not claim. It goes on with
+    /// the openings that its store owes.
     Differs,
     /// It follows the trail no more, and does not act as recorded.
     Stopped(crate::happened::Stop),
@@ -103,6 +104,8 @@ pub enum TrailHappened {
     Full,
     /// The incident store did not take a group. It is tried again.
     StoreFault,
+    /// The desk drafted a group that is larger than its bounds. It is not appended, and this node steps down.
+    TooLarge,
     /// An entry of a leader that was none any more. It counts for nothing.
     Void,
     /// A door called by itself.

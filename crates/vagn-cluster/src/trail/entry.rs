@@ -7,7 +7,7 @@
 //! | 4 | epoch |
 //! | 8, 8, 8 | name: node, run, number |
 //! | 8 | term |
-//! | … | claim: hash of settings; renewal: that, a sequence and the running hash there; group: alarms, deeds, content |
+//! | … | claim and renewal: hash of settings, a sequence and the running hash there; group: alarms, deeds, content |
 //! | 8 | hash of all before |
 //!
 //! Alarms and deeds of a group are counted in 32 bits and have 16 bytes each; the content has its length in 32 bits before it.
@@ -51,14 +51,18 @@ pub enum TrailBody<'a> {
     Claim {
         /// Hash of the settings that must be equal.
         settings_hash: u64,
+        /// Last entry that the writer had read.
+        sequence: u64,
+        /// Running hash of all entries up to it.
+        running_hash: u64,
     },
     /// The writer goes on leading.
     Renewal {
         /// As in a claim.
         settings_hash: u64,
-        /// Last entry that the writer had read.
+        /// As in a claim.
         sequence: u64,
-        /// Running hash of all entries up to it.
+        /// As in a claim.
         running_hash: u64,
     },
     /// A group of drafts.
@@ -87,7 +91,11 @@ impl<'a> TrailEntry<'a> {
         let id = EntryId { node: NodeId(reader.u64()?), run: reader.u64()?, number: reader.u64()? };
         let term = Term(reader.u64()?);
         let body = match kind {
-            CLAIM => TrailBody::Claim { settings_hash: reader.u64()? },
+            CLAIM => TrailBody::Claim {
+                settings_hash: reader.u64()?,
+                sequence: reader.u64()?,
+                running_hash: reader.u64()?,
+            },
             RENEWAL => TrailBody::Renewal {
                 settings_hash: reader.u64()?,
                 sequence: reader.u64()?,
@@ -118,8 +126,8 @@ impl<'a> TrailEntry<'a> {
         out.put_u64(self.id.number);
         out.put_u64(self.term.0);
         match &self.body {
-            TrailBody::Claim { settings_hash } => out.put_u64(*settings_hash),
-            TrailBody::Renewal { settings_hash, sequence, running_hash } => {
+            TrailBody::Claim { settings_hash, sequence, running_hash }
+            | TrailBody::Renewal { settings_hash, sequence, running_hash } => {
                 out.put_u64(*settings_hash);
                 out.put_u64(*sequence);
                 out.put_u64(*running_hash);
@@ -166,7 +174,7 @@ mod tests {
     #[test]
     fn each_is_read_as_it_was_written_and_damage_is_found() {
         let bodies = [
-            TrailBody::Claim { settings_hash: 4 },
+            TrailBody::Claim { settings_hash: 4, sequence: 8, running_hash: 6 },
             TrailBody::Renewal { settings_hash: 4, sequence: 9, running_hash: 5 },
             TrailBody::Group { alarms: vec![], deeds: vec![], content: b"" },
             TrailBody::Group {

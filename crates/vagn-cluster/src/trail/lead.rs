@@ -1,7 +1,7 @@
 //! Leading: this node's desk while it leads, and what it owes to doors and persons.
 //!
-//! An alarm is recorded with the next group. What cannot be recorded within 100 ms is called about all the same. A leader that has seen no
-//! entry of its own for 5 s makes first attempts only: another one may lead by now.
+//! An alarm is recorded with the next group. What cannot be recorded within 100 ms is called about all the same. A leader whose
+//! last entry is 3 s old makes first attempts only: another one may lead by now.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,6 +11,7 @@ use crate::trail::command::{TrailCommand, TrailHappened};
 use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
 use crate::trail::message::{Alarm, TrailMessage};
 use crate::trail::state::{DeskState, Draft, Taken};
+use crate::trail::succession::SILENCE_MS;
 use crate::trail::view::Duty;
 
 /// Time without a record after which the leader calls all the same.
@@ -19,10 +20,11 @@ pub(crate) const RELEASE_MS: u64 = 100;
 /// Time between renewals.
 pub(crate) const RENEW_MS: u64 = 1_000;
 
-/// Time without an own entry after which a leader makes first attempts only.
-pub(crate) const SEEN_MS: u64 = 5_000;
+/// Time without an own entry after which a leader makes first attempts only: no longer than the silence after which others claim.
+pub(crate) const SEEN_MS: u64 = SILENCE_MS;
 
-/// Time after an own entry in which no other node claims. It is less than their 3 s of silence.
+/// Time after an own entry in which a node that heard it does not claim: less than their 3 s of silence. One that did not hear it is
+/// refused, unless the brokers lose that entry in this time.
 const SURE_MS: u64 = 2_500;
 
 /// Most deeds that wait for their record.
@@ -37,7 +39,7 @@ pub(crate) struct Lead<D> {
     pub(crate) desk: D,
     max: usize,
     reign: Option<Reign>,
-    /// The trail is broken, and the desk holds what may be owed.
+    /// The trail is broken, or nobody leads and this node may not; the desk holds what may be owed.
     is_alone: bool,
     duty: Duty,
     taken: BTreeMap<AlarmId, Waiting>,
@@ -130,7 +132,7 @@ impl<D: DeskState> Lead<D> {
             renew_at_ms: now.elapsed_ms + RENEW_MS,
             unsaved: None,
         });
-        self.has_news = true;
+        (self.has_news, self.is_alone) = (true, false);
         self.desk.recall(Some(shown.numbers()));
         out.push(TrailCommand::Tell(TrailHappened::Led));
         self.look(now, out);
@@ -179,7 +181,7 @@ impl<D: DeskState> Lead<D> {
         self.is_alone
     }
 
-    /// The trail is broken. A leader's desk has what the trail had and more; another one recalls what the store has.
+    /// The trail is broken, or this node holds back. A leader's desk has what the trail had and more; another one recalls what the store has.
     pub(crate) fn go_alone(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
         if self.reign.is_none() {
             self.desk.recall(None);
@@ -187,6 +189,14 @@ impl<D: DeskState> Lead<D> {
         self.abdicate(mail);
         self.is_alone = true;
         self.look(now, out);
+    }
+
+    /// A leader is there again for a node that held back.
+    pub(crate) fn rest(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        if std::mem::take(&mut self.is_alone) {
+            self.look(now, out);
+            self.desk.stand_down();
+        }
     }
 
     /// Tells the desk what it may do, if that has changed.

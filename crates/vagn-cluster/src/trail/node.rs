@@ -12,7 +12,7 @@ use crate::trail::append::{Answer, Append, Fate, Kind};
 use crate::trail::chain::{Came, Chain};
 use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
 use crate::trail::door::Door;
-use crate::trail::entry::{NAMES_MAX, TrailBody, TrailEntry};
+use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 use crate::trail::event::TrailEvent;
 use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
 use crate::trail::lead::Lead;
@@ -161,6 +161,13 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     fn delivered(&mut self, message: &Delivered, now: Moment, out: &mut Vec<TrailCommand>) {
+        let is_sure = self.lead.is_sure(now);
+        if let Some(append) = self.append.as_mut().filter(|append| append.is_due_at(message.sequence))
+            && let Ok(entry) = TrailEntry::read(&message.bytes)
+            && append.doubts(message.sequence, entry.id, (is_sure, now))
+        {
+            return self.chain.hurry(out);
+        }
         match self.chain.delivered(message, now, out) {
             Came::Next => {}
             Came::Nothing => return,
@@ -171,15 +178,34 @@ impl<D: DeskState> TrailNode<D> {
         if !self.lead.bears_out(message.sequence, entry.id) {
             return self.stop(Stop::StreamBehind, now, out);
         }
-        if self.counts(&entry) {
-            self.enter(&entry, message.sequence, now, out);
-            self.judge(entry.id, message.sequence, now, out);
-        } else {
-            out.push(TrailCommand::Tell(TrailHappened::Void));
-            if self.append.take_if(|append| append.id == entry.id).is_some() {
-                self.depose(now, out);
-            }
+        if self.contradicts(&entry, message.sequence) {
+            return self.stop(Stop::HashDiffers, now, out);
         }
+        if self.counts(&entry) {
+            self.enter(&entry, now, out);
+            self.judge(entry.id, message.sequence, now, out);
+            return;
+        }
+        out.push(TrailCommand::Tell(TrailHappened::Void));
+        if self.append.as_ref().is_some_and(|append| append.id == entry.id) {
+            self.refused(now, out);
+        } else {
+            // It stands where the own one was to stand, which is refused for ever.
+            self.judge(entry.id, message.sequence, now, out);
+        }
+    }
+
+    /// Returns true for an entry whose writer had read something else. One that counts for nothing is asked too: where this node missed a
+    /// claim, the entries of the leader are such. An entry of a leader that was deposed says nothing against anybody.
+    fn contradicts(&self, entry: &TrailEntry<'_>, at: u64) -> bool {
+        let (TrailBody::Claim { sequence, running_hash, .. }
+        | TrailBody::Renewal { sequence, running_hash, .. }) = entry.body
+        else {
+            return false;
+        };
+        let is_heard = |mark: Mark| entry.term >= mark.term && entry.epoch == mark.trail.epoch;
+        let known = self.chain.running_hash(sequence).filter(|_| sequence < at);
+        self.chain.mark().is_some_and(is_heard) && known.is_some_and(|known| known != running_hash)
     }
 
     /// Returns true for an entry of the leader, and for the claim of the next one.
@@ -193,22 +219,17 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     /// Takes in the next entry of the trail.
-    fn enter(&mut self, entry: &TrailEntry<'_>, sequence: u64, now: Moment, out: &mut Vec<TrailCommand>) {
+    fn enter(&mut self, entry: &TrailEntry<'_>, now: Moment, out: &mut Vec<TrailCommand>) {
         let is_new = self.succession.heard(entry.id, now);
+        self.lead.rest(now, out);
         match &entry.body {
-            TrailBody::Claim { settings_hash } => {
+            TrailBody::Claim { settings_hash, .. } => {
                 self.chain.enter(entry.term, *settings_hash);
                 if self.lead.term().is_some_and(|own| own < entry.term) {
                     self.depose(now, out);
                 }
             }
-            TrailBody::Renewal { settings_hash, sequence: read, running_hash } => {
-                self.chain.enter(entry.term, *settings_hash);
-                let known = self.chain.running_hash(*read).filter(|_| *read < sequence);
-                if known.is_some_and(|known| known != *running_hash) {
-                    self.stop(Stop::HashDiffers, now, out);
-                }
-            }
+            TrailBody::Renewal { settings_hash, .. } => self.chain.enter(entry.term, *settings_hash),
             TrailBody::Group { alarms, content, .. } => {
                 self.chain.keep(Arc::from(*content));
                 alarms.iter().for_each(|alarm| self.door.recorded(*alarm, out));
@@ -224,13 +245,15 @@ impl<D: DeskState> TrailNode<D> {
         let Some(append) = &self.append else { return };
         match append.judge(sequence, read, out) {
             Some(Fate::Stored) => self.stored(sequence, true, now, out),
-            Some(Fate::Refused) => {
-                self.append = None;
-                // Somebody else wrote behind what this node had written: it is another's turn.
-                self.depose(now, out);
-            }
+            Some(Fate::Refused) => self.refused(now, out),
             None => {}
         }
+    }
+
+    /// Somebody else wrote behind what this node had written: it is another's turn.
+    fn refused(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        self.append = None;
+        self.depose(now, out);
     }
 
     fn published(
@@ -380,21 +403,38 @@ impl<D: DeskState> TrailNode<D> {
                 let body = TrailBody::Renewal { settings_hash, sequence, running_hash };
                 self.append(Kind::Renewal, (term, body), (mark, tip), now);
             } else if let Some(draft) = self.lead.draft() {
-                self.append_group(draft, term, (mark, tip), now);
+                self.append_group(draft, term, (mark, tip), now, out);
             }
         } else if !self.lead.leads()
             && let Some(mark) = self.chain.end()
-            && self.succession.is_due(is_alike, self.settings.random, now, out)
         {
+            if !self.succession.is_due(is_alike, self.settings.random, now, out) {
+                if self.succession.holds_back() && !self.lead.is_alone() {
+                    self.lead.go_alone(now, &mut self.mail, out);
+                }
+                return;
+            }
             let term = mark.term.next(now.wall_ms);
-            let body = TrailBody::Claim { settings_hash };
+            let Mark { sequence, running_hash, .. } = mark;
+            let body = TrailBody::Claim { settings_hash, sequence, running_hash };
             self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
         }
     }
 
-    fn append_group(&mut self, draft: Draft, term: Term, place: (Mark, u64), now: Moment) {
+    fn append_group(
+        &mut self,
+        draft: Draft,
+        term: Term,
+        place: (Mark, u64),
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
         let Draft { content, alarms, deeds } = draft;
-        debug_assert!(alarms.len() <= NAMES_MAX && deeds.len() <= NAMES_MAX, "the desk keeps to the bounds");
+        if alarms.len().max(deeds.len()) > NAMES_MAX || content.len() > GROUP_MAX {
+            // As an entry it would end the trail on every node: none could read it.
+            out.push(TrailCommand::Tell(TrailHappened::TooLarge));
+            return self.depose(now, out);
+        }
         if self.settings.faults.act_before_append {
             self.recorded(&alarms, &deeds);
         }

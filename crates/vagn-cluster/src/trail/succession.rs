@@ -27,9 +27,14 @@ impl Succession {
         self.leader.map(|(node, _)| node)
     }
 
+    /// Returns true while no leader is heard and this node does not claim for its settings.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.differs
+    }
+
     /// The leader gave a sign. Returns true if it is another one than before.
     pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
-        self.heard_ms = Some(now.elapsed_ms);
+        (self.heard_ms, self.differs) = (Some(now.elapsed_ms), false);
         let leader = Some((id.node, id.run));
         std::mem::replace(&mut self.leader, leader) != leader
     }

@@ -17,6 +17,8 @@ struct Notes {
     deeds: Vec<DeedId>,
     told: Vec<String>,
     recorded: Vec<AlarmId>,
+    /// Bytes that a group has beyond its content.
+    excess: usize,
 }
 
 impl DeskState for Notes {
@@ -47,7 +49,8 @@ impl DeskState for Notes {
         let (alarms, deeds) = (std::mem::take(&mut self.new), std::mem::take(&mut self.deeds));
         let has_any = !alarms.is_empty() || !deeds.is_empty();
         self.recorded.extend(&alarms);
-        has_any.then(|| Draft { content: b"drafts".to_vec(), alarms, deeds })
+        let content = [b"drafts".to_vec(), vec![0; self.excess]].concat();
+        has_any.then_some(Draft { content, alarms, deeds })
     }
 
     fn recorded(&mut self) {
@@ -83,6 +86,8 @@ struct Bench {
     out: Vec<TrailCommand>,
     subscription: Option<SubscriptionId>,
     last: u64,
+    /// The claim of [`Bench::leader`].
+    first: Vec<u8>,
 }
 
 impl Bench {
@@ -92,7 +97,8 @@ impl Bench {
         let mut settings = TrailSettings::new(OWN, 1_000);
         change(&mut settings);
         let node = TrailNode::new(settings, Notes::default());
-        let mut bench = Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0 };
+        let mut bench =
+            Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
         bench.tell(TrailEvent::Restored(None));
         let read = bench.out.iter().find_map(|command| match command {
             TrailCommand::Common(Command::MakeStream { read, .. }) => Some(*read),
@@ -111,6 +117,7 @@ impl Bench {
         let (publish, expected, bytes) = bench.published();
         assert_eq!(expected, Some(0));
         bench.stored(publish, 1);
+        bench.first = bytes.clone();
         bench.deliver(bytes);
         bench
     }
@@ -164,7 +171,7 @@ impl Bench {
 
     fn deliver_claim(&mut self, node: NodeId, term: u64, settings_hash: u64) {
         let id = EntryId { node, run: 9, number: self.last + 1 };
-        let body = TrailBody::Claim { settings_hash };
+        let body = TrailBody::Claim { settings_hash, sequence: 0, running_hash: 0 };
         self.deliver(TrailEntry { epoch: 1, id, term: Term(term), body }.write());
     }
 
@@ -260,11 +267,11 @@ fn a_leader_that_sees_no_entry_of_its_own_makes_first_attempts_only() {
     bench.at(4_000);
     let (publish, ..) = bench.published();
     bench.common(Event::Published(publish, PublishOutcome::NoAnswer));
-    bench.at(7_999);
+    bench.at(5_999);
     assert_eq!(bench.told(), ["Full"]);
-    // The claim was sent 5 s ago.
-    assert_eq!(bench.node.duty(Moment { elapsed_ms: 8_000, wall_ms: 0 }), Duty::FirstOnly);
-    bench.at(8_000);
+    // The claim was sent 3 s ago, and others claim by now.
+    assert_eq!(bench.node.duty(Moment { elapsed_ms: 6_000, wall_ms: 0 }), Duty::FirstOnly);
+    bench.at(6_000);
     assert_eq!(bench.told(), ["FirstOnly"]);
     let deed = DeedId(3);
     bench.sent();
@@ -273,8 +280,21 @@ fn a_leader_that_sees_no_entry_of_its_own_makes_first_attempts_only() {
 }
 
 #[test]
+fn a_draft_that_no_node_could_read_is_not_appended() {
+    let mut bench = Bench::leader();
+    bench.node.desk_mut().excess = GROUP_MAX;
+    bench.out.clear();
+    bench.hand_over(A);
+    let appends = |command: &TrailCommand| matches!(command, TrailCommand::Common(Command::Publish { .. }));
+    assert!(!bench.out.iter().any(appends), "{:?}", bench.out);
+    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::TooLarge))));
+    assert_eq!(bench.told(), ["Full", "Standby", "stand down"]);
+}
+
+#[test]
 fn a_leader_behind_whose_entry_another_claimed_stops_at_once() {
     let mut bench = Bench::leader();
+    bench.at(3_200);
     bench.hand_over(A);
     let (publish, ..) = bench.published();
     bench.common(Event::Published(publish, PublishOutcome::WrongLast { last: 2 }));
@@ -293,6 +313,11 @@ fn a_refused_append_that_is_its_own_counts_as_stored() {
     bench.common(Event::Published(publish, PublishOutcome::WrongLast { last: 2 }));
     bench.at(bench.now_ms + 100);
     bench.sent();
+    bench.deliver(bytes.clone());
+    assert_eq!(bench.sent(), [], "entries before it may be others");
+    bench.at(bench.now_ms + 100);
+    (bench.out, bench.last) = (Vec::new(), 0);
+    bench.deliver(bench.first.clone());
     bench.deliver(bytes);
     assert!(matches!(bench.sent()[..], [TrailMessage::Recorded { .. }]));
     assert!(bench.node.view(bench.moment()).duty == Duty::Full);
@@ -312,6 +337,73 @@ fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
     assert_eq!(bench.node.view(bench.moment()).unsaved, 0);
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(5), body: body() }.write());
     assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
+fn an_entry_that_was_stored_behind_other_entries_than_its_writer_had_is_not_believed() {
+    let mut bench = Bench::leader();
+    bench.at(3_100);
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.common(Event::Published(publish, PublishOutcome::NoAnswer));
+    // Nothing for seconds: the brokers lost the claim, others filled its place, and the group was taken behind that.
+    bench.at(6_500);
+    bench.out.clear();
+    let old = bench.subscription;
+    bench.deliver(bytes.clone());
+    assert_eq!(bench.sent(), [], "a subscription from before that never reads the claim again");
+    assert_ne!(bench.subscription, old);
+    bench.last = 0;
+    bench.deliver_claim(OTHER, 4, 0);
+    assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::StreamBehind));
+    assert_eq!(bench.sent(), []);
+    assert!(!bench.told().contains(&"recorded".to_owned()));
+}
+
+#[test]
+fn an_entry_that_is_read_long_after_the_one_before_is_believed_when_that_one_is_as_it_was() {
+    let mut bench = Bench::leader();
+    bench.at(3_100);
+    let claim = bench.first.clone();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.common(Event::Published(publish, PublishOutcome::NoAnswer));
+    bench.at(6_500);
+    bench.deliver(bytes.clone());
+    bench.last = 0;
+    bench.deliver(claim);
+    bench.deliver(bytes);
+    assert!(matches!(bench.sent()[..], [.., TrailMessage::Recorded { .. }]));
+}
+
+#[test]
+fn a_claim_whose_place_an_entry_without_effect_has_is_made_anew_behind_it() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.at(3_000);
+    let (publish, expected, _) = bench.published();
+    assert_eq!(expected, Some(1));
+    bench.common(Event::Published(publish, PublishOutcome::WrongLast { last: 2 }));
+    bench.deliver_claim(OTHER, 3, 0);
+    bench.at(4_500);
+    assert_eq!(bench.published().1, Some(2));
+}
+
+#[test]
+fn a_node_that_missed_a_claim_finds_it_by_the_entries_of_the_next_leader() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 2 };
+    let renewal = |term, running_hash| {
+        let body = TrailBody::Renewal { settings_hash: 0, sequence: 1, running_hash };
+        TrailEntry { epoch: 1, id, term: Term(term), body }.write()
+    };
+    let known = bench.node.view(bench.moment()).running_hash;
+    bench.deliver(renewal(6, known));
+    bench.deliver(renewal(3, known + 1));
+    assert_eq!(bench.node.view(bench.moment()).stopped, None, "what a leader that was deposed had read");
+    bench.deliver(renewal(6, known + 1));
+    assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::HashDiffers));
 }
 
 #[test]
@@ -338,6 +430,31 @@ fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
     assert!(bench.told().is_empty(), "the store has not all yet");
     bench.tell(TrailEvent::Saved(Ok(())));
     assert_eq!(bench.told(), ["recall openings", "Alone"]);
+}
+
+#[test]
+fn a_node_that_holds_back_for_its_settings_calls_about_what_its_store_owes_until_somebody_leads() {
+    let mut bench = Bench::new(|settings| settings.settings_hash = 2);
+    bench.deliver_claim(OTHER, 4, 1);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    bench.tell(TrailEvent::Saved(Ok(())));
+    bench.at(2_999);
+    assert!(bench.told().is_empty());
+    bench.at(3_000);
+    assert_eq!(bench.told(), ["recall openings", "Alone"]);
+    bench.at(6_500);
+    assert!(bench.told().is_empty(), "once");
+    bench.deliver_claim(OTHER, 5, 1);
+    assert_eq!(bench.told(), ["Standby", "stand down"]);
+    bench.tell(TrailEvent::LeadAsked);
+    bench.at(9_600);
+    let (publish, expected, bytes) = bench.published();
+    assert_eq!(expected, Some(3));
+    bench.stored(publish, 4);
+    bench.deliver(bytes);
+    assert_eq!(bench.told(), ["Full"]);
 }
 
 #[test]

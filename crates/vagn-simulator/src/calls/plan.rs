@@ -131,8 +131,8 @@ pub(crate) struct Plan {
     pub(crate) unanswered: u64,
     pub(crate) stragglers: u64,
     pub(crate) clocks_ms: Vec<i64>,
-    /// This machine has other settings than the rest.
-    pub(crate) differs: Option<usize>,
+    /// These machines have other settings than the one that leads first. They may be most.
+    pub(crate) differs: Vec<usize>,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) calm_at: u64,
     pub(crate) faults: TrailFaults,
@@ -158,7 +158,7 @@ impl Plan {
             unanswered: 50,
             stragglers: 0,
             clocks_ms: (0..machines).map(|_| chance.signed(-30..=30)).collect(),
-            differs: None,
+            differs: Vec::new(),
             strikes: Vec::new(),
             calm_at: chance.within(45..=60) * SECOND,
             faults,
@@ -177,7 +177,12 @@ impl Plan {
             }
             Kind::Clocks => {
                 self.clocks_ms = (0..self.machines).map(|_| chance.pick(&[-2_500, 0, 2_500])).collect();
-                self.differs = chance.often(6_000).then(|| chance.below(self.machines as u64) as usize);
+                let other = chance.below(self.machines as u64) as usize;
+                self.differs = match chance.below(3) {
+                    0 => Vec::new(),
+                    1 => vec![other],
+                    _ => (0..self.machines).filter(|machine| *machine != other).collect(),
+                };
             }
             Kind::Late => {
                 (self.unanswered, self.stragglers) = (chance.within(500..=3_000), 300);

@@ -65,6 +65,7 @@ pub(crate) fn state(happened: TrailHappened) -> &'static str {
         TrailHappened::OwnRefused => "OwnRefused",
         TrailHappened::Full => "Full",
         TrailHappened::StoreFault => "StoreFault",
+        TrailHappened::TooLarge => "TooLarge",
         TrailHappened::Void => "Void",
         TrailHappened::CalledAlone(Why::Unanswered) => "CalledAlone: Unanswered",
         TrailHappened::CalledAlone(Why::NoRoom) => "CalledAlone: NoRoom",

@@ -118,8 +118,8 @@ impl World {
     pub(crate) fn new(plan: Plan, lines: usize) -> Self {
         let mut agenda = Agenda::new();
         for machine in 0..plan.machines {
-            // The one with other settings finds a leader.
-            let late = if plan.differs == Some(machine) { 10 * SECOND } else { 0 };
+            // Those with other settings find a leader.
+            let late = if plan.differs.contains(&machine) { 10 * SECOND } else { 0 };
             agenda.at(late + machine as u64 * 70 * MILLI, Due::Start(machine));
         }
         for (number, strike) in plan.strikes.iter().enumerate() {
@@ -238,7 +238,7 @@ impl World {
         if self.machines[id].node.is_some() {
             return;
         }
-        let differs = self.plan.differs == Some(id);
+        let differs = self.plan.differs.contains(&id);
         let settings = TrailSettings {
             settings_hash: u64::from(differs),
             door_max: self.plan.door_max,
@@ -316,7 +316,7 @@ impl World {
             TrailCommand::Tell(happened) => {
                 self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
                 self.reached.note(state(happened));
-                let differs = self.plan.differs == Some(id);
+                let differs = self.plan.differs.contains(&id);
                 let leads = happened == vagn_cluster::trail::TrailHappened::Led;
                 self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
             }
