@@ -5,7 +5,7 @@
 //! and promise more than they have (measured: 1.2 GB of 1 GB).
 
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::api::Said;
 use crate::brokers::{Brokers, answer_by};
@@ -22,6 +22,12 @@ const MOST: u64 = 64 << 30;
 
 /// Steps in which the largest room that is granted is narrowed down.
 const STEPS: u32 = 4;
+
+/// Time for which the room of a stream that was removed may count: what is refused within it is asked for again.
+const COUNTED_FOR: Duration = Duration::from_secs(1);
+
+/// Pause before brokers are asked again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Deserialize)]
 struct Listed {
@@ -52,7 +58,7 @@ impl Brokers {
             if Instant::now() >= by {
                 return None;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            sleep(PAUSE).await;
         }
     }
 
@@ -100,14 +106,30 @@ impl Brokers {
             }
             bytes /= 2;
         }
+        let mut removed = Instant::now();
         for _ in 0..STEPS {
             if granted == 0 || granted >= enough {
                 break;
             }
             let middle = granted + (refused - granted) / 2;
-            if self.is_granted(middle).await? { granted = middle } else { refused = middle }
+            if self.is_granted_behind(removed, middle).await? {
+                (granted, removed) = (middle, Instant::now());
+            } else {
+                refused = middle;
+            }
         }
         Some(share(granted, shards))
+    }
+
+    /// The same as [`is_granted`](Self::is_granted) a moment after another stream was removed.
+    async fn is_granted_behind(&self, removed: Instant, bytes: u64) -> Option<bool> {
+        while !self.is_granted(bytes).await? {
+            if removed.elapsed() >= COUNTED_FOR {
+                return Some(false);
+            }
+            sleep(PAUSE).await;
+        }
+        Some(true)
     }
 
     async fn is_granted(&self, bytes: u64) -> Option<bool> {
