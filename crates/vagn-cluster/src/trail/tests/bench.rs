@@ -1,0 +1,213 @@
+//! A node of the trail, driven by hand, with a desk that notes what it is told.
+
+use std::ops::RangeInclusive;
+
+use super::super::*;
+use crate::command::Command;
+use crate::event::{Delivered, Event, PublishOutcome, StreamInfo, StreamOutcome};
+use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
+use crate::trail::message::TrailMessage;
+
+/// A desk that records each alarm, and notes what it was told.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) numbers: Option<RangeInclusive<u64>>,
+    pub(super) new: Vec<AlarmId>,
+    pub(super) deeds: Vec<DeedId>,
+    pub(super) told: Vec<String>,
+    pub(super) recorded: Vec<AlarmId>,
+    /// Bytes that a group has beyond its content.
+    pub(super) excess: usize,
+}
+
+impl DeskState for Notes {
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>) {
+        if numbers.is_none() {
+            self.told.push("recall openings".to_owned());
+        }
+        self.numbers = numbers;
+    }
+
+    fn take(&mut self, alarm: &Alarm) -> Taken {
+        if self.recorded.contains(&alarm.id) {
+            return Taken::Recorded;
+        }
+        self.new.push(alarm.id);
+        Taken::Open
+    }
+
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
+        if bytes.is_empty() {
+            return Err(b"empty".to_vec());
+        }
+        self.deeds.push(deed);
+        Ok(())
+    }
+
+    fn draft(&mut self) -> Option<Draft> {
+        let (alarms, deeds) = (std::mem::take(&mut self.new), std::mem::take(&mut self.deeds));
+        let has_any = !alarms.is_empty() || !deeds.is_empty();
+        self.recorded.extend(&alarms);
+        let content = [b"drafts".to_vec(), vec![0; self.excess]].concat();
+        has_any.then_some(Draft { content, alarms, deeds })
+    }
+
+    fn recorded(&mut self) {
+        self.told.push("recorded".to_owned());
+    }
+
+    fn saved(&mut self) {
+        self.told.push("saved".to_owned());
+    }
+
+    fn release(&mut self, alarm: AlarmId) {
+        self.told.push(format!("release {}", alarm.0));
+    }
+
+    fn set_duty(&mut self, duty: Duty) {
+        self.told.push(format!("{duty:?}"));
+    }
+
+    fn stand_down(&mut self) {
+        self.told.push("stand down".to_owned());
+    }
+}
+
+pub(super) const OWN: NodeId = NodeId(1);
+pub(super) const OTHER: NodeId = NodeId(2);
+pub(super) const BORN: Incarnation = Incarnation(5);
+pub(super) const A: AlarmId = AlarmId(70);
+
+/// A node, the clock, and what it asked for since it was looked at last.
+pub(super) struct Bench {
+    pub(super) node: TrailNode<Notes>,
+    pub(super) now_ms: u64,
+    pub(super) out: Vec<TrailCommand>,
+    pub(super) subscription: Option<SubscriptionId>,
+    pub(super) last: u64,
+    /// The claim of [`Bench::leader`].
+    pub(super) first: Vec<u8>,
+}
+
+impl Bench {
+    /// A node that has found an empty trail and follows it.
+    pub(super) fn new(change: impl FnOnce(&mut TrailSettings)) -> Self {
+        // The spread of claims is 0.
+        let mut settings = TrailSettings::new(OWN, 1_000);
+        change(&mut settings);
+        let node = TrailNode::new(settings, Notes::default());
+        let mut bench =
+            Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
+        bench.tell(TrailEvent::Restored(None));
+        let read = bench.out.iter().find_map(|command| match command {
+            TrailCommand::Common(Command::MakeStream { read, .. }) => Some(*read),
+            _ => None,
+        });
+        let info = StreamInfo { incarnation: BORN, first: 1, last: 0, bytes: 0 };
+        bench.common(Event::StreamRead(read.unwrap(), StreamOutcome::Is(info)));
+        bench.tell(TrailEvent::Saved(Ok(())));
+        bench
+    }
+
+    /// A node that leads since its claim, the first entry, was stored.
+    pub(super) fn leader() -> Self {
+        let mut bench = Self::new(|_| {});
+        bench.at(3_000);
+        let (publish, expected, bytes) = bench.published();
+        assert_eq!(expected, Some(0));
+        bench.stored(publish, 1);
+        bench.first = bytes.clone();
+        bench.deliver(bytes);
+        bench
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { elapsed_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms as i64 }
+    }
+
+    pub(super) fn tell(&mut self, event: TrailEvent) {
+        self.node.handle(self.moment(), event, &mut self.out);
+        let subscribed = self.out.iter().rev().find_map(|command| match command {
+            TrailCommand::Common(Command::Subscribe { subscription, .. }) => Some(*subscription),
+            _ => None,
+        });
+        self.subscription = subscribed.or(self.subscription);
+    }
+
+    pub(super) fn common(&mut self, event: Event) {
+        self.tell(TrailEvent::Common(event));
+    }
+
+    /// Lets time pass until then, and wakes the node.
+    pub(super) fn at(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.common(Event::Woken);
+    }
+
+    /// Takes the last publish that was asked for.
+    pub(super) fn published(&mut self) -> (PublishId, Option<u64>, Vec<u8>) {
+        let publish = self.out.drain(..).rev().find_map(|command| match command {
+            TrailCommand::Common(Command::Publish { publish, expected_last, bytes, .. }) => {
+                Some((publish, expected_last, bytes.to_vec()))
+            }
+            _ => None,
+        });
+        publish.expect("something is appended")
+    }
+
+    pub(super) fn stored(&mut self, publish: PublishId, sequence: u64) {
+        let outcome = PublishOutcome::Stored { sequence, duplicate: false };
+        self.common(Event::Published(publish, outcome));
+    }
+
+    pub(super) fn deliver(&mut self, bytes: Vec<u8>) {
+        self.last += 1;
+        let (subscription, sequence) = (self.subscription.unwrap(), self.last);
+        let bytes = bytes.into();
+        let message = Delivered { subscription, incarnation: BORN, sequence, time_ms: 0, bytes };
+        self.common(Event::Delivered(message));
+    }
+
+    pub(super) fn deliver_claim(&mut self, node: NodeId, term: u64, settings_hash: u64) {
+        let id = EntryId { node, run: 9, number: self.last + 1 };
+        let body = TrailBody::Claim { settings_hash, sequence: 0, running_hash: 0 };
+        self.deliver(TrailEntry { epoch: 1, id, term: Term(term), body }.write());
+    }
+
+    pub(super) fn hand_over(&mut self, alarm: AlarmId) {
+        let alarm = Alarm { id: alarm, bytes: vec![1], unrecorded: false, note: Vec::new() };
+        self.receive(TrailMessage::Alarm(alarm));
+    }
+
+    pub(super) fn receive(&mut self, message: TrailMessage) {
+        self.common(Event::Received { from: OTHER, bytes: message.write() });
+    }
+
+    /// Takes the messages that were sent to the other node.
+    pub(super) fn sent(&mut self) -> Vec<TrailMessage> {
+        let sent = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Common(Command::Send { to: OTHER, bytes }) => TrailMessage::read(&bytes).ok(),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    pub(super) fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.node.desk_mut().told)
+    }
+
+    /// Takes what is asked for about alarms of the own door.
+    pub(super) fn door(&mut self) -> Vec<String> {
+        let door = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Keep { alarm, .. } => Some(format!("keep {}", alarm.0)),
+            TrailCommand::CallAlone { alarm, why, .. } => Some(format!("call {} {why:?}", alarm.0)),
+            TrailCommand::LetGo(alarm) => Some(format!("let go {}", alarm.0)),
+            _ => None,
+        });
+        door.collect()
+    }
+
+    pub(super) fn alarm(&mut self, alarm: u128) {
+        self.tell(TrailEvent::Alarm { alarm: AlarmId(alarm), bytes: vec![1] });
+    }
+}
