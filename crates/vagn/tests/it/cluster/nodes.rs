@@ -160,14 +160,23 @@ impl Cluster {
 
     /// Waits until each shard has two owners that have all, and each node says so.
     pub(crate) async fn wait_whole(&self) {
+        self.wait_until("not two copies of each shard", has_two_copies).await;
+    }
+
+    /// Waits until that is so, nobody else is to become an owner, and each of three nodes owns as many shards as the others.
+    pub(crate) async fn wait_even(&self) {
+        self.wait_until("shards are not spread evenly", is_even).await;
+    }
+
+    async fn wait_until(&self, fault: &str, holds: impl Fn(&Value) -> bool) {
         let began = Instant::now();
         loop {
             sleep(POLL).await;
             let seen = self.statuses();
-            if seen.iter().all(has_two_copies) {
+            if seen.iter().all(&holds) {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "not two copies of each shard: {seen:#?}");
+            assert!(began.elapsed() < PATIENCE, "{fault}: {seen:#?}");
         }
     }
 
@@ -203,6 +212,14 @@ pub(crate) fn has_two_copies(status: &Value) -> bool {
     let shards = status["shards"].as_array();
     let whole = |shard: &Value| full_owners(shard).count() == 2;
     shards.is_some_and(|shards| shards.len() == usize::from(SHARDS) && shards.iter().all(whole))
+}
+
+/// True where that is so, nobody else is to become an owner, and each node owns four of six shards.
+fn is_even(status: &Value) -> bool {
+    let shards = status["shards"].as_array().into_iter().flatten();
+    let owners: Vec<&Value> = shards.flat_map(|shard| shard["owners"].as_array().unwrap()).collect();
+    let of = |name: String| owners.iter().filter(|owner| owner["node"] == name.as_str()).count();
+    has_two_copies(status) && owners.len() == 12 && (0..3).all(|node| of(format!("node-{node}")) == 4)
 }
 
 /// Names of the owners of a shard that have all of it.
