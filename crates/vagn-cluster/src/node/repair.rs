@@ -5,7 +5,7 @@
 use super::Node;
 use super::keeper::repaired;
 use super::part::Part;
-use crate::assignment::ShardRecord;
+use crate::assignment::{Role, ShardRecord};
 use crate::command::Command;
 use crate::event::StreamOutcome;
 use crate::ids::{Incarnation, Moment, NodeId, ReadId, ShardId, StreamId};
@@ -177,6 +177,8 @@ impl<S: ShardState> Node<S> {
         let has_others = place.full_but(self.settings.node).next().is_some();
         let part = self.parts.get(&shard).ok_or(Refusal::NoOwner)?;
         match part {
+            // It keeps what it has for a while, and may follow no more.
+            _ if has_others && place.role(self.settings.node) == Role::None => Err(Refusal::NoOwner),
             _ if part.is_unread() => Err(Refusal::LogUnread),
             _ if has_others && part.may_lack_for_good() => Err(Refusal::Behind),
             _ => Ok(part),

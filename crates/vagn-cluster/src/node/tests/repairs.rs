@@ -145,6 +145,32 @@ fn a_stream_made_anew_stops_the_shard_and_a_repair_goes_on_from_the_logs() {
 }
 
 #[test]
+fn no_epoch_begins_at_a_node_that_the_record_names_no_more() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    world.add(0);
+    // The second one keeps what it has for a while, and of nodes that have as much it would be the one that begins.
+    let left = |world: &World| {
+        (0..SHARDS).map(ShardId).find(|shard| {
+            let Some((_, owners)) = world.node(0).owners(*shard) else { return false };
+            let is_named = owners.iter().any(|(owner, _)| *owner == NodeId(2));
+            !is_named && world.node(2).parts.contains_key(shard)
+        })
+    };
+    world.pass_until("a shard leaves a node", 60_000, |world| left(world).is_some());
+    world.pass(1_000);
+    let shard = left(&world).unwrap();
+    world.crash(0);
+    world.crash(1);
+    world.pass(5_000);
+    assert!(world.node(2).parts.contains_key(&shard), "it is still there");
+    world.tell(2, Event::RepairAsked(shard));
+    world.pass(60_000);
+    assert!(matches!(world.machine(2).repairs[..], [(_, Err(Refusal::Silent | Refusal::NoOwner))]));
+    assert!(!world.streams.contains_key(&StreamId { shard, epoch: 2 }));
+}
+
+#[test]
 fn a_repair_stores_what_only_one_owner_had() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
