@@ -82,6 +82,7 @@ export class App {
       added: (incidents, first) => this.added(incidents, first),
       changed: (change) => this.changed(change),
       stream: (state) => this.stream(state),
+      inContact: () => this.line.contact.kind === "held",
       caughtUp: (missed, awayMs) => this.caughtUp(missed, awayMs),
     });
     this.build(root);
@@ -138,7 +139,7 @@ export class App {
     this.unproven.tick(this.now(), this.line.contact.kind === "held");
     const { contact } = this.line;
     if (contact.kind === "lost" && this.line.wasHeard) this.feed.lost(contact.since);
-    this.feed.tick(contact.kind === "held");
+    this.feed.tick();
     this.store.tidy(this.now(), this.selected);
     if (Date.now() >= this.missedUntil) this.missed = null;
     this.bell.ring(this.waiting, this.line.isLost);
