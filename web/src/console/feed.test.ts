@@ -9,14 +9,20 @@ import { Store } from "./store";
 /** A server whose list and stream are in the hand of the test. */
 class Server {
   list: Incident[] = [];
+  readsList = true;
   private stream: ReadableStreamDefaultController<Uint8Array> | null = null;
 
   readonly fetch = (path: unknown, init?: RequestInit): Promise<Response> => {
     const { pathname, searchParams } = new URL(String(path), "https://vagn");
     if (pathname === INCIDENT_EVENTS) return Promise.resolve(this.events(init?.signal));
+    if (!this.readsList) return Promise.resolve(new Response("{}", { status: 503 }));
     const incidents = this.list.filter((one) => one.state === searchParams.get("state"));
     return Promise.resolve(Response.json({ time: AT, incidents, next: null, complete: true }));
   };
+
+  send(text: string): void {
+    this.stream?.enqueue(new TextEncoder().encode(text));
+  }
 
   breakOff(): void {
     this.stream?.error(new TypeError("network error"));
@@ -122,4 +128,18 @@ test("what was missed is told although the stream was not made anew with the pro
   bench.feed.tick();
   await settled();
   assert.deepEqual(bench.missed, [["tram 6"]]);
+});
+
+test("a list that could not be read after a gap is read again", async () => {
+  const bench = await Bench.open();
+  bench.server.readsList = false;
+  bench.calls("6");
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  bench.server.readsList = true;
+  assert.ok(!bench.knows("6"));
+  nowMs += 5_000;
+  bench.feed.tick();
+  await settled();
+  assert.ok(bench.knows("6"));
 });

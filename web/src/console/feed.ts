@@ -33,6 +33,8 @@ export interface FeedHandlers {
 export class Feed {
   private readonly stream: EventStream;
   private loaded = false;
+  /** The last reading of the list came to its end. */
+  private current = false;
   private reading = false;
   private again = false;
   private readAt = 0;
@@ -60,7 +62,7 @@ export class Feed {
 
   /** Once a second. */
   tick(): void {
-    const due = !this.loaded || !this.streaming || this.away !== null;
+    const due = !this.current || !this.streaming || this.away !== null;
     if (this.handlers.inContact() && due && performance.now() - this.readAt >= REREAD_MS) void this.read();
   }
 
@@ -115,7 +117,9 @@ export class Feed {
         this.touched.clear();
         await this.take(await this.unresolved());
       } while (this.again);
+      this.current = true;
     } catch (error) {
+      this.current = false;
       // The next tick tries again; that the server is away is told by the question for contact.
       console.info("the list of incidents could not be read", error);
     } finally {
