@@ -192,6 +192,30 @@ scenario("a lost connection says so, comes back, and tells what was missed", {},
   await row(page, "In hand", "tram 4").waitFor();
 });
 
+scenario("what was missed is told until it is dismissed, though the stream is back before the proof of contact", {}, async ({ vagn, open }) => {
+  const { page } = await open("/incidents", { allow: [OFFLINE] });
+  await ready(page);
+  const told = banner(page, "There was no contact");
+  const lost = banner(page, "No contact with the server");
+  // The page asks for the targets as the proof of contact.
+  const proof = "**/api/v1/targets";
+  for (const tram of ["tram 6", "tram 7"]) {
+    await page.context().setOffline(true);
+    await lost.waitFor();
+    await vagn.store(call(tram));
+    await page.route(proof, (route) => route.abort());
+    await page.context().setOffline(false);
+    await row(page, "Not acknowledged", tram).waitFor();
+    await page.unroute(proof);
+    await lost.waitFor({ state: "detached" });
+    await told.filter({ hasText: tram }).waitFor();
+  }
+  // On a slow machine contact may have been lost once more, and nothing was missed.
+  assert.match(await told.innerText(), /2 new emergencies: tram 6 and tram 7\./);
+  await page.getByRole("button", { name: "Dismiss" }).click();
+  await told.filter({ hasText: "tram" }).waitFor({ state: "detached" });
+});
+
 scenario("axe finds nothing serious on the console, in every form of screen", {}, async ({ vagn, open }) => {
   await vagn.store({ ID: "unit 1", Lat: 30.28, Lon: -97.74 }, call("tram 4"), call("van 1", { Kind: "test" }));
   const id = await idOf(vagn, "tram 4");

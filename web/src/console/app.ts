@@ -17,7 +17,7 @@ import { Line } from "./line";
 import { List } from "./list";
 import { incidentInLink, linkTo } from "./link";
 import { MapPane } from "./mappane";
-import { isNothing, type Missed } from "./missed";
+import { Undismissed } from "./missed";
 import { Showing } from "./showing";
 import { Store } from "./store";
 import { startTicker } from "./ticker";
@@ -25,9 +25,6 @@ import { Unproven } from "./unproven";
 import { changeSentence, missedSentence, newSentence } from "./words";
 
 const words = strings.console;
-
-/** Time for which the page tells that nothing was missed, in ms; what was missed stays until it is dismissed. */
-const NO_NEWS_MS = 30_000;
 
 export class App {
   private readonly clock = new ServerClock();
@@ -54,8 +51,7 @@ export class App {
   /** The server is asked for emergencies. */
   private begun = false;
   private streamLost: number | null = null;
-  private missed: string | null = null;
-  private missedUntil = Infinity;
+  private readonly missed = new Undismissed();
   private crowd = false;
   private crowdCount = 0;
   private waiting = 0;
@@ -82,7 +78,11 @@ export class App {
       added: (incidents, first) => this.added(incidents, first),
       changed: (change) => this.changed(change),
       stream: (state) => this.stream(state),
-      caughtUp: (missed, awayMs) => this.caughtUp(missed, awayMs),
+      inContact: () => this.line.contact.kind === "held",
+      caughtUp: (missed, awayMs) => {
+        this.missed.add({ missed, awayMs }, Date.now());
+        this.tickView();
+      },
     });
     this.build(root);
   }
@@ -138,9 +138,8 @@ export class App {
     this.unproven.tick(this.now(), this.line.contact.kind === "held");
     const { contact } = this.line;
     if (contact.kind === "lost" && this.line.wasHeard) this.feed.lost(contact.since);
-    this.feed.tick(contact.kind === "held");
+    this.feed.tick();
     this.store.tidy(this.now(), this.selected);
-    if (Date.now() >= this.missedUntil) this.missed = null;
     this.bell.ring(this.waiting, this.line.isLost);
     this.list.tick();
     this.detail.tick();
@@ -151,8 +150,10 @@ export class App {
     const sound = this.bell.state;
     this.header.tick(this.now(), { allowed: sound === "on", mutedFor: this.bell.mutedFor });
     setAttr(document.documentElement, "data-sounds", this.bell.heard);
+    const nowMs = Date.now();
+    const absence = this.missed.at(nowMs);
     const situation = {
-      nowMs: Date.now(),
+      nowMs,
       contact: this.line.contact,
       wasHeard: this.line.wasHeard,
       signInWanted: this.signInWanted,
@@ -161,13 +162,13 @@ export class App {
       sound,
       targets: this.line.targets,
       crowd: this.crowd ? this.crowdCount : 0,
-      missed: this.missed,
+      missed: absence && missedSentence(absence.missed, absence.awayMs),
     };
     const press = {
       signIn: () => void signInAgain(),
       sound: () => void this.bell.test(),
       missed: () => {
-        this.missed = null;
+        this.missed.dismiss();
         this.tickView();
       },
     };
@@ -199,12 +200,6 @@ export class App {
   private stream(state: StreamState): void {
     if (state.kind === "connected") this.streamLost = null;
     else if (state.kind === "lost") this.streamLost ??= Date.now();
-  }
-
-  private caughtUp(missed: Missed, awayMs: number): void {
-    this.missed = missedSentence(missed, awayMs);
-    this.missedUntil = isNothing(missed) ? Date.now() + NO_NEWS_MS : Infinity;
-    this.tickView();
   }
 
   private announceBanner(banner: Banner): void {

@@ -24,6 +24,8 @@ export interface FeedHandlers {
   added: (incidents: Incident[], first: boolean) => void;
   changed: (change: IncidentChange) => void;
   stream: (state: StreamState) => void;
+  /** The server answers. */
+  inContact: () => boolean;
   /** Contact is back and the list is read: what happened in between. */
   caughtUp: (missed: Missed, awayMs: number) => void;
 }
@@ -31,6 +33,8 @@ export interface FeedHandlers {
 export class Feed {
   private readonly stream: EventStream;
   private loaded = false;
+  /** The last reading of the list came to its end. */
+  private current = false;
   private reading = false;
   private again = false;
   private readAt = 0;
@@ -56,10 +60,10 @@ export class Feed {
     void this.read();
   }
 
-  /** Once a second; `contact` is true while the server answers. */
-  tick(contact: boolean): void {
-    const due = !this.loaded || !this.streaming;
-    if (contact && due && performance.now() - this.readAt >= REREAD_MS) void this.read();
+  /** Once a second. */
+  tick(): void {
+    const due = !this.current || !this.streaming || this.away !== null;
+    if (this.handlers.inContact() && due && performance.now() - this.readAt >= REREAD_MS) void this.read();
   }
 
   /** The line is said to be back: no need to wait for the next try. */
@@ -113,7 +117,9 @@ export class Feed {
         this.touched.clear();
         await this.take(await this.unresolved());
       } while (this.again);
+      this.current = true;
     } catch (error) {
+      this.current = false;
       // The next tick tries again; that the server is away is told by the question for contact.
       console.info("the list of incidents could not be read", error);
     } finally {
@@ -143,7 +149,9 @@ export class Feed {
     this.loaded = true;
     if (added.length > 0) this.handlers.added(added, first);
     await this.ends(vanished);
-    if (this.away && this.streaming) this.back();
+    // The stream may be back before the first answer that proves contact: until then nobody is told, since the stream is made anew
+    // with that answer, and would be told as a loss of its own.
+    if (this.away && this.streaming && this.handlers.inContact()) this.back();
   }
 
   /** Finds out how incidents ended that are no longer in the list. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isNothing, missed } from "./missed";
+import { isNothing, missed, Undismissed } from "./missed";
 import { AT_MS, deed, sample } from "./sample";
 import { Store } from "./store";
 
@@ -42,4 +42,22 @@ test("what was missed is the difference, with drills apart", () => {
   assert.deepEqual(ids, [["4"], ["1"], ["2"]]);
   assert.equal(found.drills, 1);
   assert.ok(isNothing(missed(before, before)));
+});
+
+test("what was missed is told until it is dismissed, and a further loss of contact adds to it", () => {
+  const undismissed = new Undismissed();
+  const told = (nowMs: number) => {
+    const absence = undismissed.at(nowMs);
+    return absence && [absence.awayMs, absence.missed.opened.map((one) => one.id), absence.missed.drills];
+  };
+  undismissed.add({ missed: missed([], []), awayMs: 5_000 }, 0);
+  assert.deepEqual([told(29_999), told(30_000)], [[5_000, [], 0], null], "that nothing was missed is told for a while");
+  undismissed.add({ missed: missed([], [sample({ id: "1" })]), awayMs: 7_000 }, 40_000);
+  undismissed.add({ missed: missed([], []), awayMs: 1_000 }, 41_000);
+  assert.deepEqual(told(3_600_000), [8_000, ["1"], 0]);
+  undismissed.add({ missed: missed([], [sample({ id: "2" }), sample({ id: "3", test: true })]), awayMs: 1_000 }, 42_000);
+  assert.deepEqual(told(3_600_000), [9_000, ["1", "2"], 1]);
+  undismissed.dismiss();
+  undismissed.add({ missed: missed([], [sample({ id: "4" })]), awayMs: 2_000 }, 43_000);
+  assert.deepEqual(told(43_000), [2_000, ["4"], 0]);
 });

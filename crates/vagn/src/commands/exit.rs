@@ -11,7 +11,7 @@ use crate::visible::{Form, visible};
 
 /// The command line or the configuration is wrong: starting again without a change will not help.
 pub(super) const USAGE: u8 = 64;
-/// A port or the data directory is in use by another process.
+/// It cannot be done now: a port or the data directory is in use, no service answers, or it or its brokers take nothing.
 const UNAVAILABLE: u8 = 69;
 /// The service gave up, or has failed by a fault of its own.
 pub(super) const SOFTWARE: u8 = 70;

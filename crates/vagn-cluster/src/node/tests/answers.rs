@@ -2,36 +2,43 @@
 
 use super::world::{SHARDS, World};
 use crate::assignment::Assignment;
+use crate::command::ShardAnswer;
 use crate::event::Event;
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
 use crate::message::Message;
 
+/// A question about these shards, or about all.
+fn asked(shards: Vec<ShardId>, question: &[u8], within_ms: u64) -> Event {
+    Event::Asked { query: QueryId(1), shards, question: question.to_vec(), within_ms }
+}
+
+/// What a node was answered, and the shards that are missing.
+fn take_answer(world: &mut World, node: u64) -> (Vec<ShardAnswer>, Vec<ShardId>) {
+    world.machine(node).answers.remove(&QueryId(1)).unwrap()
+}
+
 #[test]
 fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
-    world.add(3);
-    world.machine(3).settings.stores = false;
-    world.crash(3);
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(3_000);
-    let ask =
-        |shards| Event::Asked { query: QueryId(1), shards, question: b"large".to_vec(), within_ms: 500 };
+    let ask = |shards| asked(shards, b"large", 500);
     world.tell(3, ask(vec![]));
-    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 3);
     assert_eq!((answers.len(), missing.len()), (usize::from(SHARDS), 0));
     assert!(answers.iter().all(|answer| answer.bytes.len() == 600 << 10 && answer.age_ms < 5_000));
     world.crash(1);
     world.tell(3, ask(vec![ShardId(2)]));
     world.pass(60);
-    assert!(world.machine(3).answers.remove(&QueryId(1)).unwrap().1.is_empty());
+    assert!(take_answer(&mut world, 3).1.is_empty());
     world.crash(2);
     world.tell(3, ask(vec![ShardId(2)]));
     world.pass(499);
     assert!(world.machine(3).answers.is_empty());
     world.pass(1);
-    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 3);
     assert_eq!((answers, missing), (vec![], vec![ShardId(2)]));
 }
 
@@ -46,10 +53,10 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
     let streams = std::mem::take(&mut world.streams);
     world.start(1);
     world.crash(2);
-    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: b"large".to_vec(), within_ms: 500 };
+    let ask = asked(vec![], b"large", 500);
     world.tell(1, ask.clone());
     world.pass(600);
-    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 1);
     assert_eq!((answers.len(), missing.len()), (0, usize::from(SHARDS)));
     // Once it had all, its answer has an age, and counts soon.
     world.streams = streams;
@@ -58,7 +65,7 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
     world.pass(8_000);
     world.tell(1, ask);
     world.pass(200);
-    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 1);
     assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
     assert!(answers.iter().all(|answer| (6_000..20_000).contains(&answer.age_ms)));
 }
@@ -66,10 +73,7 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
 #[test]
 fn a_question_goes_to_the_owner_that_has_all() {
     let mut world = World::begun(2);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.submit(1, 0..100);
     world.pass(1_000);
     for behind in [1, 2] {
@@ -80,16 +84,16 @@ fn a_question_goes_to_the_owner_that_has_all() {
         let hidden = std::mem::take(&mut world.streams);
         world.start(behind);
         world.pass(700);
-        let ask = |shards| Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 500 };
+        let ask = |shards| asked(shards, b"", 500);
         world.tell(3, ask(vec![]));
-        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        let (answers, missing) = take_answer(&mut world, 3);
         assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
         assert!(answers.iter().all(|answer| answer.node == NodeId(other)), "{answers:?}");
         // Where the one that has all is gone, what may lack anything is named and not answered for.
         world.crash(other);
         world.tell(3, ask(vec![]));
         world.pass(500);
-        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        let (answers, missing) = take_answer(&mut world, 3);
         assert_eq!((answers.len(), missing.len()), (0, usize::from(SHARDS)));
         world.streams = hidden;
         world.start(other);
@@ -102,31 +106,26 @@ fn a_question_whose_shard_changes_its_owner_meanwhile_is_asked_again() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
     world.pass(3_000);
-    world.add(3);
-    world.machine(3).settings.stores = false;
-    world.crash(3);
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(3_000);
     // Both owners are away just when it is asked, and one comes back.
     world.crash(1);
     world.crash(2);
-    let ask =
-        Event::Asked { query: QueryId(1), shards: vec![], question: b"large".to_vec(), within_ms: 4_000 };
+    let ask = asked(vec![], b"large", 4_000);
     world.tell(3, ask);
     world.pass(500);
     world.start(1);
     world.pass(3_000);
-    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 3);
     assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
     assert!(world.has_told(3, Happened::Hedged(ShardId(0))));
 }
 
 /// Answers of a node to a question about all shards: how many, the lowest and the highest age, and how many are missing.
 fn ages(world: &mut World, node: u64) -> (usize, Option<u64>, Option<u64>, usize) {
-    let ask = Event::Asked { query: QueryId(9), shards: vec![], question: b"large".to_vec(), within_ms: 300 };
-    world.tell(node, ask);
+    world.tell(node, asked(vec![], b"large", 300));
     world.pass(300);
-    let (answers, missing) = world.machine(node).answers.remove(&QueryId(9)).unwrap();
+    let (answers, missing) = take_answer(world, node);
     let ages = || answers.iter().map(|answer| answer.age_ms);
     (answers.len(), ages().min(), ages().max(), missing.len())
 }
@@ -208,10 +207,7 @@ fn an_owner_tells_its_age_while_its_log_is_published_again() {
 /// Answers where a stream was harmed and its shard has stopped at both owners: each owner, and a node that owns nothing, is asked.
 fn ask_of_a_stopped_shard(harm: impl Fn(&mut World, StreamId), stops: &[Stop]) {
     let mut world = World::begun(2);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.submit(1, 0..100);
     world.pass(3_000);
     harm(&mut world, StreamId { shard: ShardId(0), epoch: 1 });
@@ -249,17 +245,13 @@ fn a_shard_that_has_stopped_is_answered_for_with_what_is_there() {
 #[test]
 fn an_owner_is_asked_again_once_at_each_pause() {
     let mut world = World::begun(2);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(3_000);
     // Both are silent, and what is sent to them is counted.
     let owners = [NodeId(1), NodeId(2)];
     owners.iter().for_each(|node| drop(world.machines.remove(node)));
     world.elsewhere.clear();
-    let shards = vec![ShardId(0)];
-    world.tell(3, Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 4_500 });
+    world.tell(3, asked(vec![ShardId(0)], b"", 4_500));
     let mut counts = Vec::new();
     for ms in [249, 1, 499, 1, 999, 1, 1_999, 1] {
         world.pass(ms);
@@ -282,7 +274,7 @@ fn a_node_that_becomes_the_only_owner_answers_what_it_was_asked_before() {
     world.streams.clear();
     world.start(1);
     world.pass(1_000);
-    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: vec![], within_ms: 9_000 };
+    let ask = asked(vec![], b"", 9_000);
     world.tell(1, ask);
     world.pass(500);
     assert!(world.machine(1).answers.is_empty());
@@ -292,7 +284,7 @@ fn a_node_that_becomes_the_only_owner_answers_what_it_was_asked_before() {
     record.shards.iter_mut().for_each(|shard| shard.owners.retain(|owner| owner.node == NodeId(1)));
     world.record = Some((revision + 1, record.write()));
     world.pass(8_500);
-    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    let (answers, missing) = take_answer(&mut world, 1);
     assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
     assert!(answers.iter().all(|answer| answer.age_ms == u64::MAX), "{answers:?}");
 }

@@ -30,10 +30,7 @@ impl World {
 fn with_onlooker() -> World {
     let mut world = World::begun(2);
     world.submit(1, 0..200);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(2_000);
     world
 }

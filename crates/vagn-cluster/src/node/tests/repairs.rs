@@ -213,10 +213,7 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
     };
     assert_eq!(asked(&mut world, 1, SHARDS, 0), [Err(Refusal::Unknown)]);
     // By whichever owner has most, also where another node was asked.
-    world.add(3);
-    world.machine(3).settings.stores = false;
-    world.crash(3);
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(5_000);
     for (node, shard) in [(1, 0), (2, 1), (3, 2)] {
         assert_eq!(asked(&mut world, node, shard, 3_000), [Ok(())], "by node {node}");
@@ -241,10 +238,7 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
 fn a_repair_that_another_node_made_is_told_without_its_answer() {
     let mut world = World::begun(2);
     world.store(1, 0..100);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(5_000);
     // The answer is lost, and what another node answers is none. A second person asks meanwhile.
     let shard = ShardId(0);
@@ -280,10 +274,7 @@ fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
         world.machine(2).disk.rests.insert(shard, log);
     }
     world.start(2);
-    world.add(3);
-    world.crash(3);
-    world.machine(3).settings.stores = false;
-    world.start(3);
+    world.add_onlooker(3);
     world.pass(5_000);
     // By the other owner, and by a node that owns nothing.
     for (node, shard) in [(1, shards[0]), (3, shards[1])] {

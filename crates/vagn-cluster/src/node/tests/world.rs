@@ -129,6 +129,14 @@ impl World {
         self.start(node);
     }
 
+    /// Adds a node that owns nothing, and asks.
+    pub(super) fn add_onlooker(&mut self, node: u64) {
+        self.add(node);
+        self.crash(node);
+        self.machine(node).settings.stores = false;
+        self.start(node);
+    }
+
     pub(super) fn start(&mut self, node: u64) {
         let machine = self.machines.get_mut(&NodeId(node)).unwrap();
         machine.settings.random += 1_000;

@@ -102,7 +102,7 @@ impl Collector for CopyMetrics {
         };
         let help = "Copies of the registry that were begun from its first object on";
         counter("cluster_registry_copies", help, copies)?;
-        let help = "Writes of the registry that the brokers did not take, or that could not be sent to them";
+        let help = "Writes of the registry that the brokers did not take, that could not be sent to them, or of which it is not known";
         counter("cluster_registry_writes_refused", help, self.registry.writes_refused())
     }
 }

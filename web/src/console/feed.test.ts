@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { INCIDENT_EVENTS, type Incident } from "../shared/api";
+import { ServerClock } from "./clock";
+import { Feed } from "./feed";
+import { AT, sample } from "./sample";
+import { Store } from "./store";
+
+/** A server whose list and stream are in the hand of the test. */
+class Server {
+  list: Incident[] = [];
+  readsList = true;
+  private stream: ReadableStreamDefaultController<Uint8Array> | null = null;
+
+  readonly fetch = (path: unknown, init?: RequestInit): Promise<Response> => {
+    const { pathname, searchParams } = new URL(String(path), "https://vagn");
+    if (pathname === INCIDENT_EVENTS) return Promise.resolve(this.events(init?.signal));
+    if (!this.readsList) return Promise.resolve(new Response("{}", { status: 503 }));
+    const incidents = this.list.filter((one) => one.state === searchParams.get("state"));
+    return Promise.resolve(Response.json({ time: AT, incidents, next: null, complete: true }));
+  };
+
+  send(text: string): void {
+    this.stream?.enqueue(new TextEncoder().encode(text));
+  }
+
+  breakOff(): void {
+    this.stream?.error(new TypeError("network error"));
+  }
+
+  private events(cut: AbortSignal | null | undefined): Response {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.stream = controller;
+        cut?.addEventListener("abort", () => controller.error(cut.reason));
+      },
+    });
+    return new Response(body);
+  }
+}
+
+/** A feed over such a server, and what it has told. */
+class Bench {
+  readonly server = new Server();
+  readonly store = new Store();
+  inContact = true;
+  /** Vehicles that were named as new, once for each time that contact came back. */
+  readonly missed: string[][] = [];
+  streaming = false;
+  readonly feed = new Feed(this.store, new ServerClock(), {
+    added: () => {},
+    changed: () => {},
+    stream: ({ kind }) => (this.streaming = kind === "connected"),
+    inContact: () => this.inContact,
+    caughtUp: ({ opened }) => this.missed.push(opened.map((one) => one.vehicle_id)),
+  });
+
+  /** Opens the page, with tram 4 in its list. */
+  static async open(): Promise<Bench> {
+    const bench = new Bench();
+    globalThis.fetch = bench.server.fetch;
+    bench.calls("4");
+    bench.feed.start();
+    await settled();
+    assert.ok(bench.knows("4") && bench.streaming);
+    return bench;
+  }
+
+  calls(tram: string): void {
+    this.server.list.push(sample({ id: tram, vehicle_id: `tram ${tram}` }));
+  }
+
+  knows(tram: string): boolean {
+    return this.store.get(tram) !== undefined;
+  }
+
+  /** Contact is lost, tram 6 calls, and the stream is back before the server has proved contact. */
+  async comesBackByStream(): Promise<void> {
+    this.inContact = false;
+    this.feed.lost(Date.now());
+    this.server.breakOff();
+    await settled();
+    this.calls("6");
+    this.feed.hurry();
+    await settled();
+    assert.ok(this.knows("6") && this.streaming, "the row is there at once");
+    // As the page does every second while contact is lost.
+    this.feed.lost(Date.now());
+  }
+}
+
+const realFetch = globalThis.fetch;
+let nowMs = 0;
+
+beforeEach(() => {
+  // No pause and no limit runs out by itself.
+  mock.timers.enable({ apis: ["setTimeout"] });
+  nowMs = 0;
+  mock.method(performance, "now", () => nowMs);
+});
+
+afterEach(() => {
+  globalThis.fetch = realFetch;
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+/** Lets all that can go on without a timer go on. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("what was missed is told once, with the proof of contact, though the stream was back before", async () => {
+  const bench = await Bench.open();
+  await bench.comesBackByStream();
+  assert.deepEqual(bench.missed, [], "contact is not proved yet");
+  bench.inContact = true;
+  bench.feed.renew();
+  await settled();
+  assert.deepEqual(bench.missed, [["tram 6"]]);
+});
+
+test("what was missed is told although the stream was not made anew with the proof of contact", async () => {
+  const bench = await Bench.open();
+  await bench.comesBackByStream();
+  bench.inContact = true;
+  nowMs += 5_000;
+  bench.feed.tick();
+  await settled();
+  assert.deepEqual(bench.missed, [["tram 6"]]);
+});
+
+test("a list that could not be read after a gap is read again", async () => {
+  const bench = await Bench.open();
+  bench.server.readsList = false;
+  bench.calls("6");
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  bench.server.readsList = true;
+  assert.ok(!bench.knows("6"));
+  nowMs += 5_000;
+  bench.feed.tick();
+  await settled();
+  assert.ok(bench.knows("6"));
+});
