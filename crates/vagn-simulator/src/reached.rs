@@ -35,6 +35,7 @@ pub const REQUIRED: &[&str] = &[
     "LastOwner",
     "TwoOwners",
     "EpochRepaired",
+    "repair made",
     "RepeatRefused",
     "TimeHeld",
     "Suspected",
