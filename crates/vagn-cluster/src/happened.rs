@@ -31,6 +31,8 @@ pub enum Happened {
     /// A part of the log is damaged for good. All that can be read of it was published again, where the shard lacked it, and its files are kept
     /// aside.
     LogDamaged(ShardId),
+    /// What stood behind the damaged part of a log cannot be read. It stays, and is read again and again: it may be the only place of some reports.
+    RestUnread(ShardId),
     /// A shard stopped: it takes nothing more until the reason is gone.
     Stopped(ShardId, Stop),
     /// A shard that had stopped goes on.

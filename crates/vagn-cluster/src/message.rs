@@ -49,6 +49,8 @@ pub(crate) enum Message {
     NoReply { query: u64, shards: Vec<ShardId> },
     /// Asks the owner that has most to begin a new epoch.
     RepairAsk { shard: ShardId },
+    /// Asks the owner that has most to begin a new epoch although a part of its log is damaged: so it is with all of them.
+    RepairAskDamaged { shard: ShardId },
     /// What came of a repair that was asked for.
     RepairAnswer { shard: ShardId, result: Result<(), Refusal> },
     /// Asks an owner which of these batches its shard lacks.
@@ -138,6 +140,10 @@ impl Message {
                 out.put_u16(shard.0);
                 out.put_u8(result.map_or_else(|refusal| refusal as u8 + 1, |()| 0));
             }
+            Self::RepairAskDamaged { shard } => {
+                out.put_u8(15);
+                out.put_u16(shard.0);
+            }
         }
         seal(&mut out);
         out
@@ -195,6 +201,7 @@ impl Message {
             12 => Self::LackAsk { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             13 => Self::Lack { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             14 => Self::RepairAnswer { shard: ShardId(reader.u16()?), result: result(reader.u8()?)? },
+            15 => Self::RepairAskDamaged { shard: ShardId(reader.u16()?) },
             _ => return Err(Damaged),
         })
     }
@@ -286,6 +293,7 @@ pub(crate) mod tests {
             Message::NoReply { query: 1, shards: vec![ShardId(2)] },
             Message::RepairAsk { shard: ShardId(2) },
             Message::RepairAnswer { shard: ShardId(2), result: Err(Refusal::Silent) },
+            Message::RepairAskDamaged { shard: ShardId(2) },
             Message::LackAsk { stream, ask: 8, batches: vec![batch, batch_id(6)] },
             Message::Lack { stream, ask: 8, batches: vec![batch] },
         ]

@@ -7,7 +7,7 @@ pub enum Refusal {
     Unknown,
     /// No owner that has the shard is heard.
     NoOwner,
-    /// The owner that was to begin is far behind, or has lost its disk or a part of its log, and another one is named.
+    /// The owner that was to begin is far behind, or has lost its disk, and another one is named.
     Behind,
     /// The log of the owner that was to begin could not be read to its end.
     LogUnread,
@@ -21,11 +21,15 @@ pub enum Refusal {
     Late,
     /// The owner that has most was asked, and did not answer.
     Silent,
+    /// The disk of the owner that was to begin is full.
+    DiskFull,
+    /// A part of the log of the owner that was to begin is damaged, and another one is named, which may have all.
+    LogDamaged,
 }
 
 impl Refusal {
     /// All of them. The place of each is its number in messages.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Unknown,
         Self::NoOwner,
         Self::Behind,
@@ -35,5 +39,7 @@ impl Refusal {
         Self::Begun,
         Self::Late,
         Self::Silent,
+        Self::DiskFull,
+        Self::LogDamaged,
     ];
 }

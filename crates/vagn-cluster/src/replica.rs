@@ -144,9 +144,15 @@ impl<S: ShardState> Replica<S> {
         self.has_synced
     }
 
-    /// True until it is known that the start has read the log to its end: it may hold more.
+    /// True until it is known that the start has read the log to its end: it may hold more. A log that was not is broken until the next start,
+    /// never full.
     pub(crate) fn is_unread(&self) -> bool {
-        self.was_restored && !self.has_synced
+        self.was_restored && !self.has_synced && !self.is_disk_full()
+    }
+
+    /// True while the disk has no room.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk == Some(DiskFault::Full)
     }
 
     /// True while it takes no more entries.
@@ -188,7 +194,9 @@ impl<S: ShardState> Replica<S> {
             out.push(Command::WriteLog { shard, records: self.pending.range(from..).cloned().collect() });
             self.unwritten = 0;
         }
-        let has_written = self.pending.len() > self.unwritten;
+        // With nothing to be written, a sync tells if there is room again.
+        let has_written =
+            self.pending.len() > self.unwritten || (self.is_disk_full() && self.pending.is_empty());
         if has_written && !self.is_syncing && self.may_write(now) {
             self.is_syncing = true;
             out.push(Command::SyncLog(shard));
@@ -211,7 +219,7 @@ impl<S: ShardState> Replica<S> {
 
     /// Returns the moment of the next attempt to write, while the disk is full.
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        (self.disk == Some(DiskFault::Full) && !self.is_syncing).then_some(self.retry_at_ms)
+        (self.is_disk_full() && !self.is_syncing).then_some(self.retry_at_ms)
     }
 
     /// The log is synced up to this entry: it counts, and all before it.

@@ -45,9 +45,7 @@ impl World {
             }
             Command::Settle { ticket, fates } => self.settled(id, ticket, &fates),
             Command::Answer { query, answers, missing } => self.answered(id, query, &answers, &missing),
-            Command::RepairEnded { result, .. } => {
-                self.reached.note(if result.is_ok() { "repair made" } else { "repair refused" });
-            }
+            Command::RepairEnded { shard, result } => self.repair_ended(id, shard, result),
             Command::Tell(happened) => self.told(id, happened),
             Command::WakeAt { elapsed_ms } => self.wish(id, elapsed_ms),
             disk => self.carry_to_disk(id, disk),

@@ -31,6 +31,7 @@ mod outcome;
 mod people;
 mod plan;
 mod reached;
+mod repairs;
 mod requests;
 mod stream;
 mod strike;

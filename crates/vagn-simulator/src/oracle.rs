@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vagn_cluster::{ShardId, ShardView, Stage, Stop, StreamId, TickMark, Ticket};
+use vagn_cluster::{NodeId, ShardId, ShardView, Stage, Stop, StreamId, TickMark, Ticket};
 use vagn_wire::Fate;
 
 use crate::agenda::{MILLI, SECOND};
@@ -41,7 +41,13 @@ pub(crate) struct Oracle {
     /// Streams that nodes dropped after a repair, and when.
     dropped: BTreeMap<StreamId, u64>,
     whole_at: Option<u64>,
+    /// Owners of all shards as the machine of an onlooker knew them last, and since when.
+    owners: Vec<Option<Owners>>,
+    moved_at: u64,
 }
+
+/// Stream of a shard and its owners.
+type Owners = (StreamId, Vec<(NodeId, bool)>);
 
 impl Oracle {
     pub(crate) fn wrong(&self) -> Option<&str> {
@@ -50,6 +56,11 @@ impl Oracle {
 
     pub(crate) fn whole_at(&self) -> Option<u64> {
         self.whole_at
+    }
+
+    /// Moment at which the machine of an onlooker last heard of other owners.
+    pub(crate) fn moved_at(&self) -> u64 {
+        self.moved_at
     }
 
     /// Notes the first thing that must not be.
@@ -144,12 +155,22 @@ impl World {
             let gaps = self.machines[id].disk.gaps;
             self.oracle.wrong_if(gaps > 0, || format!("machine {} leaves a gap in a log", id + 1));
         }
+        self.look_for_untold_repairs();
+        self.look_for_moves();
         if !self.brokers.stand(now) {
             self.look_for_sole_copies();
         }
         if self.calm && self.oracle.whole_at.is_none() && self.what_lacks().is_none() {
             self.oracle.whole_at = Some(now);
             self.trace.line(now, || "* whole again".to_owned());
+        }
+    }
+
+    fn look_for_moves(&mut self) {
+        let Some(node) = self.plan.onlooker.and_then(|id| self.machines[id].node.as_ref()) else { return };
+        let owners: Vec<_> = (0..self.plan.shards).map(|shard| node.owners(ShardId(shard))).collect();
+        if owners != self.oracle.owners {
+            (self.oracle.owners, self.oracle.moved_at) = (owners, self.agenda.now());
         }
     }
 

@@ -102,7 +102,7 @@ impl World {
                 && self.brokers.stand(now)
             {
                 let machine = self.chance.pick(&stopped);
-                self.handle(machine, Event::RepairAsked(shard));
+                self.ask_for_repair(machine, shard);
                 self.oracle.repair_asked(shard, now);
             }
         }

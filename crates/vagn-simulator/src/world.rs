@@ -15,6 +15,7 @@ use crate::network::{MachineId, Network};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::reached::Reached;
+use crate::repairs::Repairs;
 use crate::requests::Request;
 use crate::trace::{Trace, command_text, digest, event_text};
 
@@ -26,6 +27,9 @@ pub(crate) const WHOLE_WITHIN: u64 = 60 * SECOND;
 
 /// Time for which nothing new comes before the last look.
 const QUIET: u64 = 6 * SECOND;
+
+/// Time in which the mirror of a shard is there that the machine of an onlooker owns no more.
+const MIRRORED_WITHIN: u64 = 5 * SECOND;
 
 /// A run.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     pub(crate) ledger: Ledger,
     pub(crate) oracle: Oracle,
+    pub(crate) repairs: Repairs,
     pub(crate) reached: Reached,
     pub(crate) trace: Trace,
     pub(crate) calm: bool,
@@ -109,6 +114,7 @@ impl World {
             machines,
             ledger: Ledger::new(&plan),
             oracle: Oracle::default(),
+            repairs: Repairs::default(),
             reached: Reached::default(),
             trace: Trace::new(lines),
             calm: false,
@@ -145,7 +151,9 @@ impl World {
     pub(crate) fn run(&mut self) {
         let deadline = self.plan.calm_at + WHOLE_WITHIN;
         loop {
-            let end = self.oracle.whole_at().map_or(deadline, |at| (at + QUIET).min(deadline + QUIET));
+            let quiet = self.oracle.whole_at().map_or(deadline, |at| (at + QUIET).min(deadline + QUIET));
+            // A shard that has just moved is shown once it is mirrored.
+            let end = quiet.max(self.oracle.moved_at() + MIRRORED_WITHIN).min(deadline + 2 * QUIET);
             let Some(due) = self.agenda.take(end) else { break };
             self.meet(due);
             if self.oracle.wrong().is_some() {

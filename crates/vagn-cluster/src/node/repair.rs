@@ -1,5 +1,7 @@
 //! Beginning a new epoch of a shard whose stream is broken: from the log of the owner that has most, in a stream of its own.
 //!
+//! Where damage took a part of the log of each of them, nobody has what the one that has most lacks: then that one begins, if all are heard.
+//!
 //! Who asks for it is told what came of it: by a node that was asked by another one with a message, which may be lost.
 
 use super::Node;
@@ -31,6 +33,8 @@ pub(super) struct Repair {
     read: ReadId,
     made: Option<Incarnation>,
     until_ms: u64,
+    /// It begins although a part of the log here is damaged: so it was in these runs of all other full owners, which had no more.
+    others: Option<Vec<(NodeId, u64)>>,
     /// Nodes that asked for it, this one included.
     askers: Vec<NodeId>,
 }
@@ -40,6 +44,8 @@ pub(super) struct Repair {
 pub(super) struct PassedOn {
     /// Owners that were asked. All but the last one cannot begin.
     asked: Vec<NodeId>,
+    /// All of them refused because a part of their logs is damaged.
+    are_damaged: bool,
     /// Epoch that ends.
     epoch: u32,
     until_ms: u64,
@@ -63,13 +69,13 @@ impl<S: ShardState> Node<S> {
         match self.best(shard, &[], now) {
             Ok((epoch, node)) if node != me && asker == me => {
                 let until_ms = now.elapsed_ms + PASSED_ON_MS;
-                self.pass_on(shard, node, PassedOn { asked: Vec::new(), epoch, until_ms });
+                self.pass_on(shard, node, PassedOn { asked: Vec::new(), are_damaged: true, epoch, until_ms });
             }
             Ok((epoch, _)) => match self.own(shard, now) {
                 Ok(_) if self.repairs.len() >= REPAIRS_MAX => {
                     self.end_repair(shard, &[asker], Err(Refusal::Busy), out);
                 }
-                Ok(_) => self.begin_repair(shard, epoch, asker, now, out),
+                Ok(_) => self.begin_repair((shard, epoch), None, asker, now, out),
                 Err(refusal) => self.end_repair(shard, &[asker], Err(refusal), out),
             },
             Err(refusal) => self.end_repair(shard, &[asker], Err(refusal), out),
@@ -100,14 +106,64 @@ impl<S: ShardState> Node<S> {
     /// Returns what this node has synced of a shard, if an epoch can begin from that.
     fn own(&self, shard: ShardId, now: Moment) -> Result<u64, Refusal> {
         let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
-        let own = self.beginning(shard, place)?.own(now).filter(|own| own.epoch == place.epoch);
+        let own = self.beginning(shard, place, false)?.own(now).filter(|own| own.epoch == place.epoch);
         own.map(|own| own.synced).ok_or(Refusal::NoOwner)
     }
 
-    fn begin_repair(
+    /// Begins a repair although a part of the log here is damaged, where no other full owner has more, and each is heard.
+    pub(super) fn repair_damaged(
         &mut self,
         shard: ShardId,
-        epoch: u32,
+        asker: NodeId,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        match self.best_of_damaged(shard, now) {
+            Ok((epoch, others)) if self.repairs.len() < REPAIRS_MAX => {
+                self.begin_repair((shard, epoch), Some(others), asker, now, out);
+            }
+            Ok(_) => self.end_repair(shard, &[asker], Err(Refusal::Busy), out),
+            Err(refusal) => self.end_repair(shard, &[asker], Err(refusal), out),
+        }
+    }
+
+    /// Returns the epoch of a shard and the runs of its other full owners, if each of them is heard and none has more than this node. What they
+    /// trimmed of their logs this node had seen, and they have no less of it than is here: so nothing of it is lost.
+    fn best_of_damaged(&self, shard: ShardId, now: Moment) -> Result<(u32, Vec<(NodeId, u64)>), Refusal> {
+        let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
+        let own = self.beginning(shard, place, true)?.own(now).filter(|own| own.epoch == place.epoch);
+        let own = own.ok_or(Refusal::NoOwner)?;
+        let run = |node: NodeId| {
+            let holding = self.members.holding(node, shard, place.epoch, now)?;
+            let has_no_more = self.members.is_heard(node, now) && holding.synced <= own.synced;
+            has_no_more.then_some((node, self.members.beat(node)?.run))
+        };
+        let others: Option<Vec<_>> = place.full_but(self.settings.node).map(run).collect();
+        others.map(|others| (place.epoch, others)).ok_or(Refusal::LogDamaged)
+    }
+
+    /// Returns the full owner that has most, if all of them have refused because a part of their logs is damaged, and are heard.
+    fn most_of_damaged(&self, shard: ShardId, passed_on: &PassedOn, now: Moment) -> Option<NodeId> {
+        let place = self.keeper.known().and_then(|known| known.shard(shard))?;
+        let (epoch, me) = (place.epoch, self.settings.node);
+        let has_refused = |node: NodeId| match node == me {
+            true => self.own(shard, now) == Err(Refusal::LogDamaged),
+            false => passed_on.asked.contains(&node),
+        };
+        let synced = |node: NodeId| match node == me {
+            true => self.parts.get(&shard)?.own(now).map(|own| own.synced),
+            false => self.members.holding(node, shard, epoch, now).map(|holding| holding.synced),
+        };
+        let own = |node| Some((synced(node).filter(|_| has_refused(node))?, node));
+        let owners: Option<Vec<_>> = place.full().map(own).collect();
+        owners.filter(|_| passed_on.are_damaged)?.into_iter().max().map(|(_, node)| node)
+    }
+
+    /// `others`: as in [`Repair`].
+    fn begin_repair(
+        &mut self,
+        (shard, epoch): (ShardId, u32),
+        others: Option<Vec<(NodeId, u64)>>,
         asker: NodeId,
         now: Moment,
         out: &mut Vec<Command>,
@@ -126,7 +182,7 @@ impl<S: ShardState> Node<S> {
         if !askers.contains(&asker) {
             askers.push(asker);
         }
-        self.repairs.push(Repair { shard, epoch, read, made: None, until_ms, askers });
+        self.repairs.push(Repair { shard, epoch, read, made: None, until_ms, others, askers });
         out.push(Command::MakeStream { read, stream: StreamId { shard, epoch: epoch + 1 } });
     }
 
@@ -161,26 +217,48 @@ impl<S: ShardState> Node<S> {
         if self.passed_on.get(&shard).is_none_or(|own| own.asked.last() != Some(&from)) {
             return;
         }
-        let Some(passed_on) = self.passed_on.remove(&shard) else { return };
-        let cannot = matches!(result, Err(Refusal::Behind | Refusal::LogUnread));
+        let Some(mut passed_on) = self.passed_on.remove(&shard) else { return };
+        let cannot = matches!(
+            result,
+            Err(Refusal::Behind | Refusal::LogUnread | Refusal::LogDamaged | Refusal::DiskFull)
+        );
+        passed_on.are_damaged &= result == Err(Refusal::LogDamaged);
         match self.best(shard, &passed_on.asked, now) {
             Ok((_, node)) if cannot && node != me => self.pass_on(shard, node, passed_on),
             Ok((epoch, _)) if cannot && self.repairs.len() < REPAIRS_MAX => {
-                self.begin_repair(shard, epoch, me, now, out);
+                self.begin_repair((shard, epoch), None, me, now, out);
             }
+            Err(_) if cannot => match self.most_of_damaged(shard, &passed_on, now) {
+                Some(node) if node == me => self.repair_damaged(shard, me, now, out),
+                Some(node) => {
+                    // Its answer is the last word.
+                    passed_on.are_damaged = false;
+                    passed_on.asked.push(node);
+                    self.passed_on.insert(shard, passed_on);
+                    self.mail.push((node, Message::RepairAskDamaged { shard }));
+                }
+                None => out.push(Command::RepairEnded { shard, result }),
+            },
             _ => out.push(Command::RepairEnded { shard, result }),
         }
     }
 
-    /// Returns this node's part in a shard, if an epoch can begin from what it has.
-    fn beginning(&self, shard: ShardId, place: &ShardRecord) -> Result<&Part<S>, Refusal> {
+    /// Returns this node's part in a shard, if an epoch can begin from what it has. `may_be_damaged`: also where a part of its log is lost.
+    fn beginning(
+        &self,
+        shard: ShardId,
+        place: &ShardRecord,
+        may_be_damaged: bool,
+    ) -> Result<&Part<S>, Refusal> {
         let has_others = place.full_but(self.settings.node).next().is_some();
         let part = self.parts.get(&shard).ok_or(Refusal::NoOwner)?;
         match part {
             // It keeps what it has for a while, and may follow no more.
             _ if has_others && place.role(self.settings.node) == Role::None => Err(Refusal::NoOwner),
             _ if part.is_unread() => Err(Refusal::LogUnread),
+            _ if part.is_disk_full() => Err(Refusal::DiskFull),
             _ if has_others && part.may_lack_for_good() => Err(Refusal::Behind),
+            _ if has_others && part.has_rest() && !may_be_damaged => Err(Refusal::LogDamaged),
             _ => Ok(part),
         }
     }
@@ -212,17 +290,21 @@ impl<S: ShardState> Node<S> {
         self.end_begun(out);
         self.give_up_repairs(now, out);
         let Some(known) = self.keeper.known().filter(|_| self.keeper.may_change()) else { return };
-        let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?));
-        let Some((shard, epoch, incarnation)) = self.repairs.iter().find_map(made) else { return };
+        let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?, repair.others.clone()));
+        let Some((shard, epoch, incarnation, others)) = self.repairs.iter().find_map(made) else { return };
         // The record as the brokers have it now: what was known when the repair was asked for may have been an old one.
         let place = known.shard(shard).filter(|place| place.epoch == epoch);
-        let others = self.members.there(now).filter_map(|(node, _)| {
+        let synced = self.members.there(now).filter_map(|(node, _)| {
             self.members.holding(node, shard, epoch, now).map(|holding| holding.synced)
         });
-        let own = place.map(|place| self.beginning(shard, place).map(Part::received));
+        let own = place.map(|place| {
+            // One that was started anew since may have more than it says at first.
+            let is_best = || self.best_of_damaged(shard, now).is_ok_and(|(_, runs)| Some(runs) == others);
+            self.beginning(shard, place, others.is_some() && is_best()).map(Part::received)
+        });
         let received = own.and_then(|own| own.ok()?).filter(|(of, _)| *of == epoch);
         let received = received.map(|(_, received)| received);
-        let last = others.chain(received).max();
+        let last = synced.chain(received).max();
         if let (Some(last), Some(_)) = (last, received)
             && let Some(plan) = repaired(known, shard, self.settings.node, incarnation, last)
         {

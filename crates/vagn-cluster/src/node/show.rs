@@ -20,6 +20,11 @@ impl<S: ShardState> Node<S> {
         self.parts.values().filter_map(|part| part.view(self.now)).collect()
     }
 
+    /// True while what stood behind the damaged part of this node's log cannot be read.
+    pub fn is_rest_unread(&self, shard: ShardId) -> bool {
+        self.parts.get(&shard).is_some_and(Part::is_rest_unread)
+    }
+
     /// Returns the content of a replica: for tests and for a driver that reads it in place.
     pub fn state(&self, shard: ShardId) -> Option<&S> {
         self.parts.get(&shard).and_then(Part::state)

@@ -79,6 +79,7 @@ impl<S: ShardState> Node<S> {
                 self.hurries = true;
             }
             Message::RepairAsk { shard } => self.repair(shard, from, now, out),
+            Message::RepairAskDamaged { shard } => self.repair_damaged(shard, from, now, out),
             Message::RepairAnswer { shard, result } => self.repair_answered(from, shard, result, now, out),
         }
     }

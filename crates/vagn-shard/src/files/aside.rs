@@ -34,6 +34,12 @@ pub(super) fn folders(site: &Site, shard: ShardId) -> io::Result<Vec<PathBuf>> {
     Ok(numbers(site, shard)?.into_iter().map(|number| path(site, shard, number)).collect())
 }
 
+/// Returns the shard of a folder with this name.
+pub(super) fn shard_of(name: &str) -> Option<ShardId> {
+    let (shard, _) = name.strip_prefix(DAMAGED)?.split_once('-')?;
+    shard.parse().ok().map(ShardId)
+}
+
 fn path(site: &Site, shard: ShardId, number: u64) -> PathBuf {
     site.root.join(format!("{DAMAGED}{}-{number}", shard.0))
 }

@@ -1,11 +1,12 @@
 //! The start: tells the node what an earlier run has left, piece by piece.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use tracing::{error, info};
 use vagn_cluster::{DiskPart, LogRecord, ShardId};
 
+use super::aside;
 use super::counts::{FileCounts, add};
 use super::log::Log;
 use super::note;
@@ -20,6 +21,8 @@ const SAY_BYTES: u64 = 256 << 20;
 pub(super) struct Start {
     is_note_told: bool,
     shards: VecDeque<ShardId>,
+    /// Shards of which nothing is here but what was kept aside.
+    asides: VecDeque<ShardId>,
     opening: Option<(ShardId, Opening)>,
     read_bytes: u64,
     said_bytes: u64,
@@ -60,8 +63,10 @@ impl Start {
         }
         let mut shards: Vec<ShardId> = names.iter().filter_map(|name| shard_of(name)).collect();
         shards.sort_unstable();
+        let asides: BTreeSet<ShardId> = names.iter().filter_map(|name| aside::shard_of(name)).collect();
+        let asides = asides.into_iter().filter(|shard| !shards.contains(shard)).collect();
         let shards = shards.into();
-        Ok(Self { is_note_told: false, shards, opening: None, read_bytes: 0, said_bytes: SAY_BYTES })
+        Ok(Self { is_note_told: false, shards, asides, opening: None, read_bytes: 0, said_bytes: SAY_BYTES })
     }
 
     /// Reads on, and returns what came of it.
@@ -104,7 +109,7 @@ impl Start {
     fn next_shard(&mut self, site: &Site, counts: &FileCounts) -> Told {
         while let Some(shard) = self.shards.pop_front() {
             match recover::find(site, shard) {
-                Found::Nothing => {}
+                Found::Nothing => self.asides.push_back(shard),
                 Found::Shard(content, opening) => {
                     self.opening = Some((shard, opening));
                     let bytes = content.len();
@@ -116,6 +121,11 @@ impl Start {
                     let has_rest = has_rest(site, shard);
                     return Told::Opened(Opened { shard, log: None, number, keeps_old: true, has_rest });
                 }
+            }
+        }
+        while let Some(shard) = self.asides.pop_front() {
+            if has_rest(site, shard) {
+                return Told::Part(DiskPart::Rest(shard), 0);
             }
         }
         Told::End
@@ -142,10 +152,10 @@ impl Start {
     }
 }
 
-/// Looks for the rest of a log. What cannot be looked at now is left to the next start.
+/// Looks for the rest of a log. What cannot be looked at may be one: the node reads it until it can, and tells people.
 fn has_rest(site: &Site, shard: ShardId) -> bool {
     rest::is_there(site, shard).unwrap_or_else(|err| {
         error!(shard = shard.0, error = %err, "what is kept aside of a shard cannot be looked at");
-        false
+        true
     })
 }

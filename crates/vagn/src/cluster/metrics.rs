@@ -57,6 +57,7 @@ pub struct ClusterMetrics {
     members: Family<StateLabel, Level>,
     shards: Family<StageLabel, Level>,
     unowned: Level,
+    rests_unread: Level,
     applied: Family<ShardLabel, Level>,
     lag: Family<ShardLabel, Level>,
     changes: Family<FateLabel, Counter>,
@@ -97,6 +98,10 @@ impl ClusterMetrics {
             unowned: level(
                 "cluster_shards_unowned",
                 "Shards that no node answers for with all they have; their reports wait, and fail after 5 s",
+            ),
+            rests_unread: level(
+                "cluster_rests_unread",
+                "Shards of which this node keeps what stood behind the damaged part of a log, and cannot read it",
             ),
             applied: registry.register(
                 "cluster_replica_applied",
@@ -177,7 +182,7 @@ impl ClusterMetrics {
 
     /// Shows that nothing is known of a node. Counters stay.
     pub(super) fn show_none(&self) {
-        for level in [&self.vehicles, &self.unowned, &self.waiting, &self.brokers] {
+        for level in [&self.vehicles, &self.unowned, &self.rests_unread, &self.waiting, &self.brokers] {
             level.set(0);
         }
         for state in STATES {
@@ -202,6 +207,7 @@ impl ClusterMetrics {
             self.shards.get_or_create(&StageLabel { stage }).set(replicas as u64);
         }
         self.unowned.set(picture.unowned().len() as u64);
+        self.rests_unread.set(picture.shards.iter().filter(|shard| shard.is_rest_unread).count() as u64);
         for shard in &picture.shards {
             let label = ShardLabel { shard: shard.shard.0 };
             match (shard.own, shard.lag()) {
@@ -291,10 +297,12 @@ mod tests {
         let mut picture = stored(0);
         picture.counts.waiting = 4;
         picture.members.push(member);
-        picture.shards.push(ShardPicture { shard, owners: Vec::new(), own: Some(own) });
+        picture.shards.push(ShardPicture { shard, owners: Vec::new(), own: Some(own), is_rest_unread: true });
         metrics.show_vehicles(7);
         metrics.show(1, &picture);
-        for line in ["vagn_vehicles 7", "vagn_cluster_replica_applied{shard=\"3\"} 9"] {
+        for line in
+            ["vagn_vehicles 7", "vagn_cluster_replica_applied{shard=\"3\"} 9", "vagn_cluster_rests_unread 1"]
+        {
             assert!(registry.page().lines().any(|each| each == line), "{line}: {}", registry.page());
         }
         metrics.show_none();

@@ -10,7 +10,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 26] = [
+pub(super) const EVENTS: [&str; 27] = [
     "founded",
     "record_restored",
     "copy_begun",
@@ -23,6 +23,7 @@ pub(super) const EVENTS: [&str; 26] = [
     "next_entry_purged",
     "published_again",
     "log_damaged",
+    "rest_unread",
     "stopped",
     "went_on",
     "struck_off",
@@ -108,6 +109,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         | H::NextEntryPurged(shard)
         | H::PublishedAgain(shard)
         | H::LogDamaged(shard)
+        | H::RestUnread(shard)
         | H::Stopped(shard, _)
         | H::WentOn(shard)
         | H::LastOwner(shard)
@@ -156,6 +158,11 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
             "log_damaged",
             Warning,
             "the log of the shard is damaged; what can be read of it is published again, and its files are kept in `cluster/damaged-`",
+        ),
+        H::RestUnread(_) => (
+            "rest_unread",
+            Warning,
+            "what stood behind the damaged part of the log of the shard cannot be read, and may be the only place of some reports; it is kept, and read again each minute at most",
         ),
         H::Stopped(..) => ("stopped", Page, "the shard takes nothing more here"),
         H::WentOn(_) => ("went_on", Notice, "the shard goes on"),

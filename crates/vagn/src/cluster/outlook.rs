@@ -134,6 +134,16 @@ fn warnings(picture: &Picture) -> Vec<(String, String)> {
             );
         }
     }
+    let rests: Vec<_> =
+        picture.shards.iter().filter(|shard| shard.is_rest_unread).map(|shard| shard.shard.0).collect();
+    if !rests.is_empty() {
+        let what = format!(
+            "what stood behind the damaged part of the log of {} cannot be read, and may be the only place of some reports; it is kept in \
+             `cluster/damaged-`, and read again each minute at most; mend the disk",
+            named(&rests)
+        );
+        warn("rests".to_owned(), what);
+    }
     // With a single node that stores, there is nothing else to expect.
     if picture.members.iter().filter(|member| member.stores).count() > 1 {
         let lone = picture
@@ -183,7 +193,7 @@ mod tests {
             synced: Some(1),
             caught_up: *has_all,
         });
-        ShardPicture { shard, owners: owners.collect(), own: Some(own) }
+        ShardPicture { shard, owners: owners.collect(), own: Some(own), is_rest_unread: false }
     }
 
     fn picture(members: Vec<MemberView>, shards: Vec<ShardPicture>) -> Picture {
@@ -238,10 +248,15 @@ mod tests {
         let stopped = Stage::Stopped(Stop::HashDiffers);
         let gone = MemberView { leaves: true, ..member("d", 9_000, false) };
         let members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true), gone];
-        outlook.tell(&picture(members, vec![shard(0, stopped, &[true, false])]), true);
+        let unread = ShardPicture { is_rest_unread: true, ..shard(0, stopped, &[true, false]) };
+        outlook.tell(&picture(members, vec![unread]), true);
         let warnings = outlook.readiness.report().warnings;
         let names: Vec<_> = warnings.keys().map(String::as_str).collect();
-        assert_eq!(names, ["cluster, copies", "cluster, node b", "cluster, node c", "cluster, shard 0"]);
+        assert_eq!(
+            names,
+            ["cluster, copies", "cluster, node b", "cluster, node c", "cluster, rests", "cluster, shard 0"]
+        );
+        assert!(warnings["cluster, rests"].contains("log of shard 0 cannot be read"), "{warnings:?}");
         assert!(warnings["cluster, node b"].contains("silent for 9 s"), "{warnings:?}");
         let whole = vec![shard(0, Stage::CaughtUp, &[true, true])];
         outlook.tell(&picture(vec![member("a", 0, false), member("b", 0, false)], whole), true);

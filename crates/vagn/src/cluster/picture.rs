@@ -27,6 +27,8 @@ pub struct ShardPicture {
     pub owners: Vec<OwnerView>,
     /// The replica here, if there is one.
     pub own: Option<ShardView>,
+    /// What stood behind the damaged part of the log here cannot be read.
+    pub is_rest_unread: bool,
 }
 
 impl Picture {
@@ -36,7 +38,8 @@ impl Picture {
         let shard = |number| {
             let shard = ShardId(number);
             let own = replicas.iter().find(|view| view.shard == shard).copied();
-            ShardPicture { shard, owners: node.owner_views(shard), own }
+            let is_rest_unread = node.is_rest_unread(shard);
+            ShardPicture { shard, owners: node.owner_views(shard), own, is_rest_unread }
         };
         let count = node.shard_count();
         Self {
@@ -192,7 +195,7 @@ mod tests {
                 applied: 5,
                 tick: Some(TickMark { sequence: 4, time_ms: 9, content_hash: u64::MAX, running_hash: 1 }),
             };
-            ShardPicture { shard: ShardId(number), owners, own: Some(own) }
+            ShardPicture { shard: ShardId(number), owners, own: Some(own), is_rest_unread: false }
         };
         let member = MemberView {
             node: NodeId(1),

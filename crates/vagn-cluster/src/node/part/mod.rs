@@ -73,6 +73,8 @@ pub(super) struct Part<S> {
     has_rest: bool,
     /// The rest on its way into the stream, where this node's replica tells what the shard lacks.
     rest: Option<Resubmit>,
+    /// The last reading of the rest failed.
+    is_rest_unread: bool,
     stop: Option<Stop>,
     /// Moment at which it had all before it let go of the stream: the age of what it has stays known.
     last_fresh_ms: Option<u64>,
@@ -148,6 +150,7 @@ impl<S: ShardState> Part<S> {
             resubmit: None,
             has_rest: false,
             rest: None,
+            is_rest_unread: false,
             stop: None,
             last_fresh_ms: None,
             recent: VecDeque::new(),
@@ -205,6 +208,7 @@ impl<S: ShardState> Part<S> {
                 self.resubmit = None;
                 match self.role {
                     Role::None if self.has_rest && !is_rest => self.publish_rest_for_others(facts, bench),
+                    Role::None if self.replica.is_none() => self.let_go_of_rest(bench),
                     Role::None => self.drop_all(bench),
                     Role::Joining | Role::Full => {
                         self.replica = None;
@@ -407,7 +411,11 @@ impl<S: ShardState> Part<S> {
         if self.rest.as_ref().is_some_and(|rest| rest.is_reading(read)) {
             return self.rest_read(read, outcome, bench);
         }
+        let is_rest = self.resubmit.as_ref().is_some_and(Resubmit::is_rest);
         let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, |_| false, bench.now));
+        if is_rest {
+            return self.note_rest(could_read, bench);
+        }
         if !was_damaged && self.resubmit.as_ref().is_some_and(Resubmit::is_damaged) {
             bench.out.push(Command::Tell(Happened::LogDamaged(self.shard)));
         }

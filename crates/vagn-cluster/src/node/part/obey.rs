@@ -22,8 +22,14 @@ impl<S: ShardState> Part<S> {
         // The epoch that it goes into has ended too, or is of another data set.
         self.resubmit.take_if(|resubmit| {
             let data_set = self.replica.as_ref().map(|replica| replica.content.data_set);
-            resubmit.stream() != place.stream(self.shard) || data_set != Some(facts.data_set)
+            let is_bare = data_set.is_none() && resubmit.is_rest() && self.role == Role::None;
+            let is_same = is_bare || data_set == Some(facts.data_set);
+            resubmit.stream() != place.stream(self.shard) || !is_same
         });
+        if self.role == Role::Joining && self.resubmit.as_ref().is_some_and(Resubmit::is_rest) {
+            // What was here is published. The copy must not wait for a rest that may never be read.
+            (self.resubmit, self.replica) = (None, None);
+        }
         if self.installing.is_some() || self.resubmit.is_some() || bench.now.elapsed_ms < self.install_at_ms {
             return;
         }
@@ -61,7 +67,12 @@ impl<S: ShardState> Part<S> {
         let (place, me) = (facts.place, bench.settings.node);
         let is_alone = place.full_but(me).next().is_none();
         match self.role {
-            Role::None => self.copying = None,
+            Role::None => {
+                self.copying = None;
+                if self.has_rest {
+                    self.publish_rest_for_others(facts, bench);
+                }
+            }
             Role::Full if is_alone && place.epoch == 1 => {
                 // The stream will tell if entries of the beginning are gone. Until all is here, nothing is answered.
                 self.is_hollow = true;
@@ -143,7 +154,7 @@ impl<S: ShardState> Part<S> {
     /// True when nothing is left of it.
     pub(in crate::node) fn is_over(&self) -> bool {
         let is_idle = self.replica.is_none() && self.installing.is_none() && self.copying.is_none();
-        self.role == Role::None && is_idle && self.resubmit.is_none()
+        self.role == Role::None && is_idle && self.resubmit.is_none() && !self.has_rest
     }
 
     /// Ends the following of the stream. The age of what is here stays known, as people go on asking.

@@ -41,24 +41,36 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    /// Publishes again what owners lack of the rest, before the shard is dropped.
+    /// Publishes again what owners lack of the rest, before the shard is dropped; or where nothing else of it is here.
     pub(super) fn publish_rest_for_others(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         self.let_go(bench);
         self.resubmit = Some(Resubmit::of_rest(facts.place.stream(self.shard), true));
     }
 
-    /// Takes what was read of the rest. What cannot be read now is read again later: the files stay.
+    /// Takes what was read of the rest.
     pub(super) fn rest_read(&mut self, read: ReadId, outcome: LogOutcome, bench: &mut Bench<'_>) {
         let content = self.replica.as_ref().map(|replica| &replica.content);
         let has_seen = |batch| content.is_some_and(|content| content.has_seen(batch));
-        if let Some(rest) = &mut self.rest {
-            rest.read(read, outcome, has_seen, bench.now);
+        let could_read = self.rest.as_mut().and_then(|rest| rest.read(read, outcome, has_seen, bench.now));
+        self.note_rest(could_read, bench);
+    }
+
+    /// Notes if the rest could be read. What cannot be read now is read again later: the files stay, and people are told once.
+    pub(super) fn note_rest(&mut self, could_read: Option<bool>, bench: &mut Bench<'_>) {
+        let Some(could_read) = could_read else { return };
+        if !std::mem::replace(&mut self.is_rest_unread, !could_read) && !could_read {
+            bench.out.push(Command::Tell(Happened::RestUnread(self.shard)));
         }
+    }
+
+    /// True while the rest cannot be read.
+    pub(in crate::node) fn is_rest_unread(&self) -> bool {
+        self.is_rest_unread
     }
 
     /// All of it that the shard lacked is in the stream.
     pub(super) fn let_go_of_rest(&mut self, bench: &mut Bench<'_>) {
-        self.rest = None;
+        (self.rest, self.is_rest_unread) = (None, false);
         if std::mem::take(&mut self.has_rest) {
             bench
                 .out

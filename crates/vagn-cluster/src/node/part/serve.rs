@@ -207,14 +207,23 @@ impl<S: ShardState> Part<S> {
         })
     }
 
-    /// True when it is far behind, began from nothing, lost a part of its log, or is about to let go of it. Of what it lacks, other owners' logs
-    /// need not hold everything any more.
+    /// True when it is far behind, began from nothing, or is about to let go of its log. Of what it lacks, other owners' logs need not hold
+    /// everything any more.
     pub(in crate::node) fn may_lack_for_good(&self) -> bool {
         self.is_hollow
-            || self.has_rest
             || self.is_unread()
             || self.resubmit.is_some()
             || self.stop == Some(Stop::NextEntryPurged)
+    }
+
+    /// True when a part of its log was lost to damage. Of that, too, other owners' logs need not hold everything.
+    pub(in crate::node) fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
+    /// True while its disk has no room: an epoch begins with a snapshot.
+    pub(in crate::node) fn is_disk_full(&self) -> bool {
+        self.replica.as_ref().is_some_and(Replica::is_disk_full)
     }
 
     /// True when nobody knows what its log holds. An epoch that begins from what was read would put the log away, with what only it may have.

@@ -40,6 +40,11 @@ fn what_stands_behind_the_damage_of_a_log_is_published_again_as_far_as_the_shard
     world.pass(10_000);
     world.assert_equal(100);
     assert_eq!(world.machine(1).disk.rests.len(), usize::from(SHARDS), "what is not read is not let go");
+    for shard in (0..SHARDS).map(ShardId) {
+        let told = world.machines[&NodeId(1)].told.iter();
+        assert_eq!(told.filter(|told| **told == Happened::RestUnread(shard)).count(), 1, "it is told once");
+        assert!(world.node(1).is_rest_unread(shard));
+    }
     // A start that is cut off begins anew with it.
     world.crash(1);
     world.machine(1).disk.is_unread = false;
@@ -49,6 +54,7 @@ fn what_stands_behind_the_damage_of_a_log_is_published_again_as_far_as_the_shard
     });
     world.pass(2_000);
     world.assert_equal(200);
+    assert!((0..SHARDS).all(|shard| !world.node(1).is_rest_unread(ShardId(shard))));
     let told = |happened: fn(ShardId) -> Happened| {
         (0..SHARDS).filter(|shard| world.has_told(1, happened(ShardId(*shard)))).count()
     };
@@ -66,6 +72,44 @@ fn what_stands_behind_the_damage_of_a_log_is_published_again_as_far_as_the_shard
     world.start(2);
     world.pass_until("it is read", 20_000, |world| world.machines[&NodeId(2)].disk.rests.is_empty());
     assert_eq!(batches(&world), 0);
+}
+
+#[test]
+fn the_rest_of_a_log_is_published_also_where_nothing_else_of_the_shard_is_left() {
+    let mut world = with_rests();
+    // A person moved the shards away, so that they are copied.
+    world.machine(1).disk.shards.clear();
+    world.start(2);
+    world.start(1);
+    let is_let_go = |world: &World, node| world.machines[&NodeId(node)].disk.rests.is_empty();
+    world.pass_until("an owner has published it", 60_000, |world| is_let_go(world, 1));
+    world.pass(2_000);
+    world.assert_equal(200);
+}
+
+#[test]
+fn a_node_that_owns_nothing_publishes_the_rest_of_a_log_and_tells_when_it_cannot_be_read() {
+    let mut world = with_rests();
+    let rests = std::mem::take(&mut world.machine(1).disk.rests);
+    world.start(1);
+    world.start(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    (world.machine(3).disk.rests, world.machine(3).disk.is_unread) = (rests, true);
+    world.start(3);
+    world.pass(20_000);
+    for shard in (0..SHARDS).map(ShardId) {
+        assert!(world.has_told(3, Happened::RestUnread(shard)) && world.node(3).is_rest_unread(shard));
+    }
+    assert_eq!(world.machine(3).disk.rests.len(), usize::from(SHARDS));
+    world.assert_equal(100);
+    world.machine(3).disk.is_unread = false;
+    world.pass_until("it is published", 60_000, |world| world.machines[&NodeId(3)].disk.rests.is_empty());
+    world.pass(2_000);
+    world.assert_equal(200);
+    assert!(world.has_told(3, Happened::PublishedAgain(ShardId(0))));
+    assert!(!world.has_told(3, Happened::Left(ShardId(0))), "it had no shard");
 }
 
 #[test]

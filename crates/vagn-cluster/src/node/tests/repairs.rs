@@ -1,5 +1,7 @@
 //! Repairs: which owner begins a new epoch, from what, and who is told.
 
+use std::collections::BTreeMap;
+
 use vagn_wire::Fate;
 
 use super::world::{SHARDS, World};
@@ -285,6 +287,115 @@ fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
     }
     world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1]) && world.is_caught_up(&[2]));
     world.assert_equal(100);
+}
+
+#[test]
+fn a_full_disk_is_told_as_one_and_not_as_a_log_that_could_not_be_read() {
+    let mut world = World::begun(1);
+    world.store(1, 0..100);
+    let shard = ShardId(0);
+    world.streams.remove(&StreamId { shard, epoch: 1 });
+    world
+        .pass_until("stopped", 30_000, |world| world.has_told(1, Happened::Stopped(shard, Stop::StreamGone)));
+    // The first sync of the next start finds no room.
+    world.crash(1);
+    world.machine(1).told.clear();
+    world.machine(1).disk.is_full = true;
+    world.start(1);
+    world.pass(5_000);
+    assert!(world.has_told(1, Happened::Stopped(shard, Stop::Disk(DiskFault::Full))));
+    world.tell(1, Event::RepairAsked(shard));
+    world.pass(5_000);
+    assert_eq!(world.machine(1).repairs, [(shard, Err(Refusal::DiskFull))]);
+    // With room it goes on by itself, and can be repaired.
+    world.machine(1).disk.is_full = false;
+    world.pass(20_000);
+    assert!(world.has_told(1, Happened::WentOn(shard)) && world.has_told(1, Happened::CaughtUp(ShardId(1))));
+    world.tell(1, Event::RepairAsked(shard));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1]));
+    assert_eq!(world.machine(1).repairs[1..], [(shard, Ok(()))]);
+    world.assert_equal(100);
+}
+
+/// Two owners whose streams have lost their ends. Of the reports of a hundred vehicles damage left the first one no record in its log, and the
+/// second one a single record; each keeps as its rest what stood behind the next.
+fn both_damaged() -> World {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    world.store(1, 100..200);
+    world.pass(2_000);
+    for node in [1, 2] {
+        world.crash(node);
+        for (id, had) in &before {
+            let disk = &mut world.machine(node).disk;
+            let log = &mut disk.shards.get_mut(&id.shard).unwrap().1;
+            let damaged = log.iter().position(|record| record.sequence == had + node).unwrap();
+            disk.rests.insert(id.shard, log.split_off(damaged + 1));
+            log.truncate(damaged);
+        }
+    }
+    for (id, had) in before {
+        let stream = world.streams.get_mut(&id).unwrap();
+        stream.messages.truncate(had as usize / 2);
+        stream.ids.retain(|_, sequence| *sequence <= had / 2);
+    }
+    world
+}
+
+#[test]
+fn the_owner_that_has_most_begins_where_the_logs_of_all_are_damaged() {
+    let mut world = both_damaged();
+    world.start(1);
+    world.start(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(10_000);
+    let shards = [0, 1, 2, 3].map(ShardId);
+    // By each owner, and by a node that owns nothing.
+    for (shard, node) in shards.into_iter().zip([1, 2, 3, 1]) {
+        world.tell(node, Event::RepairAsked(shard));
+        world.pass(5_000);
+        let told = std::mem::take(&mut world.machine(node).repairs);
+        assert_eq!(told, [(shard, Ok(()))], "by node {node}");
+        assert!(world.has_told(2, Happened::EpochRepaired(shard)), "it has most");
+    }
+    let is_let_go = |world: &World, node| world.machines[&NodeId(node)].disk.rests.is_empty();
+    world.pass_until("all is published", 60_000, |world| is_let_go(world, 1) && is_let_go(world, 2));
+    world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1, 2]));
+    world.assert_equal(200);
+}
+
+#[test]
+fn no_owner_with_a_damaged_log_begins_while_another_one_is_not_heard_or_has_more() {
+    let mut world = both_damaged();
+    let shard = ShardId(0);
+    let next = StreamId { shard, epoch: 2 };
+    world.start(2);
+    world.pass(3_000);
+    world.tell(2, Event::RepairAsked(shard));
+    world.pass(3_000);
+    assert_eq!(world.machine(2).repairs, [(shard, Err(Refusal::LogDamaged))]);
+    // A message of one that knows it otherwise.
+    world.start(1);
+    world.pass(3_000);
+    let bytes = Message::RepairAskDamaged { shard }.write();
+    world.tell(1, Event::Received { from: NodeId(2), bytes });
+    world.pass(3_000);
+    assert!(!world.streams.contains_key(&next), "the second one has more");
+    // It was started anew since: what it says at first need not be all that it has.
+    let record = world.record.take();
+    world.pass(3_000);
+    world.tell(2, Event::RepairAsked(shard));
+    assert!(world.streams.contains_key(&next), "it has begun");
+    world.crash(1);
+    world.start(1);
+    world.record = record;
+    world.pass(5_000);
+    assert!(!world.has_told(2, Happened::EpochRepaired(shard)));
+    assert_eq!(world.machine(2).repairs.pop(), Some((shard, Err(Refusal::LogDamaged))));
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) struct Disk {
     pub(super) is_slow: bool,
     /// A start gives no records, and the first sync fails.
     pub(super) is_unread_at_start: bool,
+    /// There is no room for records, and syncs fail for it.
+    pub(super) is_full: bool,
     /// Syncs are not answered.
     pub(super) is_stuck: bool,
     /// Logs cannot be read.
@@ -148,9 +150,8 @@ impl World {
             machine.inbox.extend(snapshot);
             let records = if machine.disk.is_unread_at_start { Vec::new() } else { records.clone() };
             machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records)));
-            let rest = machine.disk.rests.contains_key(shard).then_some(DiskPart::Rest(*shard));
-            machine.inbox.extend(rest.map(Event::Disk));
         }
+        machine.inbox.extend(machine.disk.rests.keys().map(|shard| Event::Disk(DiskPart::Rest(*shard))));
         machine.inbox.push_back(Event::Disk(DiskPart::End));
         self.settle();
     }
@@ -464,6 +465,12 @@ impl Machine {
             Command::WriteLog { .. } if self.disk.is_unread_at_start => {}
             Command::SyncLog(shard) if self.disk.is_unread_at_start => {
                 return Some(Event::LogFailed { shard, from: 1, fault: DiskFault::Broken });
+            }
+            Command::WriteLog { .. } if self.disk.is_full => {}
+            Command::SyncLog(shard) if self.disk.is_full => {
+                let log = &self.disk.shards.entry(shard).or_default().1;
+                let from = log.last().map_or(0, |last| last.sequence) + 1;
+                return Some(Event::LogFailed { shard, from, fault: DiskFault::Full });
             }
             Command::WriteLog { shard, records } => {
                 let log = &mut self.disk.shards.entry(shard).or_default().1;

@@ -207,6 +207,26 @@ fn a_damaged_segment_that_is_read_later_is_no_end_and_what_stands_behind_is_read
 }
 
 #[test]
+fn a_rest_is_told_also_where_nothing_else_of_the_shard_is_left() {
+    let disk = filled();
+    let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    disk.damage(&last, |bytes| bytes[50] ^= 1).unwrap();
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    assert_eq!(rig.start().rests, [SHARD]);
+    let rest = rig.read_rest(1);
+    // A person moves the shard away.
+    let dir = Path::new(DIR);
+    rig.disk.rename(&dir.join("shard-3"), &dir.join("moved")).unwrap();
+    let mut rig = rig.restart(Loss::Nothing);
+    let start = rig.start();
+    assert!(start.shards.is_empty() && start.rests == [SHARD] && !rest.is_empty(), "{start:?}");
+    assert_eq!(rig.read_rest(1 << 20), rest);
+    rig.tell(DiskCommand::DropRest(SHARD));
+    rig.run();
+    assert!(rig.restart(Loss::Nothing).start().rests.is_empty());
+}
+
+#[test]
 fn a_log_that_cannot_be_read_is_said_once() {
     let disk = filled();
     let first = files(&disk).into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();

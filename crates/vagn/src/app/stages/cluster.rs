@@ -91,7 +91,7 @@ fn why(refusal: Refusal) -> &'static str {
         }
         Refusal::NoOwner => "no node that owns it is heard and has it; start its owners",
         Refusal::Behind => {
-            "the owner that was to begin it is far behind, or has lost its disk or a part of its log, and another owner is named; start that one"
+            "the owner that was to begin it is far behind, or has lost its disk, and another owner is named; start that one"
         }
         Refusal::LogUnread => {
             "the log of the owner that was to begin it could not be read to its end, and may be the only place of some reports; mend the disk, or run \
@@ -102,6 +102,13 @@ fn why(refusal: Refusal) -> &'static str {
         Refusal::Begun => "another node has begun it; `vagn cluster status` shows what comes of it",
         Refusal::Late => {
             "the brokers did not take it into the record of assignment within 30 s; try it again"
+        }
+        Refusal::DiskFull => {
+            "the disk of the owner that was to begin it is full; free some, and try it again"
+        }
+        Refusal::LogDamaged => {
+            "a part of the log of the owner that was to begin it is damaged, and another owner is named, which may have all; see to it that all owners \
+             run, and try it again"
         }
         Refusal::Silent => "the owner that has most of it was asked, and did not answer; try it again",
     }
