@@ -256,6 +256,10 @@ impl<D: DeskState> Lead<D> {
 
     /// A person wants something done.
     pub(crate) fn deed(&mut self, from: NodeId, deed: DeedId, bytes: &[u8], now: Moment, mail: &mut Mail) {
+        // It came twice: the desk would refuse what it has done itself.
+        if self.deeds.contains_key(&deed) {
+            return;
+        }
         if self.duty(now) != Duty::Full || self.deeds.len() >= DEEDS_MAX {
             mail.push((from, TrailMessage::DeedUnavailable { deed }));
             return;

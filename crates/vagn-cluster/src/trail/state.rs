@@ -22,7 +22,7 @@ pub trait DeskState {
     /// Takes in an alarm, which may have come before, with another content or note too.
     fn take(&mut self, alarm: &Alarm) -> Taken;
 
-    /// Takes in a deed.
+    /// Takes in a deed. One that it has already may come again, and is taken.
     ///
     /// # Errors
     /// The answer to the person, if it is refused.

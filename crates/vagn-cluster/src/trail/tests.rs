@@ -38,7 +38,7 @@ impl DeskState for Notes {
     }
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
-        if bytes.is_empty() {
+        if bytes.is_empty() || self.deeds.contains(&deed) {
             return Err(b"empty".to_vec());
         }
         self.deeds.push(deed);
@@ -529,6 +529,10 @@ fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     assert_eq!(bench.sent(), [TrailMessage::DeedRefused { deed: DeedId(1), answer }]);
     bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
     let (publish, ..) = bench.published();
+    assert_eq!(bench.sent(), []);
+    // It waits behind the first, and comes twice.
+    bench.receive(TrailMessage::Deed { deed: DeedId(3), bytes: vec![1] });
+    bench.receive(TrailMessage::Deed { deed: DeedId(3), bytes: vec![1] });
     assert_eq!(bench.sent(), []);
     bench.stored(publish, 2);
     assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }]);

@@ -170,8 +170,10 @@ impl DeskState for Desk {
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
         let id = <[u8; 16]>::try_from(bytes).map(u128::from_le_bytes).map(AlarmId);
-        let live = id.ok().and_then(|id| self.live.get_mut(&id)).filter(|live| !live.incident.resolved);
-        let Some(live) = live else { return Err(b"not open".to_vec()) };
+        let live = id.ok().and_then(|id| self.live.get_mut(&id));
+        // One that came before is not refused for what it did itself.
+        let may = |live: &&mut Live| !live.incident.resolved || live.incident.deeds.contains(&deed.0);
+        let Some(live) = live.filter(may) else { return Err(b"not open".to_vec()) };
         live.incident.resolved = true;
         live.incident.deeds.insert(deed.0);
         Ok(())

@@ -33,6 +33,7 @@ pub(crate) struct Oracle {
     raised: BTreeMap<AlarmId, Raised>,
     answered: BTreeSet<AlarmId>,
     done: BTreeSet<DeedId>,
+    refused: BTreeSet<DeedId>,
 }
 
 /// An alarm that a door took.
@@ -136,6 +137,10 @@ impl Oracle {
         self.raised.get(&alarm).map(|raised| raised.vehicle)
     }
 
+    pub(crate) fn deed_refused(&mut self, deed: DeedId) {
+        self.refused.insert(deed);
+    }
+
     pub(crate) fn deed_answered(&mut self, deed: DeedId, is_done: bool) {
         if is_done {
             let is_there = self.ever_deeds.contains(&deed);
@@ -177,6 +182,8 @@ impl Oracle {
                 wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
             }
         }
+        let refused = self.refused.iter().find(|deed| self.ever_deeds.contains(deed));
+        wrong = wrong.or(refused.map(|deed| format!("deed {deed:?} was refused, and is in the trail")));
         if needs_record {
             let lost = self.answered.iter().find(|alarm| !self.alarms.contains(alarm));
             wrong = wrong.or(lost.map(|alarm| format!("alarm {alarm:?} was stored and is gone")));

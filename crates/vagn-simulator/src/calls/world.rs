@@ -439,5 +439,8 @@ impl World {
         };
         self.reached.note(state);
         self.oracle.deed_answered(deed, *outcome == DeedOutcome::Done);
+        if matches!(outcome, DeedOutcome::Refused(_)) {
+            self.oracle.deed_refused(deed);
+        }
     }
 }
