@@ -60,8 +60,8 @@ struct Reign {
     /// Moment at which the last entry that the trail has was sent.
     seen_ms: u64,
     renew_at_ms: u64,
-    /// Last group, unless the own store is known to have it.
-    unsaved: Option<u64>,
+    /// Groups that the own store is not known to have. It takes those that are delivered, so they are few more than promised ones.
+    unsaved: VecDeque<u64>,
 }
 
 /// An alarm that is not recorded.
@@ -130,7 +130,7 @@ impl<D: DeskState> Lead<D> {
             promised: VecDeque::from([(sequence, claim)]),
             seen_ms,
             renew_at_ms: now.elapsed_ms + RENEW_MS,
-            unsaved: None,
+            unsaved: VecDeque::new(),
         });
         (self.has_news, self.is_alone) = (true, false);
         self.desk.recall(Some(shown.numbers()));
@@ -305,8 +305,12 @@ impl<D: DeskState> Lead<D> {
     /// The own store has all up to this entry.
     pub(crate) fn saved(&mut self, sequence: u64) {
         let Some(reign) = &mut self.reign else { return };
-        if reign.unsaved.take_if(|last| *last <= sequence).is_some() {
-            self.desk.saved();
+        let mut through = None;
+        while let Some(group) = reign.unsaved.pop_front_if(|group| *group <= sequence) {
+            through = Some(group);
+        }
+        if let Some(through) = through {
+            self.desk.saved(through);
         }
     }
 
@@ -325,11 +329,11 @@ impl<D: DeskState> Lead<D> {
         deeds: &[DeedId],
         mail: &mut Mail,
     ) -> BTreeMap<NodeId, Vec<AlarmId>> {
-        self.desk.recorded();
         // There may be more than one group has room for.
         self.has_news = true;
         if let Some(reign) = &mut self.reign {
-            reign.unsaved = Some(reign.tip);
+            self.desk.recorded(reign.tip);
+            reign.unsaved.push_back(reign.tip);
         }
         let mut doors: BTreeMap<NodeId, Vec<AlarmId>> = BTreeMap::new();
         for id in alarms {

@@ -53,12 +53,12 @@ impl DeskState for Notes {
         has_any.then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, _: u64) {
         self.told.push("recorded".to_owned());
     }
 
-    fn saved(&mut self) {
-        self.told.push("saved".to_owned());
+    fn saved(&mut self, through: u64) {
+        self.told.push(format!("saved {through}"));
     }
 
     fn release(&mut self, alarm: AlarmId) {
@@ -247,7 +247,23 @@ fn a_desk_hears_when_its_own_store_has_what_is_recorded() {
     bench.deliver(bytes);
     assert!(bench.told().is_empty());
     bench.tell(TrailEvent::Saved(Ok(())));
-    assert_eq!(bench.told(), ["saved"]);
+    assert_eq!(bench.told(), ["saved 2"]);
+}
+
+#[test]
+fn a_desk_hears_what_its_store_has_while_more_is_on_its_way() {
+    let mut bench = Bench::leader();
+    for (alarm, sequence) in [(A, 2), (AlarmId(71), 3)] {
+        bench.hand_over(alarm);
+        let (publish, _, bytes) = bench.published();
+        bench.stored(publish, sequence);
+        bench.deliver(bytes);
+    }
+    bench.told();
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved 2"], "a desk that is never idle lets go all the same");
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved 3"]);
 }
 
 #[test]

@@ -32,6 +32,8 @@ struct Live {
     incident: Incident,
     /// As the trail has it; `None` if it does not.
     recorded: Option<Incident>,
+    /// Place of the last group with it.
+    recorded_at: u64,
     released: bool,
     attempts: u64,
     /// Update that is being told: its number and report.
@@ -191,16 +193,18 @@ impl DeskState for Desk {
         (!self.drafted.is_empty()).then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, sequence: u64) {
         for (id, incident) in std::mem::take(&mut self.drafted) {
             if let Some(live) = self.live.get_mut(&id) {
-                live.recorded = Some(incident);
+                (live.recorded, live.recorded_at) = (Some(incident), sequence);
             }
         }
     }
 
-    fn saved(&mut self) {
-        self.live.retain(|_, live| !live.incident.resolved || Self::is_dirty(live));
+    fn saved(&mut self, through: u64) {
+        let stays =
+            |live: &Live| !live.incident.resolved || Self::is_dirty(live) || live.recorded_at > through;
+        self.live.retain(|_, live| stays(live));
     }
 
     fn release(&mut self, alarm: AlarmId) {
