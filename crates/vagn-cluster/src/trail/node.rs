@@ -130,6 +130,7 @@ impl<D: DeskState> TrailNode<D> {
         match event {
             TrailEvent::Common(event) => self.common(event, now, out),
             TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
             TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             TrailEvent::Saved(result) => self.chain.saved(result, now, out),
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),

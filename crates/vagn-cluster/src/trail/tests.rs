@@ -525,6 +525,45 @@ fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store(
 }
 
 #[test]
+fn all_that_an_earlier_run_kept_is_called_about_whatever_the_room() {
+    let mut bench = Bench::new(|settings| settings.door_max = 2);
+    let kept = |alarms: [u128; 2]| {
+        alarms.map(|alarm| KeptAlarm { alarm: AlarmId(alarm), bytes: vec![1], note: vec![] }).to_vec()
+    };
+    bench.out.clear();
+    bench.tell(TrailEvent::Kept { alarms: kept([7, 8]), is_end: false });
+    let reads = |after| move |command: &TrailCommand| matches!(command, TrailCommand::ReadKept { after: at, .. } if *at == after);
+    assert!(bench.out.iter().any(reads(Some(AlarmId(8)))), "{:?}", bench.out);
+    bench.tell(TrailEvent::Kept { alarms: kept([9, 10]), is_end: true });
+    assert_eq!(bench.door(), ["call 7 Kept", "call 8 Kept", "call 9 Kept", "call 10 Kept"]);
+    assert_eq!(bench.node.view(bench.moment()).waiting, 2);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    assert!(bench.out.iter().any(reads(None)), "what found no room is read again: {:?}", bench.out);
+}
+
+#[test]
+fn an_alarm_that_the_store_did_not_keep_is_given_to_it_again() {
+    let mut bench = Bench::new(|settings| settings.door_max = 1);
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    bench.deliver_claim(OTHER, 4, 0);
+    [7, 8].into_iter().for_each(|alarm| bench.alarm(alarm));
+    bench.at(250);
+    assert_eq!(bench.door(), ["keep 8", "call 8 NoRoom", "keep 7", "call 7 Unanswered"]);
+    for alarm in [7, 8, 9] {
+        bench.tell(TrailEvent::NotKept { alarm: AlarmId(alarm), bytes: vec![1] });
+    }
+    let told = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NotKept));
+    assert_eq!(bench.out.iter().filter(told).count(), 3, "{:?}", bench.out);
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(8)), "{sent:?}");
+    bench.at(1_249);
+    assert!(bench.door().is_empty());
+    bench.at(1_250);
+    assert_eq!(bench.door(), ["keep 7", "keep 8"], "9 would be more than twice the room");
+}
+
+#[test]
 fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
     let mut bench = Bench::new(|settings| settings.door_max = 2);
     [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));

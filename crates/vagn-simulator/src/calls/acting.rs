@@ -125,6 +125,7 @@ impl World {
     pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId) {
         let machine = &mut self.machines[id];
         machine.alone.remove(&alarm);
+        machine.not_kept.remove(&alarm);
         machine.store.borrow_mut().kept.remove(&alarm);
         if let Some(vehicle) = self.oracle.stored(alarm)
             && let Some(vehicle) = self.vehicles.get_mut(&vehicle)

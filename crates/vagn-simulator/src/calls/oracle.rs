@@ -103,12 +103,12 @@ impl Oracle {
         }
     }
 
-    /// A door's process ends, and its store keeps these.
+    /// A door's process ends. Its store keeps some of its alarms, and was too full for others.
     pub(crate) fn ends(
         &mut self,
-        machine: usize,
-        was_frozen: bool,
+        (machine, was_frozen): (usize, bool),
         kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
+        not_kept: &BTreeSet<AlarmId>,
         now: u64,
     ) {
         let mut forgotten = None;
@@ -116,7 +116,7 @@ impl Oracle {
             if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
                 continue;
             }
-            if was_frozen || now < raised.at + HELD {
+            if was_frozen || not_kept.contains(alarm) || now < raised.at + HELD {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
