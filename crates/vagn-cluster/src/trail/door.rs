@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{Moment, NodeId};
 use crate::trail::command::{TrailCommand, TrailHappened, Why};
 use crate::trail::event::KeptAlarm;
-use crate::trail::ids::AlarmId;
+use crate::trail::ids::{AlarmId, AlarmVersion};
 use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
 
 /// Time without an answer of a leader after which the door calls by itself.
@@ -230,7 +230,12 @@ impl Door {
     }
 
     /// The trail has an alarm, of this door or of another.
-    pub(crate) fn recorded(&mut self, id: AlarmId, out: &mut Vec<TrailCommand>) {
+    pub(crate) fn recorded(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
+        let id = version.alarm;
+        if self.waiting.get(&id).is_some_and(|waiting| waiting.alarm.version() != version) {
+            // The trail has less than this door: the rest is handed over at once.
+            return self.change(id, |waiting| waiting.hand_at_ms = 0);
+        }
         if let Some(waiting) = self.remove(id) {
             if waiting.alarm.unrecorded {
                 out.push(TrailCommand::Tell(TrailHappened::HandedOver));

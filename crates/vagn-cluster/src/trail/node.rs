@@ -14,7 +14,7 @@ use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
 use crate::trail::door::Door;
 use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 use crate::trail::event::TrailEvent;
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::lead::Lead;
 use crate::trail::mark::Mark;
 use crate::trail::message::{ALARM_MAX, TrailMessage};
@@ -294,7 +294,7 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn recorded(&mut self, alarms: &[AlarmId], deeds: &[DeedId]) {
+    fn recorded(&mut self, alarms: &[AlarmVersion], deeds: &[DeedId]) {
         let Some(trail) = self.chain.trail() else { return };
         for (door, alarms) in self.lead.recorded(alarms, deeds, &mut self.mail) {
             self.mail.push((door, TrailMessage::Recorded { trail, alarms }));
@@ -323,7 +323,7 @@ impl<D: DeskState> TrailNode<D> {
                 if self.lead.take(from, &alarm, now, &mut self.mail, out)
                     && let Some(trail) = self.chain.trail()
                 {
-                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.id] }));
+                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.version()] }));
                 }
             }
             TrailMessage::Recorded { trail, alarms } => {
@@ -436,6 +436,7 @@ impl<D: DeskState> TrailNode<D> {
             out.push(TrailCommand::Tell(TrailHappened::TooLarge));
             return self.depose(now, out);
         }
+        let alarms = self.lead.versions(&alarms);
         if self.settings.faults.act_before_append {
             self.recorded(&alarms, &deeds);
         }

@@ -79,6 +79,16 @@ const OTHER: NodeId = NodeId(2);
 const BORN: Incarnation = Incarnation(5);
 const A: AlarmId = AlarmId(70);
 
+/// An alarm as its door has it first.
+fn as_given(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: false, note: Vec::new() }.version()
+}
+
+/// An alarm about which its door has called.
+fn as_called(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: true, note: Vec::new() }.version()
+}
+
 /// A node, the clock, and what it asked for since it was looked at last.
 struct Bench {
     node: TrailNode<Notes>,
@@ -230,11 +240,45 @@ fn an_alarm_is_answered_for_and_acted_upon_when_the_trail_has_it() {
     assert_eq!((expected, bench.sent(), bench.told()), (Some(1), vec![], vec!["Full".to_owned()]));
     bench.stored(publish, 2);
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![as_given(A)] }]);
     assert_eq!(bench.told(), ["recorded"]);
     // A door that did not hear it asks again.
     bench.hand_over(A);
-    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![as_given(A)] }]);
+}
+
+#[test]
+fn a_newer_version_of_an_alarm_is_not_answered_for_with_an_older_one() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, ..) = bench.published();
+    let newer = Alarm { id: A, bytes: vec![2], unrecorded: false, note: Vec::new() };
+    // A desk that takes it as new, and one that has nothing to add to what it has.
+    bench.node.desk_mut().recorded.clear();
+    bench.receive(TrailMessage::Alarm(newer.clone()));
+    bench.stored(publish, 2);
+    assert_eq!(bench.sent(), [], "the group has the older one");
+    bench.node.desk_mut().recorded.push(A);
+    bench.receive(TrailMessage::Alarm(newer.clone()));
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    let alarms = vec![newer.version()];
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms }]);
+}
+
+#[test]
+fn a_door_keeps_an_alarm_of_which_the_trail_has_an_older_version() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(7);
+    let newer = AlarmId(7);
+    bench.tell(TrailEvent::Alarm { alarm: newer, bytes: vec![2] });
+    bench.out.clear();
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![as_given(newer)], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    let lets_go = |command: &TrailCommand| matches!(command, TrailCommand::LetGo(_));
+    assert!(!bench.out.iter().any(lets_go), "{:?}", bench.out);
+    assert!(matches!(&bench.sent()[..], [TrailMessage::Alarm(alarm)] if alarm.bytes == [2]));
 }
 
 #[test]
@@ -346,7 +390,7 @@ fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
     bench.deliver_claim(OTHER, 4, 0);
     bench.deliver_claim(OWN, 5, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = || TrailBody::Group { alarms: vec![AlarmId(7)], deeds: vec![], content: b"drafts" };
+    let body = || TrailBody::Group { alarms: vec![as_given(AlarmId(7))], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
     bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
     assert!(bench.door().is_empty());
@@ -439,7 +483,7 @@ fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.last = 0;
     bench.deliver_claim(OTHER, 5, 0);
@@ -453,7 +497,7 @@ fn a_node_that_holds_back_for_its_settings_calls_about_what_its_store_owes_until
     let mut bench = Bench::new(|settings| settings.settings_hash = 2);
     bench.deliver_claim(OTHER, 4, 1);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.tell(TrailEvent::Saved(Ok(())));
     bench.at(2_999);
@@ -485,10 +529,10 @@ fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.unrecorded), "{sent:?}");
     let elsewhere = TrailId { epoch: 1, incarnation: Incarnation(6) };
-    bench.receive(TrailMessage::Recorded { trail: elsewhere, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail: elsewhere, alarms: vec![as_called(AlarmId(7))] });
     assert!(bench.door().is_empty(), "another trail has it");
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
     assert_eq!(bench.door(), ["let go 7"]);
 }
 
@@ -514,7 +558,7 @@ fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store(
     [7, 8, 9].into_iter().for_each(|alarm| bench.alarm(alarm));
     assert_eq!(bench.door(), ["keep 9", "call 9 NoRoom"]);
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(7))] });
     let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
     assert!(reads, "{:?}", bench.out);
     bench.out.clear();
@@ -538,7 +582,7 @@ fn all_that_an_earlier_run_kept_is_called_about_whatever_the_room() {
     assert_eq!(bench.door(), ["call 7 Kept", "call 8 Kept", "call 9 Kept", "call 10 Kept"]);
     assert_eq!(bench.node.view(bench.moment()).waiting, 2);
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
     assert!(bench.out.iter().any(reads(None)), "what found no room is read again: {:?}", bench.out);
 }
 
@@ -569,7 +613,7 @@ fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
     [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));
     bench.tell(TrailEvent::Kept { alarms: vec![], is_end: false });
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(7))] });
     bench.out.clear();
     bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
     let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
@@ -608,7 +652,7 @@ fn a_node_whose_store_is_behind_does_not_claim() {
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.at(3_000);
     let claims = |bench: &Bench| {

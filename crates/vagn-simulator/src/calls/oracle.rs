@@ -27,6 +27,7 @@ pub(crate) struct Oracle {
     ever: BTreeSet<AlarmId>,
     ever_deeds: BTreeSet<DeedId>,
     versions: BTreeMap<AlarmId, u64>,
+    resolved: BTreeSet<AlarmId>,
     /// Incidents that each alarm was ever joined to.
     joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
     hashes: BTreeMap<u64, u64>,
@@ -65,6 +66,7 @@ impl Oracle {
         match entry.body {
             TrailBody::Claim { .. } => self.term = self.term.max(entry.term),
             TrailBody::Group { alarms, deeds, content } if entry.term == self.term => {
+                let alarms: Vec<AlarmId> = alarms.into_iter().map(|version| version.alarm).collect();
                 self.ever.extend(&alarms);
                 self.ever_deeds.extend(&deeds);
                 self.alarms.extend(alarms);
@@ -72,6 +74,9 @@ impl Oracle {
                 for (id, incident) in incidents(content) {
                     let version = self.versions.entry(id).or_default();
                     *version = incident.version.max(*version);
+                    if incident.resolved {
+                        self.resolved.insert(id);
+                    }
                     for alarm in &incident.alarms {
                         self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
                     }
@@ -128,7 +133,16 @@ impl Oracle {
     }
 
     /// A vehicle hears `stored`. Returns which one.
-    pub(crate) fn stored(&mut self, alarm: AlarmId) -> Option<u64> {
+    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) -> Option<u64> {
+        let about = self.joined.get(&alarm).into_iter().flatten();
+        // What comes after a person resolved an incident adds nothing to it.
+        let is_over = about.clone().any(|id| self.resolved.contains(id));
+        let newest = about.filter_map(|id| self.versions.get(id)).max().copied();
+        self.wrong_if(!is_over && newest.is_some_and(|newest| newest < report), || {
+            format!(
+                "alarm {alarm:?} is answered as stored with report {report}, and the trail has {newest:?}"
+            )
+        });
         let is_there = self.ever.contains(&alarm);
         self.wrong_if(!is_there, || {
             format!("alarm {alarm:?} is answered as stored, and is not in the trail")
