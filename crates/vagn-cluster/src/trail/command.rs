@@ -20,8 +20,9 @@ pub enum TrailCommand {
         /// Contents of groups; none moves only the mark.
         groups: Vec<Arc<[u8]>>,
     },
-    /// Keeps an alarm in the node's own store until it is [let go](Self::LetGo). No answer: one that a crash takes is repeated by its
-    /// sender, who has heard nothing.
+    /// Keeps an alarm in the node's own store until it is [let go](Self::LetGo), in place of what the store had of it. Answered by
+    /// [`NotKept`](crate::trail::TrailEvent::NotKept) where the store fails, and by nothing where it does not: one that a crash takes is
+    /// repeated by its sender, who has heard nothing.
     Keep {
         /// Its id.
         alarm: AlarmId,
@@ -104,6 +105,9 @@ pub enum TrailHappened {
     Full,
     /// The incident store did not take a group. It is tried again.
     StoreFault,
+    /// The own store did not keep an alarm. It is tried again while the door has room for twice as many alarms as it takes; what comes beyond
+    /// is called about from memory alone.
+    NotKept,
     /// The desk drafted a group that is larger than its bounds. It is not appended, and this node steps down.
     TooLarge,
     /// An entry of a leader that was none any more. It counts for nothing.

@@ -62,7 +62,7 @@ mod view;
 pub use command::{DeedOutcome, TrailCommand, TrailHappened, Why};
 pub use entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 pub use event::{KeptAlarm, TrailEvent};
-pub use ids::{AlarmId, DeedId, EntryId, Term, TrailId};
+pub use ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term, TrailId};
 pub use mark::Mark;
 pub use message::{ALARM_MAX, Alarm, NOTE_MAX};
 pub use node::TrailNode;

@@ -14,7 +14,7 @@ use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
 use crate::trail::door::Door;
 use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 use crate::trail::event::TrailEvent;
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::lead::Lead;
 use crate::trail::mark::Mark;
 use crate::trail::message::{ALARM_MAX, TrailMessage};
@@ -130,6 +130,7 @@ impl<D: DeskState> TrailNode<D> {
         match event {
             TrailEvent::Common(event) => self.common(event, now, out),
             TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
             TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             TrailEvent::Saved(result) => self.chain.saved(result, now, out),
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
@@ -293,7 +294,7 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn recorded(&mut self, alarms: &[AlarmId], deeds: &[DeedId]) {
+    fn recorded(&mut self, alarms: &[AlarmVersion], deeds: &[DeedId]) {
         let Some(trail) = self.chain.trail() else { return };
         for (door, alarms) in self.lead.recorded(alarms, deeds, &mut self.mail) {
             self.mail.push((door, TrailMessage::Recorded { trail, alarms }));
@@ -322,7 +323,7 @@ impl<D: DeskState> TrailNode<D> {
                 if self.lead.take(from, &alarm, now, &mut self.mail, out)
                     && let Some(trail) = self.chain.trail()
                 {
-                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.id] }));
+                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.version()] }));
                 }
             }
             TrailMessage::Recorded { trail, alarms } => {
@@ -435,6 +436,7 @@ impl<D: DeskState> TrailNode<D> {
             out.push(TrailCommand::Tell(TrailHappened::TooLarge));
             return self.depose(now, out);
         }
+        let alarms = self.lead.versions(&alarms);
         if self.settings.faults.act_before_append {
             self.recorded(&alarms, &deeds);
         }

@@ -22,7 +22,7 @@ pub trait DeskState {
     /// Takes in an alarm, which may have come before, with another content or note too.
     fn take(&mut self, alarm: &Alarm) -> Taken;
 
-    /// Takes in a deed.
+    /// Takes in a deed. One that it has already may come again, and is taken.
     ///
     /// # Errors
     /// The answer to the person, if it is refused.
@@ -33,12 +33,12 @@ pub trait DeskState {
     /// for when this one is recorded.
     fn draft(&mut self) -> Option<Draft>;
 
-    /// The last group is in the trail: what it says may be acted upon. The own store need not have it yet.
-    fn recorded(&mut self);
+    /// The last group is in the trail, at this sequence: what it says may be acted upon. The own store need not have it yet.
+    fn recorded(&mut self, sequence: u64);
 
-    /// The own store has all that is [recorded](Self::recorded). Only now may an incident that is over leave the desk: an alarm about it that
+    /// The own store has all that is [recorded](Self::recorded) up to this sequence. Only now may an incident that is over leave the desk: an alarm about it that
     /// comes again must be found in one of the two.
-    fn saved(&mut self);
+    fn saved(&mut self, through: u64);
 
     /// The first attempt about an alarm may be made although it is not recorded.
     fn release(&mut self, alarm: AlarmId);

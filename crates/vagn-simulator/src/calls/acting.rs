@@ -125,8 +125,10 @@ impl World {
     pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId) {
         let machine = &mut self.machines[id];
         machine.alone.remove(&alarm);
+        machine.not_kept.remove(&alarm);
         machine.store.borrow_mut().kept.remove(&alarm);
-        if let Some(vehicle) = self.oracle.stored(alarm)
+        let report = machine.reports.remove(&alarm).unwrap_or(0);
+        if let Some(vehicle) = self.oracle.stored(alarm, report)
             && let Some(vehicle) = self.vehicles.get_mut(&vehicle)
         {
             vehicle.stored = true;
@@ -177,6 +179,7 @@ impl World {
         let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| machine.works()) else { return };
         let alarm = *machine.alarms.entry(number).or_insert(name);
         let bytes = alarm_bytes(number, vehicle.reports);
+        machine.reports.insert(alarm, vehicle.reports);
         vehicle.reports += 1;
         self.oracle.raised(alarm, number, id, now);
         self.handle(id, TrailEvent::Alarm { alarm, bytes });

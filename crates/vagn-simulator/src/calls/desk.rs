@@ -32,6 +32,8 @@ struct Live {
     incident: Incident,
     /// As the trail has it; `None` if it does not.
     recorded: Option<Incident>,
+    /// Place of the last group with it.
+    recorded_at: u64,
     released: bool,
     attempts: u64,
     /// Update that is being told: its number and report.
@@ -170,8 +172,10 @@ impl DeskState for Desk {
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
         let id = <[u8; 16]>::try_from(bytes).map(u128::from_le_bytes).map(AlarmId);
-        let live = id.ok().and_then(|id| self.live.get_mut(&id)).filter(|live| !live.incident.resolved);
-        let Some(live) = live else { return Err(b"not open".to_vec()) };
+        let live = id.ok().and_then(|id| self.live.get_mut(&id));
+        // One that came before is not refused for what it did itself.
+        let may = |live: &&mut Live| !live.incident.resolved || live.incident.deeds.contains(&deed.0);
+        let Some(live) = live.filter(may) else { return Err(b"not open".to_vec()) };
         live.incident.resolved = true;
         live.incident.deeds.insert(deed.0);
         Ok(())
@@ -189,16 +193,18 @@ impl DeskState for Desk {
         (!self.drafted.is_empty()).then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, sequence: u64) {
         for (id, incident) in std::mem::take(&mut self.drafted) {
             if let Some(live) = self.live.get_mut(&id) {
-                live.recorded = Some(incident);
+                (live.recorded, live.recorded_at) = (Some(incident), sequence);
             }
         }
     }
 
-    fn saved(&mut self) {
-        self.live.retain(|_, live| !live.incident.resolved || Self::is_dirty(live));
+    fn saved(&mut self, through: u64) {
+        let stays =
+            |live: &Live| !live.incident.resolved || Self::is_dirty(live) || live.recorded_at > through;
+        self.live.retain(|_, live| stays(live));
     }
 
     fn release(&mut self, alarm: AlarmId) {

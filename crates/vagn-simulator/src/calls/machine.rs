@@ -29,6 +29,10 @@ pub(crate) struct Machine {
     pub(crate) wish: u64,
     /// Calls of the door: the next attempt, or none while one is under way or after it was accepted.
     pub(crate) alone: BTreeMap<AlarmId, Option<u64>>,
+    /// Newest report of each alarm that this process was given.
+    pub(crate) reports: BTreeMap<AlarmId, u64>,
+    /// Alarms that the store did not keep.
+    pub(crate) not_kept: BTreeSet<AlarmId>,
     /// Alarm of each vehicle at this door.
     pub(crate) alarms: BTreeMap<u64, AlarmId>,
     /// The process is killed when it hears of an acceptance; for how long.
@@ -60,6 +64,8 @@ impl Machine {
             consumers: BTreeMap::new(),
             wish: 0,
             alone: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            not_kept: BTreeSet::new(),
             alarms: BTreeMap::new(),
             dies_at_acceptance: None,
         }
@@ -74,6 +80,8 @@ impl Machine {
         self.held.clear();
         self.consumers.clear();
         self.alone.clear();
+        self.reports.clear();
+        self.not_kept.clear();
         self.alarms.clear();
         self.dies_at_acceptance = None;
     }

@@ -27,12 +27,14 @@ pub(crate) struct Oracle {
     ever: BTreeSet<AlarmId>,
     ever_deeds: BTreeSet<DeedId>,
     versions: BTreeMap<AlarmId, u64>,
+    resolved: BTreeSet<AlarmId>,
     /// Incidents that each alarm was ever joined to.
     joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
     hashes: BTreeMap<u64, u64>,
     raised: BTreeMap<AlarmId, Raised>,
     answered: BTreeSet<AlarmId>,
     done: BTreeSet<DeedId>,
+    refused: BTreeSet<DeedId>,
 }
 
 /// An alarm that a door took.
@@ -64,6 +66,7 @@ impl Oracle {
         match entry.body {
             TrailBody::Claim { .. } => self.term = self.term.max(entry.term),
             TrailBody::Group { alarms, deeds, content } if entry.term == self.term => {
+                let alarms: Vec<AlarmId> = alarms.into_iter().map(|version| version.alarm).collect();
                 self.ever.extend(&alarms);
                 self.ever_deeds.extend(&deeds);
                 self.alarms.extend(alarms);
@@ -71,6 +74,9 @@ impl Oracle {
                 for (id, incident) in incidents(content) {
                     let version = self.versions.entry(id).or_default();
                     *version = incident.version.max(*version);
+                    if incident.resolved {
+                        self.resolved.insert(id);
+                    }
                     for alarm in &incident.alarms {
                         self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
                     }
@@ -102,12 +108,12 @@ impl Oracle {
         }
     }
 
-    /// A door's process ends, and its store keeps these.
+    /// A door's process ends. Its store keeps some of its alarms, and was too full for others.
     pub(crate) fn ends(
         &mut self,
-        machine: usize,
-        was_frozen: bool,
+        (machine, was_frozen): (usize, bool),
         kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
+        not_kept: &BTreeSet<AlarmId>,
         now: u64,
     ) {
         let mut forgotten = None;
@@ -115,7 +121,7 @@ impl Oracle {
             if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
                 continue;
             }
-            if was_frozen || now < raised.at + HELD {
+            if was_frozen || not_kept.contains(alarm) || now < raised.at + HELD {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
@@ -127,13 +133,26 @@ impl Oracle {
     }
 
     /// A vehicle hears `stored`. Returns which one.
-    pub(crate) fn stored(&mut self, alarm: AlarmId) -> Option<u64> {
+    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) -> Option<u64> {
+        let about = self.joined.get(&alarm).into_iter().flatten();
+        // What comes after a person resolved an incident adds nothing to it.
+        let is_over = about.clone().any(|id| self.resolved.contains(id));
+        let newest = about.filter_map(|id| self.versions.get(id)).max().copied();
+        self.wrong_if(!is_over && newest.is_some_and(|newest| newest < report), || {
+            format!(
+                "alarm {alarm:?} is answered as stored with report {report}, and the trail has {newest:?}"
+            )
+        });
         let is_there = self.ever.contains(&alarm);
         self.wrong_if(!is_there, || {
             format!("alarm {alarm:?} is answered as stored, and is not in the trail")
         });
         self.answered.insert(alarm);
         self.raised.get(&alarm).map(|raised| raised.vehicle)
+    }
+
+    pub(crate) fn deed_refused(&mut self, deed: DeedId) {
+        self.refused.insert(deed);
     }
 
     pub(crate) fn deed_answered(&mut self, deed: DeedId, is_done: bool) {
@@ -177,6 +196,8 @@ impl Oracle {
                 wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
             }
         }
+        let refused = self.refused.iter().find(|deed| self.ever_deeds.contains(deed));
+        wrong = wrong.or(refused.map(|deed| format!("deed {deed:?} was refused, and is in the trail")));
         if needs_record {
             let lost = self.answered.iter().find(|alarm| !self.alarms.contains(alarm));
             wrong = wrong.or(lost.map(|alarm| format!("alarm {alarm:?} was stored and is gone")));

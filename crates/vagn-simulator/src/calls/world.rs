@@ -269,7 +269,9 @@ impl World {
         if self.machines[id].node.is_some() {
             self.trace.line(now, || format!("{} ends", id + 1));
             let machine = &self.machines[id];
-            self.oracle.ends(id, machine.frozen, &machine.store.borrow().kept, now);
+            let store = machine.store.borrow();
+            self.oracle.ends((id, machine.frozen), &store.kept, &machine.not_kept, now);
+            drop(store);
             self.machines[id].end();
         }
     }
@@ -304,8 +306,16 @@ impl World {
                 self.agenda.after(delay, Due::Saved { machine: id, run, mark, groups });
             }
             TrailCommand::Keep { alarm, bytes } => {
-                let store = &self.machines[id].store;
-                store.borrow_mut().kept.entry(alarm).or_insert_with(|| (bytes, Vec::new()));
+                let machine = &mut self.machines[id];
+                if machine.store.borrow().full {
+                    machine.not_kept.insert(alarm);
+                    let run = Some(machine.run);
+                    let event = TrailEvent::NotKept { alarm, bytes };
+                    self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
+                } else {
+                    machine.not_kept.remove(&alarm);
+                    machine.store.borrow_mut().kept.entry(alarm).or_default().0 = bytes;
+                }
             }
             TrailCommand::CallAlone { alarm, .. } => {
                 self.machines[id].alone.entry(alarm).or_insert(Some(now));
@@ -439,5 +449,8 @@ impl World {
         };
         self.reached.note(state);
         self.oracle.deed_answered(deed, *outcome == DeedOutcome::Done);
+        if matches!(outcome, DeedOutcome::Refused(_)) {
+            self.oracle.deed_refused(deed);
+        }
     }
 }

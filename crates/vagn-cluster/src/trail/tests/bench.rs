@@ -37,7 +37,7 @@ impl DeskState for Notes {
     }
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
-        if bytes.is_empty() {
+        if bytes.is_empty() || self.deeds.contains(&deed) {
             return Err(b"empty".to_vec());
         }
         self.deeds.push(deed);
@@ -52,12 +52,12 @@ impl DeskState for Notes {
         has_any.then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, _: u64) {
         self.told.push("recorded".to_owned());
     }
 
-    fn saved(&mut self) {
-        self.told.push("saved".to_owned());
+    fn saved(&mut self, through: u64) {
+        self.told.push(format!("saved {through}"));
     }
 
     fn release(&mut self, alarm: AlarmId) {
