@@ -17,6 +17,7 @@
 //! | `registry.rs` | the bucket of what people say: written after what the writer has seen, and followed |
 //! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
 //! | `peers.rs` | messages between nodes, in parts |
+//! | `errands.rs` | what a part of a node has under way at brokers |
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
 //! | `survey.rs` | what brokers say of themselves and of streams, for an operator |
 //! | `counts.rs` | what was dropped or given up, by reason |
@@ -27,6 +28,7 @@ mod brokers;
 mod consumer;
 mod counts;
 mod driver;
+mod errands;
 mod handle;
 mod link;
 mod names;
