@@ -51,4 +51,5 @@ pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
 pub use registry::{Appended, BATCH_MAX, BucketEvent, NewObject};
+pub use room::trail_bytes;
 pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};
