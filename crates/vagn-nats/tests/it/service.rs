@@ -94,6 +94,10 @@ impl Node {
         self.stored.lock().unwrap().clone()
     }
 
+    pub(crate) fn forget_answers(&self) {
+        self.stored.lock().unwrap().clear();
+    }
+
     pub(crate) fn was_told(&self, happened: TrailHappened) -> bool {
         self.told.lock().unwrap().contains(&happened)
     }
