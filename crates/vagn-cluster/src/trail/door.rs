@@ -231,17 +231,30 @@ impl Door {
 
     /// The trail has an alarm, of this door or of another.
     pub(crate) fn recorded(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
-        let id = version.alarm;
-        if self.waiting.get(&id).is_some_and(|waiting| waiting.alarm.version() != version) {
-            // The trail has less than this door: the rest is handed over at once.
-            return self.change(id, |waiting| waiting.hand_at_ms = 0);
-        }
-        if let Some(waiting) = self.remove(id) {
-            if waiting.alarm.unrecorded {
+        if let Some(Alarm { id, bytes, unrecorded, .. }) = self.settled(version) {
+            if unrecorded {
                 out.push(TrailCommand::Tell(TrailHappened::HandedOver));
             }
-            out.push(TrailCommand::LetGo(id));
+            out.push(TrailCommand::LetGo { alarm: id, bytes });
         }
+    }
+
+    /// The incident of an alarm is over, and this version of it says more.
+    pub(crate) fn over(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
+        if let Some(Alarm { id, bytes, .. }) = self.settled(version) {
+            out.push(TrailCommand::Tell(TrailHappened::Reopened));
+            out.push(TrailCommand::Reopen { alarm: id, bytes });
+        }
+    }
+
+    /// Takes out an alarm of which the leader knows all that this door has. Else the rest is handed over at once.
+    fn settled(&mut self, version: AlarmVersion) -> Option<Alarm> {
+        let id = version.alarm;
+        if self.waiting.get(&id)?.alarm.version() != version {
+            self.change(id, |waiting| waiting.hand_at_ms = 0);
+            return None;
+        }
+        self.remove(id).map(|waiting| waiting.alarm)
     }
 
     /// The store did not keep an alarm. One that found no room is taken in all the same: it is nowhere else.
@@ -260,6 +273,8 @@ impl Door {
                 hand_at_ms: at_ms,
                 is_called: false,
             });
+        } else {
+            out.push(TrailCommand::Tell(TrailHappened::NoPlace));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::ids::{Moment, NodeId};
 use crate::trail::command::{TrailCommand, TrailHappened};
 use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::message::{Alarm, TrailMessage};
-use crate::trail::state::{DeskState, Draft, Taken};
+use crate::trail::state::{DeedTaken, DeskState, Draft, Taken};
 use crate::trail::succession::SILENCE_MS;
 use crate::trail::view::Duty;
 
@@ -26,7 +26,7 @@ pub(crate) const SEEN_MS: u64 = SILENCE_MS;
 /// refused, unless the brokers lose that entry in this time.
 const SURE_MS: u64 = 2_500;
 
-/// Most deeds that wait for their record.
+/// Most deeds that wait for their record, and most refused ones that are remembered.
 const DEEDS_MAX: usize = 256;
 
 /// Most own entries that are stored and were not delivered yet. A leader that cannot read what it writes waits.
@@ -44,6 +44,8 @@ pub(crate) struct Lead<D> {
     taken: BTreeMap<AlarmId, Waiting>,
     releases: BTreeSet<(u64, AlarmId)>,
     deeds: BTreeMap<DeedId, NodeId>,
+    /// Deeds that were refused lately: a copy of one that comes late must not be done.
+    refused: VecDeque<DeedId>,
     /// The desk may have something to record.
     has_news: bool,
 }
@@ -87,6 +89,7 @@ impl<D: DeskState> Lead<D> {
             taken: BTreeMap::new(),
             releases: BTreeSet::new(),
             deeds: BTreeMap::new(),
+            refused: VecDeque::new(),
             has_news: false,
         }
     }
@@ -246,6 +249,10 @@ impl<D: DeskState> Lead<D> {
                 out.push(TrailCommand::Tell(TrailHappened::NoRoom));
                 return false;
             }
+            Taken::Over => {
+                mail.push((door, TrailMessage::Over(alarm.version())));
+                return false;
+            }
             Taken::Joined => out.push(TrailCommand::Tell(TrailHappened::Joined)),
             Taken::Open => {}
         }
@@ -263,8 +270,8 @@ impl<D: DeskState> Lead<D> {
 
     /// A person wants something done.
     pub(crate) fn deed(&mut self, from: NodeId, deed: DeedId, bytes: &[u8], now: Moment, mail: &mut Mail) {
-        // It came twice: the desk would refuse what it has done itself.
-        if self.deeds.contains_key(&deed) {
+        // It came twice, and is answered or will be.
+        if self.deeds.contains_key(&deed) || self.refused.contains(&deed) {
             return;
         }
         if self.duty(now) != Duty::Full || self.deeds.len() >= DEEDS_MAX {
@@ -272,11 +279,16 @@ impl<D: DeskState> Lead<D> {
             return;
         }
         match self.desk.deed(deed, bytes) {
-            Ok(()) => {
+            Ok(DeedTaken::Open) => {
                 self.deeds.insert(deed, from);
                 self.has_news = true;
             }
-            Err(answer) => mail.push((from, TrailMessage::DeedRefused { deed, answer })),
+            Ok(DeedTaken::Recorded) => mail.push((from, TrailMessage::DeedDone { deed })),
+            Err(answer) => {
+                self.refused.truncate(DEEDS_MAX - 1);
+                self.refused.push_front(deed);
+                mail.push((from, TrailMessage::DeedRefused { deed, answer }));
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum TrailMessage {
     Called { alarm: AlarmId },
     /// The leader has no room for it.
     NoRoom { alarm: AlarmId },
+    /// The incident of this alarm is over, and this version says more: it is to come again under a new id.
+    Over(AlarmVersion),
     /// A person wants something done.
     Deed { deed: DeedId, bytes: Vec<u8> },
     /// It is in the trail.
@@ -86,6 +88,10 @@ impl TrailMessage {
                 out.put_long(answer);
             }
             Self::DeedUnavailable { deed } => put_named(&mut out, 72, deed.0),
+            Self::Over(version) => {
+                put_named(&mut out, 73, version.alarm.0);
+                out.put_u64(version.hash);
+            }
         }
         seal(&mut out);
         out
@@ -116,6 +122,7 @@ impl TrailMessage {
                 answer: reader.long(ALARM_MAX)?.to_vec(),
             },
             72 => Self::DeedUnavailable { deed: DeedId(name(&mut reader)?) },
+            73 => Self::Over(AlarmVersion { alarm: AlarmId(name(&mut reader)?), hash: reader.u64()? }),
             _ => return Err(Damaged),
         };
         reader.end()?;

@@ -114,7 +114,7 @@ impl<D: DeskState> TrailNode<D> {
         self.deliver_mail(now, out);
         self.run(now, out);
         self.deliver_mail(now, out);
-        self.set_alarm(now, out);
+        self.set_timer(now, out);
     }
 
     fn restore(&mut self, mark: Option<Vec<u8>>, out: &mut Vec<TrailCommand>) {
@@ -334,6 +334,7 @@ impl<D: DeskState> TrailNode<D> {
                 }
             }
             TrailMessage::Called { alarm } => self.door.called(alarm, now),
+            TrailMessage::Over(alarm) => self.door.over(alarm, out),
             // It is handed over again, and called about by the door in time.
             TrailMessage::NoRoom { .. } => {}
             TrailMessage::Deed { deed, bytes } => self.lead.deed(from, deed, &bytes, now, &mut self.mail),
@@ -476,7 +477,7 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     /// Asks to be woken when something is due.
-    fn set_alarm(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+    fn set_timer(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         let claims = self.append.is_none() && !self.lead.leads() && self.chain.end().is_some();
         let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
         let dues = [

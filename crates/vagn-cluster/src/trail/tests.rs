@@ -73,9 +73,38 @@ fn a_door_keeps_an_alarm_of_which_the_trail_has_an_older_version() {
     let id = EntryId { node: OTHER, run: 9, number: 5 };
     let body = TrailBody::Group { alarms: vec![as_given(newer)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
-    let lets_go = |command: &TrailCommand| matches!(command, TrailCommand::LetGo(_));
+    let lets_go = |command: &TrailCommand| matches!(command, TrailCommand::LetGo { .. });
     assert!(!bench.out.iter().any(lets_go), "{:?}", bench.out);
-    assert!(matches!(&bench.sent()[..], [TrailMessage::Alarm(alarm)] if alarm.bytes == [2]));
+    let sent = bench.sent();
+    let [TrailMessage::Alarm(alarm)] = &sent[..] else { panic!("{sent:?}") };
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![alarm.version()] });
+    let let_go = bench.out.iter().find_map(|command| match command {
+        TrailCommand::LetGo { bytes, .. } => Some(bytes.clone()),
+        _ => None,
+    });
+    assert_eq!(let_go, Some(vec![2]), "a driver must know for which version");
+}
+
+#[test]
+fn an_alarm_that_says_more_than_an_incident_that_is_over_comes_again_under_a_new_id() {
+    let mut bench = Bench::leader();
+    bench.node.desk_mut().over.push(A);
+    bench.hand_over(A);
+    assert_eq!(bench.sent(), [TrailMessage::Over(as_given(A))]);
+    assert_eq!(bench.node.view(bench.moment()).unrecorded, 0);
+
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(70);
+    bench.sent();
+    bench.receive(TrailMessage::Over(AlarmVersion { alarm: A, hash: 1 }));
+    assert_eq!(bench.sent().len(), 1, "this door has something else, and hands it over");
+    assert_eq!(bench.node.view(bench.moment()).waiting, 1);
+    bench.receive(TrailMessage::Over(as_given(A)));
+    bench.receive(TrailMessage::Over(as_given(A)));
+    assert_eq!(bench.door(), ["reopen 70"], "once");
+    assert_eq!(bench.node.view(bench.moment()).waiting, 0);
 }
 
 #[test]
@@ -396,6 +425,8 @@ fn an_alarm_that_the_store_did_not_keep_is_given_to_it_again() {
     }
     let told = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NotKept));
     assert_eq!(bench.out.iter().filter(told).count(), 3, "{:?}", bench.out);
+    let placeless = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace));
+    assert_eq!(bench.out.iter().filter(placeless).count(), 1, "{:?}", bench.out);
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(8)), "{sent:?}");
     bench.at(1_249);
@@ -423,6 +454,9 @@ fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![] });
     let answer = b"empty".to_vec();
     assert_eq!(bench.sent(), [TrailMessage::DeedRefused { deed: DeedId(1), answer }]);
+    // A copy of it comes late, when the desk would take it.
+    bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![1] });
+    assert_eq!(bench.sent(), []);
     bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
     let (publish, ..) = bench.published();
     assert_eq!(bench.sent(), []);
@@ -432,6 +466,8 @@ fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     assert_eq!(bench.sent(), []);
     bench.stored(publish, 2);
     assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }]);
+    bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
+    assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }], "a copy of it comes late");
 
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);

@@ -174,7 +174,12 @@ impl<O: Office> TrailDriver<O> {
                 TrailCommand::CallAlone { alarm, bytes, why } => {
                     self.office.carry_out(OfficeCommand::CallAlone { alarm, bytes, why });
                 }
-                TrailCommand::LetGo(alarm) => self.office.carry_out(OfficeCommand::LetGo(alarm)),
+                TrailCommand::LetGo { alarm, bytes } => {
+                    self.office.carry_out(OfficeCommand::LetGo { alarm, bytes });
+                }
+                TrailCommand::Reopen { alarm, bytes } => {
+                    self.office.carry_out(OfficeCommand::Reopen { alarm, bytes });
+                }
                 TrailCommand::ReadKept { after, max } => {
                     self.office.carry_out(OfficeCommand::ReadKept { after, max });
                 }

@@ -52,7 +52,7 @@ impl<D> Clone for TrailHandle<D> {
 
 impl<D> TrailHandle<D> {
     /// Hands an alarm over, under the id of its incident; a repeat under the same. [`LetGo`](crate::OfficeCommand::LetGo) tells when its sender may hear
-    /// `stored`.
+    /// `stored`, and for which bytes.
     ///
     /// # Errors
     /// The alarm: the node takes nothing now. Nobody calls about it, unless whoever has it does.

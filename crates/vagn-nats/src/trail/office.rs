@@ -13,7 +13,8 @@ pub enum OfficeCommand {
     Save { mark: Mark, groups: Vec<Arc<[u8]>> },
     Keep { alarm: AlarmId, bytes: Vec<u8> },
     CallAlone { alarm: AlarmId, bytes: Vec<u8>, why: Why },
-    LetGo(AlarmId),
+    LetGo { alarm: AlarmId, bytes: Vec<u8> },
+    Reopen { alarm: AlarmId, bytes: Vec<u8> },
     ReadKept { after: Option<AlarmId>, max: usize },
 }
 
@@ -27,8 +28,8 @@ pub trait Office: Send {
     /// Begins to carry a command out, in the background: it must not wait.
     fn carry_out(&mut self, command: OfficeCommand);
 
-    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, and `DeskChanged` when
-    /// there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
+    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, `Alarm` for one that is
+    /// [reopened](OfficeCommand::Reopen), and `DeskChanged` when there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent>;
 
     /// Called after each event: tells the desk what came of its attempts, and begins those that are due and allowed by the duty of this moment. It

@@ -66,8 +66,17 @@ async fn what_a_person_wants_is_in_the_trail_before_the_answer() {
     let refused = DeedOutcome::Refused(b"not open".to_vec());
     assert_eq!(service.nodes[0].resolve(9).await.unwrap(), refused);
     service.called(vehicles.iter().copied().map(Over), 20).await;
+    // One that calls anew is told anew, under another key; one that repeats what is known is not.
+    service.nodes[0].forget_answers();
+    service.nodes[0].raise(1);
+    service.answered(&alarms[..1], 20).await;
+    service.nodes[0].report(1, 2);
+    until("it is told anew", 20, async || service.target.of(Opening(1)).len() == 2).await;
+    until("its sender hears `stored`", 20, async || service.nodes[0].stored().len() == 2).await;
+    assert!(service.nodes[0].was_told(TrailHappened::Reopened));
     let trail = service.compare(&QUIET).await;
-    assert!(vehicles.iter().all(|vehicle| trail.of(*vehicle)[0].resolved));
+    assert!(vehicles.iter().all(|vehicle| trail.of(*vehicle).iter().any(|incident| incident.resolved)));
+    assert_eq!(trail.of(1).iter().filter(|incident| !incident.resolved).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
-use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeskState, Draft, Duty, Mark, Taken};
+use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft, Duty, Mark, Taken};
 
 /// Incidents in one group.
 const TOGETHER: usize = 16;
@@ -17,6 +17,8 @@ const AGAIN_MS: u64 = 200;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Incident {
     pub(crate) vehicle: u64,
+    /// Highest report of the vehicle.
+    pub(crate) report: u64,
     pub(crate) alarms: BTreeSet<u64>,
     /// A door called about it by itself.
     pub(crate) unrecorded: bool,
@@ -141,6 +143,11 @@ impl Desk {
 }
 
 impl Store {
+    /// The incident that an alarm is about.
+    fn about(&self, alarm: u64) -> Option<Incident> {
+        self.incidents.values().find(|incident| incident.alarms.contains(&alarm)).cloned()
+    }
+
     /// Takes groups in, all or nothing.
     pub(crate) fn save(&mut self, mark: Mark, groups: &[Arc<[u8]>]) {
         self.incidents.extend(groups.iter().flat_map(|group| incidents(group)));
@@ -153,14 +160,15 @@ pub(crate) fn incidents(group: &[u8]) -> Vec<(u64, Incident)> {
     serde_json::from_slice(group).unwrap()
 }
 
-/// Bytes of an alarm of a vehicle.
-pub(crate) fn alarm_bytes(vehicle: u64) -> Vec<u8> {
-    vehicle.to_le_bytes().to_vec()
+/// Bytes of an alarm of a vehicle with its report.
+pub(crate) fn alarm_bytes(vehicle: u64, report: u64) -> Vec<u8> {
+    [vehicle.to_le_bytes(), report.to_le_bytes()].concat()
 }
 
-/// The vehicle that an alarm is of.
-pub(crate) fn vehicle(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes.try_into().unwrap())
+/// The vehicle that an alarm is of, and its report.
+pub(crate) fn read_alarm(bytes: &[u8]) -> (u64, u64) {
+    let (vehicle, report) = bytes.split_first_chunk().unwrap();
+    (u64::from_le_bytes(*vehicle), u64::from_le_bytes(report.try_into().unwrap()))
 }
 
 impl DeskState for Desk {
@@ -177,12 +185,16 @@ impl DeskState for Desk {
     }
 
     fn take(&mut self, alarm: &Alarm) -> Taken {
-        let (id, vehicle) = (alarm.id.0 as u64, vehicle(&alarm.bytes));
-        let (at, taken) = match self.about(id) {
+        let id = alarm.id.0 as u64;
+        let (vehicle, report) = read_alarm(&alarm.bytes);
+        let about = self.about(id);
+        let live = about.and_then(|at| self.live.get(&at)).map(|live| live.incident.clone());
+        if let Some(past) = live.or_else(|| self.store.lock().unwrap().about(id)).filter(|past| past.resolved)
+        {
+            return if report > past.report { Taken::Over } else { Taken::Recorded };
+        }
+        let (at, taken) = match about {
             Some(at) => (at, Taken::Open),
-            None if self.store.lock().unwrap().incidents.values().any(|past| past.alarms.contains(&id)) => {
-                return Taken::Recorded;
-            }
             None => {
                 let same = |live: &Live| live.incident.vehicle == vehicle && !live.incident.resolved;
                 let other = self.live.iter().find(|(_, live)| same(live)).map(|(id, _)| *id);
@@ -191,6 +203,7 @@ impl DeskState for Desk {
         };
         let live = self.live.entry(at).or_default();
         live.incident.vehicle = vehicle;
+        live.incident.report = live.incident.report.max(report);
         live.incident.alarms.insert(id);
         live.incident.unrecorded |= alarm.unrecorded;
         // What the door told was about the incident that it had opened itself.
@@ -198,9 +211,12 @@ impl DeskState for Desk {
         if live.is_dirty() { taken } else { Taken::Recorded }
     }
 
-    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>> {
         let deed = format!("{:x}", deed.0);
-        let vehicle = vehicle(bytes);
+        let (vehicle, _) = read_alarm(bytes);
+        if self.store.lock().unwrap().incidents.values().any(|past| past.deeds.contains(&deed)) {
+            return Ok(DeedTaken::Recorded);
+        }
         let mut all = self.live.values_mut();
         let live = all.find(|live| {
             live.incident.vehicle == vehicle
@@ -209,7 +225,7 @@ impl DeskState for Desk {
         let Some(live) = live else { return Err(b"not open".to_vec()) };
         live.incident.resolved = true;
         live.incident.deeds.insert(deed);
-        Ok(())
+        Ok(DeedTaken::Open)
     }
 
     fn draft(&mut self) -> Option<Draft> {

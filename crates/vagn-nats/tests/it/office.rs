@@ -14,7 +14,7 @@ use vagn_cluster::Moment;
 use vagn_cluster::trail::{AlarmId, Duty, KeptAlarm, TrailEvent, Why};
 use vagn_nats::{Office, OfficeCommand};
 
-use crate::desk::{Desk, Meaning, Message, Store, vehicle};
+use crate::desk::{Desk, Meaning, Message, Store, read_alarm};
 
 /// Time that a call takes.
 const CALL: Duration = Duration::from_millis(5);
@@ -31,6 +31,8 @@ pub(crate) struct Target {
     /// Accepts nothing.
     pub(crate) is_deaf: AtomicBool,
     calls: Mutex<Vec<Call>>,
+    /// Vehicles that called anew after their incident was over, as often as they did.
+    anew: Mutex<Vec<u64>>,
 }
 
 /// A call that the target got.
@@ -53,6 +55,10 @@ impl Target {
         is_accepted
     }
 
+    fn expect_anew(&self, vehicle: u64) {
+        self.anew.lock().unwrap().push(vehicle);
+    }
+
     /// Calls that said this.
     pub(crate) fn of(&self, meaning: Meaning) -> Vec<Call> {
         self.calls.lock().unwrap().iter().filter(|call| call.meaning == meaning).copied().collect()
@@ -62,7 +68,7 @@ impl Target {
         self.of(meaning).iter().any(|call| call.is_accepted)
     }
 
-    /// Checks that no key meant two things, and that each vehicle was called about under one.
+    /// Checks that no key meant two things, and that each vehicle was called about under one for each time that it called anew.
     pub(crate) fn check_keys(&self) {
         let calls = self.calls.lock().unwrap();
         let mut meanings: BTreeMap<(u64, u64), Meaning> = BTreeMap::new();
@@ -74,7 +80,8 @@ impl Target {
             }
         }
         for (vehicle, keys) in keys {
-            assert_eq!(keys.len(), 1, "vehicle {vehicle} was called about under {keys:?}");
+            let anew = self.anew.lock().unwrap().iter().filter(|anew| **anew == vehicle).count();
+            assert_eq!(keys.len(), 1 + anew, "vehicle {vehicle} was called about under {keys:?}");
         }
     }
 }
@@ -199,14 +206,26 @@ impl Office for Memory {
             OfficeCommand::CallAlone { alarm, bytes, why } => {
                 assert!(matches!(why, Why::Unanswered | Why::Kept), "{why:?}");
                 drop(store);
-                if self.alone.insert(alarm, vehicle(&bytes)).is_none() {
+                if self.alone.insert(alarm, read_alarm(&bytes).0).is_none() {
                     self.call_alone(alarm);
                 }
             }
-            OfficeCommand::LetGo(alarm) => {
-                store.kept.remove(&alarm);
+            OfficeCommand::LetGo { alarm, bytes } => {
+                if store.kept.get(&alarm).is_some_and(|(kept, _)| *kept == bytes) {
+                    store.kept.remove(&alarm);
+                }
                 self.alone.remove(&alarm);
                 self.stored.lock().unwrap().push(alarm);
+            }
+            OfficeCommand::Reopen { alarm, bytes } => {
+                // Ids of doors are shorter.
+                let new = AlarmId(fastrand::u64(1 << 63..).into());
+                if let Some(kept) = store.kept.remove(&alarm) {
+                    store.kept.insert(new, kept);
+                }
+                self.alone.remove(&alarm);
+                self.target.expect_anew(read_alarm(&bytes).0);
+                self.events.push_back(TrailEvent::Alarm { alarm: new, bytes });
             }
             OfficeCommand::ReadKept { after, max } => {
                 let behind = store.kept.iter().filter(|(alarm, _)| after.is_none_or(|after| **alarm > after));

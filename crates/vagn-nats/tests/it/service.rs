@@ -109,15 +109,20 @@ impl Node {
 
     /// A vehicle calls for help at this door, or calls again.
     pub(crate) fn raise(&self, vehicle: u64) -> AlarmId {
+        self.report(vehicle, 1)
+    }
+
+    /// The same, with this report.
+    pub(crate) fn report(&self, vehicle: u64, report: u64) -> AlarmId {
         // The door gives each vehicle's incident one id.
         let alarm = AlarmId((vehicle << 16 | self.id).into());
-        self.handle.alarm(alarm, alarm_bytes(vehicle)).unwrap();
+        self.handle.alarm(alarm, alarm_bytes(vehicle, report)).unwrap();
         alarm
     }
 
     /// A person says that a vehicle needs no help any more.
     pub(crate) async fn resolve(&self, vehicle: u64) -> Result<DeedOutcome, Unavailable> {
-        let answered = timeout(ANSWERED_MAX, self.handle.deed(alarm_bytes(vehicle))).await;
+        let answered = timeout(ANSWERED_MAX, self.handle.deed(alarm_bytes(vehicle, 0))).await;
         answered.expect("a person is answered")
     }
 

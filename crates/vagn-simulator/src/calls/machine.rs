@@ -18,7 +18,10 @@ pub(crate) struct Machine {
     pub(crate) node: Option<TrailNode<Desk>>,
     pub(crate) run: u64,
     pub(crate) started: u64,
-    pub(crate) frozen: bool,
+    /// The process is stopped since this moment.
+    pub(crate) frozen_at: Option<u64>,
+    /// Moment since which the process works: its start, or the end of a stop.
+    pub(crate) awake_at: u64,
     pub(crate) clock_ms: i64,
     pub(crate) store: Rc<RefCell<Store>>,
     /// Requests to brokers that have no answer.
@@ -56,7 +59,8 @@ impl Machine {
             node: None,
             run: 0,
             started: 0,
-            frozen: false,
+            frozen_at: None,
+            awake_at: 0,
             clock_ms,
             store: Rc::default(),
             pending: BTreeSet::new(),
@@ -75,7 +79,7 @@ impl Machine {
     pub(crate) fn end(&mut self) {
         self.node = None;
         self.run += 1;
-        self.frozen = false;
+        self.frozen_at = None;
         self.pending.clear();
         self.held.clear();
         self.consumers.clear();
@@ -87,7 +91,7 @@ impl Machine {
     }
 
     pub(crate) fn works(&self) -> bool {
-        self.node.is_some() && !self.frozen
+        self.node.is_some() && self.frozen_at.is_none()
     }
 
     pub(crate) fn moment(&self, now: u64) -> Moment {

@@ -27,7 +27,6 @@ pub(crate) struct Oracle {
     ever: BTreeSet<AlarmId>,
     ever_deeds: BTreeSet<DeedId>,
     versions: BTreeMap<AlarmId, u64>,
-    resolved: BTreeSet<AlarmId>,
     /// Incidents that each alarm was ever joined to.
     joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
     hashes: BTreeMap<u64, u64>,
@@ -45,6 +44,10 @@ struct Raised {
     at: u64,
     /// The door may forget it: its process ended before it had it for 250 ms.
     is_excused: bool,
+    /// Somebody told the target of it, or its door that this was done.
+    is_called: bool,
+    /// Its door said that it has room neither in memory nor on its disk, and its vehicle heard nothing: calls are all that is owed.
+    has_no_place: bool,
 }
 
 impl Oracle {
@@ -74,9 +77,6 @@ impl Oracle {
                 for (id, incident) in incidents(content) {
                     let version = self.versions.entry(id).or_default();
                     *version = incident.version.max(*version);
-                    if incident.resolved {
-                        self.resolved.insert(id);
-                    }
                     for alarm in &incident.alarms {
                         self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
                     }
@@ -101,27 +101,29 @@ impl Oracle {
 
     /// A door took an alarm.
     pub(crate) fn raised(&mut self, alarm: AlarmId, vehicle: u64, machine: usize, now: u64) {
-        let raised = Raised { vehicle, machine, at: now, is_excused: false };
+        let raised =
+            Raised { vehicle, machine, at: now, is_excused: false, is_called: false, has_no_place: false };
         let known = self.raised.entry(alarm).or_insert(raised);
         if known.is_excused {
             *known = raised;
         }
+        known.has_no_place = false;
     }
 
     /// A door's process ends. Its store keeps some of its alarms, and was too full for others.
     pub(crate) fn ends(
         &mut self,
-        (machine, was_frozen): (usize, bool),
+        machine: usize,
         kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
         not_kept: &BTreeSet<AlarmId>,
-        now: u64,
+        until: u64,
     ) {
         let mut forgotten = None;
         for (alarm, raised) in self.raised.iter_mut().filter(|(_, raised)| raised.machine == machine) {
             if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
                 continue;
             }
-            if was_frozen || not_kept.contains(alarm) || now < raised.at + HELD {
+            if not_kept.contains(alarm) || until < raised.at + HELD {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
@@ -132,13 +134,11 @@ impl Oracle {
         });
     }
 
-    /// A vehicle hears `stored`. Returns which one.
-    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) -> Option<u64> {
+    /// A door lets go of an alarm, as it was in this report.
+    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) {
         let about = self.joined.get(&alarm).into_iter().flatten();
-        // What comes after a person resolved an incident adds nothing to it.
-        let is_over = about.clone().any(|id| self.resolved.contains(id));
         let newest = about.filter_map(|id| self.versions.get(id)).max().copied();
-        self.wrong_if(!is_over && newest.is_some_and(|newest| newest < report), || {
+        self.wrong_if(newest.is_some_and(|newest| newest < report), || {
             format!(
                 "alarm {alarm:?} is answered as stored with report {report}, and the trail has {newest:?}"
             )
@@ -148,7 +148,27 @@ impl Oracle {
             format!("alarm {alarm:?} is answered as stored, and is not in the trail")
         });
         self.answered.insert(alarm);
-        self.raised.get(&alarm).map(|raised| raised.vehicle)
+    }
+
+    /// Somebody called about an alarm.
+    pub(crate) fn called(&mut self, alarm: AlarmId) {
+        if let Some(raised) = self.raised.get_mut(&alarm) {
+            raised.is_called = true;
+        }
+    }
+
+    /// A door has no place for an alarm.
+    pub(crate) fn placeless(&mut self, alarm: AlarmId) {
+        if let Some(raised) = self.raised.get_mut(&alarm) {
+            raised.has_no_place = true;
+        }
+    }
+
+    /// An alarm goes on under another id.
+    pub(crate) fn reopened(&mut self, alarm: AlarmId) {
+        if !self.answered.contains(&alarm) {
+            self.raised.remove(&alarm);
+        }
     }
 
     pub(crate) fn deed_refused(&mut self, deed: DeedId) {
@@ -180,6 +200,16 @@ impl Oracle {
         self.wrong_if(known != hash, || format!("{} has another chain at {sequence}", machine + 1));
     }
 
+    fn look_at_held(&mut self, is_held: impl Fn(&Raised) -> bool) {
+        let waits = |(alarm, raised): &(&AlarmId, &Raised)| {
+            !raised.is_excused && !raised.is_called && !self.answered.contains(alarm) && is_held(raised)
+        };
+        let forgotten = self.raised.iter().find(waits).map(|(alarm, _)| *alarm);
+        self.wrong_if(forgotten.is_some(), || {
+            format!("alarm {forgotten:?} is not called about though its door had it for 250 ms")
+        });
+    }
+
     fn look_at_alarms(&mut self, world: &Called<'_>, needs_record: bool) {
         let mut wrong = None;
         for (alarm, raised) in self.raised.iter().filter(|(_, raised)| !raised.is_excused) {
@@ -192,7 +222,7 @@ impl Oracle {
                     raised.vehicle,
                     known.map(|ids| ids.iter().map(|id| self.drafts.get(id)).collect::<Vec<_>>())
                 ));
-            } else if needs_record && !self.alarms.contains(alarm) {
+            } else if needs_record && !raised.has_no_place && !self.alarms.contains(alarm) {
                 wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
             }
         }
@@ -212,9 +242,15 @@ impl Oracle {
 type Called<'a> = dyn Fn(AlarmId) -> bool + 'a;
 
 impl World {
-    /// Compares the chains of all machines.
+    /// Looks that each alarm which a door had for 250 ms is recorded or called about; compares the chains of all machines.
     pub(crate) fn look(&mut self) {
         let now = self.now();
+        let machines = &self.machines;
+        let held = |raised: &Raised| {
+            let machine = &machines[raised.machine];
+            machine.works() && now >= raised.at.max(machine.awake_at) + HELD
+        };
+        self.oracle.look_at_held(held);
         if self.oracle.is_harmed {
             return;
         }

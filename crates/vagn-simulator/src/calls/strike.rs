@@ -33,7 +33,7 @@ impl World {
                 self.machines[leader].dies_at_acceptance = Some(away);
             }
             (Blow::FreezeLeader { away }, Some(leader)) => {
-                self.machines[leader].frozen = true;
+                self.machines[leader].frozen_at = Some(now);
                 self.agenda.after(away, Due::Thaw(leader));
                 self.reached.note("leader stopped");
             }

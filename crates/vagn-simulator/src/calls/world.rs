@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use vagn_cluster::trail::{AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailNode, TrailSettings};
+use vagn_cluster::trail::{
+    AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailHappened, TrailNode, TrailSettings,
+};
 use vagn_cluster::{Command, Delivered, Event, StreamId, SubscriptionId};
 
 use super::acting::Vehicle;
@@ -207,7 +209,7 @@ impl World {
         if machine.node.is_none() || run.is_some_and(|run| run != machine.run) {
             return;
         }
-        if machine.frozen {
+        if machine.frozen_at.is_some() {
             machine.held.push_back((request, event));
         } else if request == 0 || machine.pending.remove(&request) {
             self.handle(to, event);
@@ -223,10 +225,17 @@ impl World {
         let machine = &mut self.machines[id];
         let moment = machine.moment(now);
         let Some(node) = &mut machine.node else { return };
+        let not_kept = match &event {
+            TrailEvent::NotKept { alarm, .. } => Some(*alarm),
+            _ => None,
+        };
         let mut commands = Vec::new();
         node.handle(moment, event, &mut commands);
         for command in commands {
             self.trace.line(now, || format!("{} > {}", id + 1, command_text(&command)));
+            if let (Some(alarm), TrailCommand::Tell(TrailHappened::NoPlace)) = (not_kept, &command) {
+                self.oracle.placeless(alarm);
+            }
             self.carry(id, command);
         }
         self.act(id);
@@ -248,7 +257,7 @@ impl World {
         };
         let machine = &mut self.machines[id];
         machine.end();
-        machine.started = now;
+        (machine.started, machine.awake_at) = (now, now);
         machine.node = Some(TrailNode::new(settings, Desk::new(Rc::clone(&machine.store))));
         let mark = machine.store.borrow().mark.map(|mark| mark.write());
         let kept: Vec<(u64, AlarmId)> = machine
@@ -270,7 +279,9 @@ impl World {
             self.trace.line(now, || format!("{} ends", id + 1));
             let machine = &self.machines[id];
             let store = machine.store.borrow();
-            self.oracle.ends((id, machine.frozen), &store.kept, &machine.not_kept, now);
+            // What a stopped process had it had when it was stopped.
+            let until = machine.frozen_at.unwrap_or(now);
+            self.oracle.ends(id, &store.kept, &machine.not_kept, until);
             drop(store);
             self.machines[id].end();
         }
@@ -285,8 +296,10 @@ impl World {
 
     /// Lets a stopped process go on: all that came meanwhile comes now.
     fn thaw(&mut self, id: usize) {
+        let now = self.now();
         let machine = &mut self.machines[id];
-        if machine.node.is_some() && std::mem::take(&mut machine.frozen) {
+        if machine.node.is_some() && machine.frozen_at.take().is_some() {
+            machine.awake_at = now;
             let (held, run) = (std::mem::take(&mut machine.held), machine.run);
             // What it was about to do comes first, as its threads go on where they stood.
             self.act(id);
@@ -320,14 +333,15 @@ impl World {
             TrailCommand::CallAlone { alarm, .. } => {
                 self.machines[id].alone.entry(alarm).or_insert(Some(now));
             }
-            TrailCommand::LetGo(alarm) => self.let_go(id, alarm),
+            TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
+            TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
             TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
             TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
             TrailCommand::Tell(happened) => {
                 self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
                 self.reached.note(state(happened));
                 let differs = self.plan.differs.contains(&id);
-                let leads = happened == vagn_cluster::trail::TrailHappened::Led;
+                let leads = happened == TrailHappened::Led;
                 self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
             }
         }
@@ -391,6 +405,7 @@ impl World {
                 Ok(())
             }
         };
+        self.forget_what_is_over(id);
         self.event(id, Some(run), 0, TrailEvent::Saved(result));
     }
 
@@ -432,7 +447,7 @@ impl World {
     pub(crate) fn leader(&self) -> Option<usize> {
         let now = self.now();
         let duty = |machine: &Machine| {
-            let node = machine.node.as_ref().filter(|_| !machine.frozen)?;
+            let node = machine.node.as_ref().filter(|_| machine.works())?;
             Some(node.duty(machine.moment(now)))
         };
         (0..self.machines.len())
