@@ -47,7 +47,10 @@ fn find(faults: TrailFaults, kind: u64, count: u64) -> String {
 #[test]
 fn finds_appends_without_a_fence() {
     let wrong = find(TrailFaults { no_fence: true, ..TrailFaults::default() }, 2, 10);
-    assert!(wrong.contains("loses what the trail had of it") || wrong.contains("not in the trail"), "{wrong}");
+    assert!(
+        wrong.contains("loses what the trail had of it") || wrong.contains("not in the trail"),
+        "{wrong}"
+    );
 }
 
 #[test]
