@@ -77,7 +77,7 @@ pub enum TrailCommand {
 /// Reason why a door calls by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// No leader answered in time.
+    /// No leader answered in time: within 250 ms, or within 5 s after it said that it called.
     Unanswered,
     /// This node has no room for more alarms that wait. The alarm stays in its store.
     NoRoom,

@@ -34,6 +34,8 @@ pub(crate) struct Machine {
     pub(crate) alone: BTreeMap<AlarmId, Option<u64>>,
     /// Newest report of each alarm that this process was given.
     pub(crate) reports: BTreeMap<AlarmId, u64>,
+    /// Moment since which the disk has room.
+    pub(crate) room_at: u64,
     /// Alarms that the store did not keep.
     pub(crate) not_kept: BTreeSet<AlarmId>,
     /// Alarm of each vehicle at this door.
@@ -69,6 +71,7 @@ impl Machine {
             wish: 0,
             alone: BTreeMap::new(),
             reports: BTreeMap::new(),
+            room_at: 0,
             not_kept: BTreeSet::new(),
             alarms: BTreeMap::new(),
             dies_at_acceptance: None,
@@ -88,6 +91,13 @@ impl Machine {
         self.not_kept.clear();
         self.alarms.clear();
         self.dies_at_acceptance = None;
+    }
+
+    /// Gives the disk room again.
+    pub(crate) fn make_room(&mut self, now: u64) {
+        if std::mem::take(&mut self.store.borrow_mut().full) {
+            self.room_at = now;
+        }
     }
 
     pub(crate) fn works(&self) -> bool {

@@ -110,12 +110,12 @@ impl Oracle {
         known.has_no_place = false;
     }
 
-    /// A door's process ends. Its store keeps some of its alarms, and was too full for others.
+    /// A door's process ends. Its store keeps some of its alarms, and was too full for others until now.
     pub(crate) fn ends(
         &mut self,
         machine: usize,
         kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
-        not_kept: &BTreeSet<AlarmId>,
+        not_kept: Option<&BTreeSet<AlarmId>>,
         until: u64,
     ) {
         let mut forgotten = None;
@@ -123,7 +123,8 @@ impl Oracle {
             if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
                 continue;
             }
-            if not_kept.contains(alarm) || until < raised.at + HELD {
+            let is_excused = not_kept.is_some_and(|not_kept| not_kept.contains(alarm));
+            if is_excused || raised.has_no_place || until < raised.at + HELD {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);

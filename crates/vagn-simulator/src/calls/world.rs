@@ -31,6 +31,9 @@ pub(crate) const STREAM: StreamId = StreamId::trail(1);
 /// Span between two looks at what is due to the target, and of the oracle.
 const TICK: u64 = 100 * MILLI;
 
+/// Time after which an alarm that was not kept is in the store, if that has room: 1 s until it is given again, and 10 ms.
+const KEPT_AGAIN: u64 = SECOND + 10 * MILLI;
+
 /// Longest time from the end of the blows until every call is out and recorded.
 pub(crate) const WHOLE_WITHIN: u64 = 30 * SECOND;
 
@@ -164,6 +167,7 @@ impl World {
     }
 
     fn meet(&mut self, due: Due) {
+        let now = self.now();
         match due {
             Due::Start(machine) => self.start(machine),
             Due::Event { to, run, request, event } => self.event(to, run, request, event),
@@ -185,7 +189,7 @@ impl World {
             }
             Due::Strike(number) => self.strike(number),
             Due::Thaw(machine) => self.thaw(machine),
-            Due::Room(machine) => self.machines[machine].store.borrow_mut().full = false,
+            Due::Room(machine) => self.machines[machine].make_room(now),
             Due::Cheer => self.target.mood = super::target::Mood::Accepts,
             Due::Vehicle => self.new_vehicle(),
             Due::Repeat(vehicle) => self.repeat(vehicle),
@@ -281,7 +285,9 @@ impl World {
             let store = machine.store.borrow();
             // What a stopped process had it had when it was stopped.
             let until = machine.frozen_at.unwrap_or(now);
-            self.oracle.ends(id, &store.kept, &machine.not_kept, until);
+            let had_room = !store.full && until >= machine.room_at.max(machine.awake_at) + KEPT_AGAIN;
+            let not_kept = (!had_room).then_some(&machine.not_kept);
+            self.oracle.ends(id, &store.kept, not_kept, until);
             drop(store);
             self.machines[id].end();
         }
