@@ -335,8 +335,7 @@ impl<D: DeskState> TrailNode<D> {
             }
             TrailMessage::Called { alarm } => self.door.called(alarm, now),
             TrailMessage::Over(alarm) => self.door.over(alarm, out),
-            // It is handed over again, and called about by the door in time.
-            TrailMessage::NoRoom { .. } => {}
+            TrailMessage::NoRoom { .. } => {} // It is handed over again, and called about by the door in time.
             TrailMessage::Deed { deed, bytes } => self.lead.deed(from, deed, &bytes, now, &mut self.mail),
             TrailMessage::DeedDone { deed } => self.answer(deed, DeedOutcome::Done, out),
             TrailMessage::DeedRefused { deed, answer } => {

@@ -436,6 +436,18 @@ fn an_alarm_that_the_store_did_not_keep_is_given_to_it_again() {
 }
 
 #[test]
+fn an_alarm_that_is_too_long_is_called_about_and_stays_at_its_door() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let bytes = vec![1; ALARM_MAX + 1];
+    bench.tell(TrailEvent::Alarm { alarm: A, bytes: bytes.clone() });
+    assert_eq!(bench.door(), ["keep 70", "call 70 TooLong"]);
+    bench.tell(TrailEvent::NotKept { alarm: A, bytes });
+    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace))));
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
 fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
     let mut bench = Bench::new(|settings| settings.door_max = 2);
     [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));
