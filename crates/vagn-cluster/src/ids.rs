@@ -45,7 +45,7 @@ impl ShardId {
 /// A stream at the brokers. Each epoch of a shard, or of the trail, has one of its own, which is made once and never again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    /// The shard whose changes it carries.
+    /// The shard whose changes it carries; of the trail's stream, a number that no shard has.
     pub shard: ShardId,
     /// Epoch of the shard: 1 at first, one more after each repair.
     pub epoch: u32,

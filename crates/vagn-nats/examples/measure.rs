@@ -9,6 +9,7 @@
 
 #[path = "../tests/it/memory.rs"]
 mod memory;
+#[expect(dead_code, reason = "tests read logs")]
 #[path = "../tests/it/processes.rs"]
 mod processes;
 

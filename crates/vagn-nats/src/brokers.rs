@@ -277,7 +277,7 @@ fn incoming(brokers: Brokers, at: usize) -> impl futures_util::Stream<Item = Fro
 }
 
 impl Brokers {
-    fn link_at(&self, at: usize) -> &Link {
+    pub(crate) fn link_at(&self, at: usize) -> &Link {
         &self.shared.links[at]
     }
 

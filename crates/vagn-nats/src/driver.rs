@@ -1,23 +1,18 @@
 //! The driver: one future that owns a node, tells it what happened and carries out what it asks for.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::{AbortHandle, BoxStream, FuturesUnordered, SelectAll, abortable};
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use vagn_cluster::{
     Command, Disk, DiskCommand, DiskPart, Event, Happened, Moment, Node, QueryId, Refusal, Settings, ShardId,
-    ShardState, SubscriptionId, Ticket,
+    ShardState, Ticket,
 };
 use vagn_wire::Fate;
 
 use crate::brokers::{Brokers, Incoming};
+use crate::errands::Errands;
 use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, Waiting, WallClock};
 use crate::peers::Peers;
-use crate::publish::NewMessage;
 
 /// Wall clock of the node, handed in: ms since 1970.
 pub type Clock = WallClock;
@@ -37,21 +32,14 @@ pub struct Driver<S, D> {
 
 /// What a node has under way.
 struct World {
-    brokers: Brokers,
+    errands: Errands,
     clock: Clock,
     told: Told,
-    began: Instant,
-    stream_bytes: u64,
-    /// Requests to brokers. A node has a bounded number of them under way: for each shard two publishes, one append and one read.
-    answers: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
-    subscriptions: SelectAll<BoxStream<'static, Event>>,
-    ends: HashMap<SubscriptionId, AbortHandle>,
     fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
     questions: HashMap<QueryId, Waiting>,
     /// Who waits for repairs: as many as the service lets ask.
     repairs: HashMap<ShardId, Vec<oneshot::Sender<Result<(), Refusal>>>>,
     next: u64,
-    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// What woke the driver.
@@ -75,19 +63,13 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
         let stream_bytes = settings.stream_bytes;
         let handle = Handle { requests: sender, brokers: brokers.clone(), stream_bytes };
         let world = World {
-            brokers,
+            errands: Errands::new(brokers, stream_bytes),
             clock,
             told,
-            began: Instant::now(),
-            stream_bytes,
-            answers: FuturesUnordered::new(),
-            subscriptions: SelectAll::new(),
-            ends: HashMap::new(),
             fates: HashMap::new(),
             questions: HashMap::new(),
             repairs: HashMap::new(),
             next: 0,
-            alarm: None,
         };
         let node = Node::new(settings);
         (handle, Self { node, disk, world, requests, incoming, peers: Peers::default() })
@@ -124,14 +106,11 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
 
     fn handle(&mut self, event: Event, out: &mut Vec<Command>) {
         let now = self.world.now();
-        if let Event::SubscriptionEnded(subscription) = &event {
-            self.world.ends.remove(subscription);
-        }
         self.node.handle(now, event, out);
         for command in out.drain(..) {
             match command {
-                Command::Send { to, bytes } => self.peers.send(&self.world.brokers, to, bytes),
-                Command::SendAll { bytes } => self.peers.send_all(&self.world.brokers, bytes),
+                Command::Send { to, bytes } => self.peers.send(self.world.errands.brokers(), to, bytes),
+                Command::SendAll { bytes } => self.peers.send_all(self.world.errands.brokers(), bytes),
                 other => {
                     if let Some(command) = self.world.carry_out(other) {
                         self.disk.carry_out(command);
@@ -144,24 +123,16 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
     /// Waits for the next thing. Nothing waits between what is chosen from here and the node.
     async fn next(&mut self) -> Next<S> {
         let Self { disk, world, requests, incoming, peers, .. } = self;
-        let World { brokers, answers, subscriptions, alarm, .. } = world;
+        let brokers = world.errands.brokers().clone();
         loop {
             tokio::select! {
                 event = std::future::poll_fn(|cx| disk.poll_event(cx)) => return Next::Event(event),
-                Some(answer) = answers.next(), if !answers.is_empty() => match answer {
-                    Some(event) => return Next::Event(event),
-                    None => continue,
-                },
-                Some(event) = subscriptions.next(), if !subscriptions.is_empty() => return Next::Event(event),
+                event = world.errands.next() => return Next::Event(event),
                 part = incoming.next() => {
                     let taken = peers.take(brokers.node(), part, |loss| brokers.lose(loss));
                     if let Some((from, bytes)) = taken {
                         return Next::Event(Event::Received { from, bytes });
                     }
-                }
-                () = ring(alarm) => {
-                    *alarm = None;
-                    return Next::Event(Event::Woken);
                 }
                 request = requests.recv() => return request.map_or(Next::Over, Next::Request),
             }
@@ -169,16 +140,9 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
     }
 }
 
-async fn ring(alarm: &mut Option<Pin<Box<Sleep>>>) {
-    match alarm {
-        Some(alarm) => alarm.await,
-        None => std::future::pending().await,
-    }
-}
-
 impl World {
     fn now(&self) -> Moment {
-        Moment { elapsed_ms: self.began.elapsed().as_millis() as u64, wall_ms: (self.clock)() }
+        Moment { elapsed_ms: self.errands.elapsed_ms(), wall_ms: (self.clock)() }
     }
 
     fn number(&mut self) -> u64 {
@@ -214,44 +178,7 @@ impl World {
 
     /// Begins to carry a command out. Returns what is for the disk.
     fn carry_out(&mut self, command: Command) -> Option<DiskCommand> {
-        let brokers = self.brokers.clone();
-        match command {
-            Command::Publish { publish, stream, message_id, expected_last, bytes } => {
-                let message = NewMessage { stream, message_id, expected_last, bytes };
-                self.answer(async move { Event::Published(publish, brokers.publish(message).await) });
-            }
-            Command::ReadStream { read, stream } => {
-                let until = crate::brokers::answer_by();
-                self.answer(async move { Event::StreamRead(read, brokers.read_stream(stream, until).await) });
-            }
-            Command::MakeStream { read, stream } => {
-                let max_bytes = self.stream_bytes;
-                self.answer(
-                    async move { Event::StreamRead(read, brokers.make_stream(stream, max_bytes).await) },
-                );
-            }
-            Command::ReadRecord(key) => {
-                self.answer(async move { Event::RecordRead(key, brokers.read_record(key).await) });
-            }
-            Command::WriteRecord { key, expected, bytes } => {
-                self.answer(async move {
-                    Event::RecordWritten(key, brokers.write_record(key, expected, bytes).await)
-                });
-            }
-            Command::DropStream(stream) => self.silent(async move { brokers.drop_stream(stream).await }),
-            Command::Purge { stream, through } => {
-                self.silent(async move { brokers.purge(stream, through).await });
-            }
-            Command::Subscribe { subscription, stream, from } => {
-                let (messages, end) = abortable(brokers.follow(subscription, stream, from));
-                self.ends.insert(subscription, end);
-                self.subscriptions.push(messages.boxed());
-            }
-            Command::Unsubscribe(subscription) => {
-                if let Some(end) = self.ends.remove(&subscription) {
-                    end.abort();
-                }
-            }
+        match self.errands.begin(command)? {
             Command::Settle { ticket, fates } => {
                 if let Some(waits) = self.fates.remove(&ticket) {
                     // Gone if the reporter is.
@@ -270,26 +197,9 @@ impl World {
                 }
             }
             Command::Tell(happened) => (self.told)(happened),
-            Command::WakeAt { elapsed_ms } => self.set_alarm(elapsed_ms),
             other => return disk_command(other),
         }
         None
-    }
-
-    fn answer(&self, event: impl Future<Output = Event> + Send + 'static) {
-        self.answers.push(event.map(Some).boxed());
-    }
-
-    fn silent(&self, deed: impl Future<Output = ()> + Send + 'static) {
-        self.answers.push(deed.map(|()| None).boxed());
-    }
-
-    fn set_alarm(&mut self, elapsed_ms: u64) {
-        let at = self.began + Duration::from_millis(elapsed_ms);
-        match &mut self.alarm {
-            Some(alarm) => alarm.as_mut().reset(at),
-            None => self.alarm = Some(Box::pin(sleep_until(at))),
-        }
     }
 }
 

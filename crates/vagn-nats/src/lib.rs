@@ -17,7 +17,9 @@
 //! | `registry.rs` | the bucket of what people say: written after what the writer has seen, and followed |
 //! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
 //! | `peers.rs` | messages between nodes, in parts |
+//! | `errands.rs` | what a part of a node has under way at brokers |
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
+//! | `inbox.rs`, `trail/` | calls for help: messages for desk and door, and the driver of the trail |
 //! | `survey.rs` | what brokers say of themselves and of streams, for an operator |
 //! | `counts.rs` | what was dropped or given up, by reason |
 
@@ -27,7 +29,9 @@ mod brokers;
 mod consumer;
 mod counts;
 mod driver;
+mod errands;
 mod handle;
+mod inbox;
 mod link;
 mod names;
 mod options;
@@ -40,6 +44,7 @@ mod registry;
 mod room;
 mod stream;
 mod survey;
+mod trail;
 
 pub use brokers::{Brokers, Incoming};
 pub use counts::{Counts, Loss};
@@ -49,4 +54,6 @@ pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
 pub use registry::{Appended, BATCH_MAX, BucketEvent, NewObject};
+pub use room::trail_bytes;
 pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};
+pub use trail::{Office, OfficeCommand, TrailDriver, TrailHandle, TrailTold};

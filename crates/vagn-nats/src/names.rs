@@ -3,9 +3,11 @@
 //! | what | stream | subject |
 //! |---|---|---|
 //! | a shard's epoch | `vagn-SET-SHARD-EPOCH` | `vagn.SET.shard.SHARD.EPOCH` |
+//! | an epoch of the trail | `vagn-SET-trail-EPOCH` | `vagn.SET.trail.EPOCH` |
 //! | records | `KV_vagn-SET`, the bucket `vagn-SET` | `$KV.vagn-SET.assignment` |
 //! | the registry | `KV_vagn-SET_registry`, the bucket `vagn-SET_registry` | `$KV.vagn-SET_registry.KIND.KEY` |
 //! | to a node, to all | | `vagn.SET.to.NODE.FROM`, `vagn.SET.all.FROM` |
+//! | to a node's desk and door | | `vagn.SET.desk.NODE.FROM` |
 
 use vagn_cluster::{NodeId, RecordKey, StreamId};
 
@@ -22,16 +24,27 @@ impl Names {
     }
 
     pub(crate) fn stream(&self, stream: StreamId) -> String {
-        format!("vagn-{}-{}-{}", self.set, stream.shard.0, stream.epoch)
+        match is_trail(stream) {
+            true => format!("vagn-{}-trail-{}", self.set, stream.epoch),
+            false => format!("vagn-{}-{}-{}", self.set, stream.shard.0, stream.epoch),
+        }
     }
 
     pub(crate) fn subject(&self, stream: StreamId) -> String {
-        format!("vagn.{}.shard.{}.{}", self.set, stream.shard.0, stream.epoch)
+        match is_trail(stream) {
+            true => format!("vagn.{}.trail.{}", self.set, stream.epoch),
+            false => format!("vagn.{}.shard.{}.{}", self.set, stream.shard.0, stream.epoch),
+        }
     }
 
     /// Subjects of all shards' streams.
     pub(crate) fn subjects(&self) -> String {
         format!("vagn.{}.shard.>", self.set)
+    }
+
+    /// Subjects of the trail's streams.
+    pub(crate) fn trails(&self) -> String {
+        format!("vagn.{}.trail.>", self.set)
     }
 
     /// Name and subject of a stream that is made to find out how much room there is, and removed.
@@ -77,6 +90,19 @@ impl Names {
     pub(crate) fn to_all(&self) -> String {
         format!("vagn.{}.all.*", self.set)
     }
+
+    pub(crate) fn desk(&self, node: NodeId, from: NodeId) -> String {
+        format!("vagn.{}.desk.{:x}.{:x}", self.set, node.0, from.0)
+    }
+
+    pub(crate) fn my_desk(&self, me: NodeId) -> String {
+        format!("vagn.{}.desk.{:x}.*", self.set, me.0)
+    }
+}
+
+/// True for a stream of the trail, and for no shard's.
+pub(crate) fn is_trail(stream: StreamId) -> bool {
+    stream == StreamId::trail(stream.epoch)
 }
 
 /// The sender in the subject of a message between nodes.
@@ -100,6 +126,11 @@ mod tests {
             ("vagn-buses-7-2", "vagn.buses.shard.7.2")
         );
         assert_eq!(names.record(RecordKey::Assignment), "$KV.vagn-buses.assignment");
+        let trail = StreamId::trail(2);
+        assert_eq!(
+            (&*names.stream(trail), &*names.subject(trail)),
+            ("vagn-buses-trail-2", "vagn.buses.trail.2")
+        );
     }
 
     #[test]
@@ -107,6 +138,7 @@ mod tests {
         let names = Names::new("buses".into());
         assert_eq!(sender(&names.to(NodeId(1), NodeId(0xfe))), Some(NodeId(0xfe)));
         assert_eq!(sender(&names.all(NodeId(u64::MAX))), Some(NodeId(u64::MAX)));
+        assert_eq!(sender(&names.desk(NodeId(2), NodeId(0xa))), Some(NodeId(0xa)));
         assert_eq!(sender("vagn.buses.all.x"), None);
     }
 }

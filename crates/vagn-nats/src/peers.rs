@@ -34,9 +34,20 @@ const UNFINISHED_MAX: usize = 64;
 /// Numbers and parts of what other nodes send.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
+    part: Part,
     next: u64,
     seen: HashMap<NodeId, Seen>,
     unfinished: VecDeque<Unfinished>,
+}
+
+/// Part of a node that speaks to the same part of others. Each has numbers of its own, and subjects of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Part {
+    /// The shards.
+    #[default]
+    Shards,
+    /// Desk and door.
+    Desk,
 }
 
 /// Numbers that came from a node.
@@ -64,13 +75,20 @@ struct Trailer {
 }
 
 impl Peers {
+    pub(crate) fn of(part: Part) -> Self {
+        Self { part, ..Self::default() }
+    }
+
     /// Sends a message to a node: over the connections by turns, or over both while one of them is silent.
     pub(crate) fn send(&mut self, brokers: &Brokers, to: NodeId, bytes: Vec<u8>) {
         let ways = brokers.ways(self.next, bytes.len() <= BOTH_MAX);
         if ways.is_empty() {
             return brokers.lose(Loss::NotSent);
         }
-        let subject = brokers.names().to(to, brokers.node());
+        let subject = match self.part {
+            Part::Shards => brokers.names().to(to, brokers.node()),
+            Part::Desk => brokers.names().desk(to, brokers.node()),
+        };
         for part in self.split(brokers.run(), bytes) {
             let sent =
                 ways.iter().filter(|client| brokers.say(client, subject.clone(), part.clone())).count();

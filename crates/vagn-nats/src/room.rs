@@ -9,16 +9,20 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::api::Said;
 use crate::brokers::{Brokers, answer_by};
-use crate::stream::{Config, Info};
+use crate::stream::{Config, Info, LEAST};
 
 /// Part of the room that streams of shards get; the rest is for records, other users of the brokers, and the brokers themselves.
 const SHARE: (u64, u64) = (3, 4);
 
-/// Least room with which a stream is of use: a few seconds of a busy shard.
-pub(crate) const LEAST: u64 = 16 << 20;
-
 /// Most room that a stream asks for: half an hour of a very busy shard. More would only be reserved.
 const MOST: u64 = 64 << 30;
+
+/// Part of the room of all shards that the trail gets: a sixteenth of what was free. With records and registry it stays within the quarter that
+/// shards leave.
+const TRAIL_PART: u64 = 12;
+
+/// Most room that the trail asks for.
+const TRAIL_MOST: u64 = 8 << 30;
 
 /// Steps in which the largest room that is granted is narrowed down.
 const STEPS: u32 = 4;
@@ -155,6 +159,12 @@ fn share(free: u64, shards: u16) -> u64 {
     part(free, shards).clamp(LEAST, MOST)
 }
 
+/// Returns the room in bytes that the stream of the trail is made with, where each of so many shards' streams has so much.
+pub fn trail_bytes(stream_bytes: u64, shards: u16) -> u64 {
+    let all = stream_bytes.saturating_mul(u64::from(shards.max(1)));
+    (all / TRAIL_PART).clamp(LEAST, TRAIL_MOST)
+}
+
 /// Part of what is free for each shard's stream, before the bounds.
 pub(crate) fn part(free: u64, shards: u16) -> u64 {
     free / SHARE.1 * SHARE.0 / u64::from(shards.max(1))
@@ -169,5 +179,13 @@ mod tests {
         assert_eq!(share(64 << 30, 8), 6 << 30);
         assert_eq!(share(64 << 30, 256), (64 << 30) / 4 * 3 / 256);
         assert_eq!((share(0, 8), share(u64::MAX, 8)), (LEAST, MOST));
+    }
+
+    #[test]
+    fn the_trail_gets_a_sixteenth_of_what_was_free() {
+        for (free, shards) in [(64 << 30, 8), (4 << 30, 1), (8 << 30, 256)] {
+            assert_eq!(trail_bytes(share(free, shards), shards), free / 16);
+        }
+        assert_eq!((trail_bytes(LEAST, 1), trail_bytes(MOST, 256)), (LEAST, TRAIL_MOST));
     }
 }

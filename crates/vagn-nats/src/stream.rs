@@ -1,4 +1,4 @@
-//! Streams of shards: made, read, purged and deleted.
+//! Streams of shards and of the trail: made, read, purged and deleted.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -8,12 +8,16 @@ use vagn_cluster::{Incarnation, StreamId, StreamInfo, StreamOutcome};
 use crate::api::{Meaning, Said, ask_over};
 use crate::brokers::{Brokers, answer_by};
 use crate::link::Link;
+use crate::names::is_trail;
 
 /// Longest message: an entry and its headers.
 const MESSAGE_MAX: usize = vagn_cluster::ENTRY_MAX + 1_024;
 
 /// Time in which brokers know a message id again, ns. A saving only: shards know repeats however late they come.
 const DUPLICATES_NS: u64 = 120_000_000_000;
+
+/// Least room with which a stream is of use: a few seconds of a busy shard.
+pub(crate) const LEAST: u64 = 16 << 20;
 
 /// Set-up of a stream: replicated, on disk, without an age, and it refuses what it has no room for.
 #[derive(Debug, Serialize)]
@@ -123,21 +127,30 @@ impl Brokers {
         outcome(self.ask(prefer, format!("$JS.API.STREAM.INFO.{stream}"), &(), until).await)
     }
 
-    /// Makes a stream with this room unless it is there, and reads its figures either way.
+    /// Makes a stream with this room unless it is there, and reads its figures either way. The trail's is made with less where brokers have not so
+    /// much: without it nothing is recorded.
     pub async fn make_stream(&self, stream: StreamId, max_bytes: u64) -> StreamOutcome {
         let until = answer_by();
-        let (name, subject) = (self.names().stream(stream), self.names().subject(stream));
-        match self.create(Config::new(name, subject, max_bytes, self.replicas()), until).await {
-            // What is there counts, however it was made.
-            Said::Is(_) => self.read_stream(stream, until).await,
-            Said::Refused(refusal) if refusal.meaning() == Meaning::Exists => {
-                self.read_stream(stream, until).await
-            }
-            Said::Refused(refusal) => {
-                warn!(?stream, max_bytes, reason = refusal.description, "brokers make no stream");
-                StreamOutcome::NoAnswer
-            }
-            Said::Nothing => StreamOutcome::NoAnswer,
+        let mut bytes = max_bytes;
+        loop {
+            let (name, subject) = (self.names().stream(stream), self.names().subject(stream));
+            let said = self.create(Config::new(name, subject, bytes, self.replicas()), until).await;
+            return match said {
+                // What is there counts, however it was made.
+                Said::Is(_) => self.read_stream(stream, until).await,
+                Said::Refused(refusal) => match refusal.meaning() {
+                    Meaning::Exists => self.read_stream(stream, until).await,
+                    Meaning::NoRoom if is_trail(stream) && bytes > LEAST => {
+                        bytes = (bytes / 2).max(LEAST);
+                        continue;
+                    }
+                    _ => {
+                        warn!(?stream, bytes, reason = refusal.description, "brokers make no stream");
+                        StreamOutcome::NoAnswer
+                    }
+                },
+                Said::Nothing => StreamOutcome::NoAnswer,
+            };
         }
     }
 

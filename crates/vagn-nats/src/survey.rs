@@ -63,7 +63,7 @@ pub struct Streams {
 pub struct StreamSeen {
     /// Its name.
     pub name: String,
-    /// Shard that it is of; none for the buckets of records and of the registry.
+    /// Shard that it is of; none for the trail, and the buckets of records and of the registry.
     pub shard: Option<u16>,
     /// Number of brokers that are to keep it.
     pub replicas: u8,
@@ -147,12 +147,30 @@ impl Options {
 }
 
 impl Visit {
-    /// Reads the streams of the data set, and the buckets of its records and its registry. None if nobody answers: then JetStream has no leader.
+    /// Reads the streams of the data set: those of shards and of the trail, and the buckets of its records and its registry. None if nobody answers:
+    /// then JetStream has no leader.
     pub async fn streams(&self) -> Option<Streams> {
+        let mut streams = self.listed(self.names.subjects()).await?;
+        let trail = self.listed(self.names.trails()).await?;
+        streams.seen.extend(trail.seen);
+        streams.silent.extend(trail.silent);
+        for bucket in [self.names.bucket(), self.names.registry()] {
+            match self.ask::<Told>(format!("$JS.API.STREAM.INFO.{bucket}"), &serde_json::Value::Null).await {
+                Said::Is(told) => streams.seen.push(told.seen()),
+                // It is not there yet.
+                Said::Refused(_) => {}
+                Said::Nothing => streams.silent.push(bucket),
+            }
+        }
+        Some(streams)
+    }
+
+    /// Reads the streams that have such subjects.
+    async fn listed(&self, subjects: String) -> Option<Streams> {
         let mut streams = Streams::default();
         for _ in 0..PAGES_MAX {
             let offset = (streams.seen.len() + streams.silent.len()) as u64;
-            let body = serde_json::json!({ "subject": self.names.subjects(), "offset": offset });
+            let body = serde_json::json!({ "subject": subjects, "offset": offset });
             let Said::Is(page) = self.ask::<Page>("$JS.API.STREAM.LIST".to_owned(), &body).await else {
                 return None;
             };
@@ -163,14 +181,6 @@ impl Visit {
             streams.silent.extend(silent);
             if is_last {
                 break;
-            }
-        }
-        for bucket in [self.names.bucket(), self.names.registry()] {
-            match self.ask::<Told>(format!("$JS.API.STREAM.INFO.{bucket}"), &serde_json::Value::Null).await {
-                Said::Is(told) => streams.seen.push(told.seen()),
-                // It is not there yet.
-                Said::Refused(_) => {}
-                Said::Nothing => streams.silent.push(bucket),
             }
         }
         Some(streams)
@@ -184,7 +194,7 @@ impl Visit {
 
 /// Room in bytes that each of so many streams would get of what is free, before any bound; and the least that is of use.
 pub fn room_of_streams(free: u64, shards: u16) -> (u64, u64) {
-    (part(free, shards), crate::room::LEAST)
+    (part(free, shards), crate::stream::LEAST)
 }
 
 #[derive(Deserialize)]
@@ -262,6 +272,7 @@ mod tests {
         assert_eq!(shard("vagn-buses-7-2"), Some(7));
         assert_eq!(shard("vagn-north-2-255-1"), Some(255));
         assert_eq!((shard("KV_vagn-buses"), shard("vagn-buses")), (None, None));
+        assert_eq!(shard("vagn-buses-7-trail-1"), None);
     }
 
     #[test]

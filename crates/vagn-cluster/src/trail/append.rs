@@ -16,7 +16,7 @@ use crate::event::PublishOutcome;
 use crate::ids::{Moment, PublishId, StreamId};
 use crate::numbers::Numbers;
 use crate::trail::command::{TrailCommand, TrailHappened};
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
 
 /// Pause before an entry is sent again.
 const AGAIN_MS: u64 = 250;
@@ -51,7 +51,7 @@ pub(crate) struct Append {
 pub(crate) enum Kind {
     Claim(Term),
     Renewal,
-    Group { alarms: Vec<AlarmId>, deeds: Vec<DeedId> },
+    Group { alarms: Vec<AlarmVersion>, deeds: Vec<DeedId> },
 }
 
 /// What an answer of the brokers means.

@@ -117,9 +117,9 @@ impl Chain {
         self.stopped
     }
 
-    /// Returns the last entry that the store has, where it has all that was received.
+    /// Returns the last entry up to which the store has all groups.
     pub(crate) fn saved_through(&self) -> Option<u64> {
-        self.mark.filter(|_| self.unsaved.is_empty()).map(|mark| mark.sequence)
+        self.mark.map(|mark| if self.unsaved.is_empty() { mark.sequence } else { self.saved })
     }
 
     /// Returns true once it is broken and the store has all that it will get: a store that fails gets no more.

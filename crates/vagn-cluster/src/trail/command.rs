@@ -20,8 +20,9 @@ pub enum TrailCommand {
         /// Contents of groups; none moves only the mark.
         groups: Vec<Arc<[u8]>>,
     },
-    /// Keeps an alarm in the node's own store until it is [let go](Self::LetGo). No answer: one that a crash takes is repeated by its
-    /// sender, who has heard nothing.
+    /// Keeps an alarm in the node's own store until it is [let go](Self::LetGo), in place of what the store had of it. Answered by
+    /// [`NotKept`](crate::trail::TrailEvent::NotKept) where the store fails, and by nothing where it does not: one that a crash takes is
+    /// repeated by its sender, who has heard nothing.
     Keep {
         /// Its id.
         alarm: AlarmId,
@@ -38,8 +39,23 @@ pub enum TrailCommand {
         /// The reason.
         why: Why,
     },
-    /// The trail has an alarm: its sender may hear `stored`. The node calls no more about it by itself, and keeps it no more.
-    LetGo(AlarmId),
+    /// The trail has an alarm with these bytes, and the node calls no more about it by itself. A sender that gave these last may hear
+    /// `stored`, and the store keeps it no more if it has these. Newer ones that found no room stay there, and are read when there is.
+    LetGo {
+        /// Its id.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+    },
+    /// An alarm came after its incident was over, and says more than was known of that: it calls anew. The driver draws a new id and gives the
+    /// alarm again under it at once; what the store keeps of the alarm it keeps under the new id from now on. Under the old id the node
+    /// calls no more.
+    Reopen {
+        /// Its id until now.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+    },
     /// Reads alarms that the node's own store keeps. Answered by [`Kept`](crate::trail::TrailEvent::Kept). There is one at a time.
     ReadKept {
         /// The alarms behind this one; `None` for the first.
@@ -61,7 +77,7 @@ pub enum TrailCommand {
 /// Reason why a door calls by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// No leader answered in time.
+    /// No leader answered in time: within 250 ms, or within 5 s after it said that it called.
     Unanswered,
     /// This node has no room for more alarms that wait. The alarm stays in its store.
     NoRoom,
@@ -104,6 +120,10 @@ pub enum TrailHappened {
     Full,
     /// The incident store did not take a group. It is tried again.
     StoreFault,
+    /// The own store did not keep an alarm. It is tried again while the door has room for twice as many alarms as it takes.
+    NotKept,
+    /// An alarm found room neither at the door nor on the disk. It is called about, its sender hears nothing, and nobody hands it over.
+    NoPlace,
     /// The desk drafted a group that is larger than its bounds. It is not appended, and this node steps down.
     TooLarge,
     /// An entry of a leader that was none any more. It counts for nothing.
@@ -116,6 +136,8 @@ pub enum TrailHappened {
     NoRoom,
     /// An alarm turned out to be about an incident that another door had opened.
     Joined,
+    /// An alarm came after its incident was over, and calls anew.
+    Reopened,
     /// An alarm about which this door had called by itself is in the trail.
     HandedOver,
     /// A deed could not be recorded.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{Moment, NodeId};
 use crate::trail::command::{TrailCommand, TrailHappened, Why};
 use crate::trail::event::KeptAlarm;
-use crate::trail::ids::AlarmId;
+use crate::trail::ids::{AlarmId, AlarmVersion};
 use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
 
 /// Time without an answer of a leader after which the door calls by itself.
@@ -16,6 +16,9 @@ pub(crate) const ALONE_MS: u64 = 250;
 
 /// Time without a record, after the leader called, after which the door calls too: that leader may be gone, and its call with it.
 const CALLED_MS: u64 = 5_000;
+
+/// Pause before an alarm is given again to a store that did not keep it.
+const KEEP_MS: u64 = 1_000;
 
 /// Pause before an alarm is handed over again.
 const AGAIN_MS: u64 = 1_000;
@@ -35,6 +38,8 @@ pub(crate) struct Door {
     leader: Option<NodeId>,
     /// The store may keep alarms that are not here.
     kept: Kept,
+    /// Not all that an earlier run kept was called about: it is read whatever the room.
+    is_new: bool,
     /// Planted fault.
     forgets: bool,
 }
@@ -77,6 +82,7 @@ impl Door {
             dues: BTreeSet::new(),
             leader: None,
             kept: Kept::Behind(None, false),
+            is_new: true,
             forgets,
         }
     }
@@ -161,7 +167,7 @@ impl Door {
         }
         if let Kept::Behind(after, grew) = self.kept
             && has_begun
-            && self.waiting.len() * 2 <= self.max
+            && (self.is_new || self.waiting.len() * 2 <= self.max)
         {
             self.kept = Kept::Reading(after, grew);
             out.push(TrailCommand::ReadKept { after, max: READ_MAX.min(self.max.div_ceil(2)) });
@@ -224,16 +230,56 @@ impl Door {
     }
 
     /// The trail has an alarm, of this door or of another.
-    pub(crate) fn recorded(&mut self, id: AlarmId, out: &mut Vec<TrailCommand>) {
-        if let Some(waiting) = self.remove(id) {
-            if waiting.alarm.unrecorded {
+    pub(crate) fn recorded(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
+        if let Some(Alarm { id, bytes, unrecorded, .. }) = self.settled(version) {
+            if unrecorded {
                 out.push(TrailCommand::Tell(TrailHappened::HandedOver));
             }
-            out.push(TrailCommand::LetGo(id));
+            out.push(TrailCommand::LetGo { alarm: id, bytes });
         }
     }
 
-    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room.
+    /// The incident of an alarm is over, and this version of it says more.
+    pub(crate) fn over(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
+        if let Some(Alarm { id, bytes, .. }) = self.settled(version) {
+            out.push(TrailCommand::Tell(TrailHappened::Reopened));
+            out.push(TrailCommand::Reopen { alarm: id, bytes });
+        }
+    }
+
+    /// Takes out an alarm of which the leader knows all that this door has. Else the rest is handed over at once.
+    fn settled(&mut self, version: AlarmVersion) -> Option<Alarm> {
+        let id = version.alarm;
+        if self.waiting.get(&id)?.alarm.version() != version {
+            self.change(id, |waiting| waiting.hand_at_ms = 0);
+            return None;
+        }
+        self.remove(id).map(|waiting| waiting.alarm)
+    }
+
+    /// The store did not keep an alarm. One that found no room is taken in all the same: it is nowhere else.
+    pub(crate) fn not_kept(&mut self, id: AlarmId, bytes: Vec<u8>, now: Moment, out: &mut Vec<TrailCommand>) {
+        out.push(TrailCommand::Tell(TrailHappened::NotKept));
+        let keep_at_ms = Some(now.elapsed_ms + KEEP_MS);
+        if self.waiting.contains_key(&id) {
+            self.change(id, |waiting| waiting.keep_at_ms = keep_at_ms);
+        } else if self.waiting.len() < self.max * 2 && bytes.len() <= ALARM_MAX {
+            let alarm = Alarm { id, bytes, unrecorded: true, note: Vec::new() };
+            let at_ms = now.elapsed_ms;
+            self.insert(Waiting {
+                alarm,
+                keep_at_ms,
+                alone_at_ms: at_ms,
+                hand_at_ms: at_ms,
+                is_called: false,
+            });
+        } else {
+            out.push(TrailCommand::Tell(TrailHappened::NoPlace));
+        }
+    }
+
+    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room. All of an earlier run are called about,
+    /// whatever the room.
     pub(crate) fn read(
         &mut self,
         alarms: Vec<KeptAlarm>,
@@ -241,10 +287,10 @@ impl Door {
         now: Moment,
         out: &mut Vec<TrailCommand>,
     ) {
-        let Kept::Reading(mut after, grew) = self.kept else { return };
+        let Kept::Reading(mut after, mut grew) = self.kept else { return };
         let mut has_room = true;
         for KeptAlarm { alarm: id, bytes, note } in alarms {
-            has_room = self.waiting.len() < self.max;
+            has_room = self.is_new || self.waiting.len() < self.max;
             if !has_room {
                 break;
             }
@@ -254,7 +300,10 @@ impl Door {
             }
             out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
             out.push(TrailCommand::Tell(TrailHappened::CalledAlone(Why::Kept)));
-            if bytes.len() <= ALARM_MAX {
+            if self.waiting.len() >= self.max {
+                // It is read again when there is room.
+                grew = true;
+            } else if bytes.len() <= ALARM_MAX {
                 let alarm = Alarm { id, bytes, unrecorded: true, note };
                 let at_ms = now.elapsed_ms;
                 self.insert(Waiting {
@@ -266,6 +315,7 @@ impl Door {
                 });
             }
         }
+        self.is_new &= !is_end;
         self.kept = match (is_end && has_room, grew) {
             (true, false) => Kept::All,
             // Those that came meanwhile may have lower ids.

@@ -10,12 +10,12 @@
 //! | … | claim and renewal: hash of settings, a sequence and the running hash there; group: alarms, deeds, content |
 //! | 8 | hash of all before |
 //!
-//! Alarms and deeds of a group are counted in 32 bits and have 16 bytes each; the content has its length in 32 bits before it.
+//! Alarms and deeds of a group are counted in 32 bits and have 16 bytes each, alarms 8 more for the version; the content has its length in 32 bits before it.
 
 use crate::bytes::{Reader, Write, seal};
 use crate::ids::NodeId;
 use crate::state::Damaged;
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term};
 
 /// Longest content of a group, in bytes.
 pub const GROUP_MAX: usize = 256 << 10;
@@ -28,8 +28,11 @@ const CLAIM: u8 = 17;
 const RENEWAL: u8 = 18;
 const GROUP: u8 = 19;
 
-/// Length of the name of an alarm or a deed.
+/// Length of a name.
 const NAME_LEN: usize = 16;
+
+/// Length of the name of an alarm with its version.
+const VERSION_LEN: usize = NAME_LEN + 8;
 
 /// An entry of the trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub enum TrailBody<'a> {
     /// A group of drafts.
     Group {
         /// Alarms that are recorded with it.
-        alarms: Vec<AlarmId>,
+        alarms: Vec<AlarmVersion>,
         /// Deeds that are recorded with it.
         deeds: Vec<DeedId>,
         /// For [`DeskState`](crate::trail::DeskState) alone to read, at most [`GROUP_MAX`] bytes.
@@ -102,8 +105,8 @@ impl<'a> TrailEntry<'a> {
                 running_hash: reader.u64()?,
             },
             GROUP => TrailBody::Group {
-                alarms: names(&mut reader)?.into_iter().map(AlarmId).collect(),
-                deeds: names(&mut reader)?.into_iter().map(DeedId).collect(),
+                alarms: versions(&mut reader)?,
+                deeds: names(&mut reader)?,
                 content: reader.long(GROUP_MAX)?,
             },
             _ => return Err(Damaged),
@@ -133,8 +136,9 @@ impl<'a> TrailEntry<'a> {
                 out.put_u64(*running_hash);
             }
             TrailBody::Group { alarms, deeds, content } => {
-                put_names(&mut out, alarms.iter().map(|alarm| alarm.0));
-                put_names(&mut out, deeds.iter().map(|deed| deed.0));
+                put_versions(&mut out, alarms);
+                out.put_count(deeds.len());
+                deeds.iter().for_each(|deed| put_name(&mut out, deed.0));
                 out.put_long(content);
             }
         }
@@ -154,16 +158,26 @@ pub(crate) fn put_name(out: &mut Vec<u8>, name: u128) {
     out.put(&name.to_le_bytes());
 }
 
-/// Reads numbers of 128 bits, at most [`NAMES_MAX`].
-pub(crate) fn names(reader: &mut Reader<'_>) -> Result<Vec<u128>, Damaged> {
+/// Reads names of deeds, at most [`NAMES_MAX`].
+fn names(reader: &mut Reader<'_>) -> Result<Vec<DeedId>, Damaged> {
     let count = reader.count(NAMES_MAX, NAME_LEN)?;
-    (0..count).map(|_| name(reader)).collect()
+    (0..count).map(|_| name(reader).map(DeedId)).collect()
 }
 
-/// Writes numbers of 128 bits.
-pub(crate) fn put_names(out: &mut Vec<u8>, names: impl ExactSizeIterator<Item = u128>) {
-    out.put_count(names.len());
-    names.for_each(|name| put_name(out, name));
+/// Reads versions of alarms, at most [`NAMES_MAX`].
+pub(crate) fn versions(reader: &mut Reader<'_>) -> Result<Vec<AlarmVersion>, Damaged> {
+    let count = reader.count(NAMES_MAX, VERSION_LEN)?;
+    let one = |_| Ok(AlarmVersion { alarm: AlarmId(name(reader)?), hash: reader.u64()? });
+    (0..count).map(one).collect()
+}
+
+/// Writes versions of alarms.
+pub(crate) fn put_versions(out: &mut Vec<u8>, versions: &[AlarmVersion]) {
+    out.put_count(versions.len());
+    for version in versions {
+        put_name(out, version.alarm.0);
+        out.put_u64(version.hash);
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +192,7 @@ mod tests {
             TrailBody::Renewal { settings_hash: 4, sequence: 9, running_hash: 5 },
             TrailBody::Group { alarms: vec![], deeds: vec![], content: b"" },
             TrailBody::Group {
-                alarms: vec![AlarmId(1 << 100), AlarmId(2)],
+                alarms: [1 << 100, 2].map(|alarm| AlarmVersion { alarm: AlarmId(alarm), hash: 8 }).to_vec(),
                 deeds: vec![DeedId(7)],
                 content: b"drafts",
             },
@@ -200,7 +214,8 @@ mod tests {
         let id = EntryId { node: NodeId(3), run: 8, number: 2 };
         let group = |alarms: usize, len: usize| {
             let content = vec![0; len];
-            let alarms = (0..alarms as u128).map(AlarmId).collect();
+            let version = |alarm| AlarmVersion { alarm: AlarmId(alarm), hash: 8 };
+            let alarms = (0..alarms as u128).map(version).collect();
             let body = TrailBody::Group { alarms, deeds: vec![], content: &content };
             let bytes = TrailEntry { epoch: 1, id, term: Term(1), body }.write();
             TrailEntry::read(&bytes).map(|_| ())

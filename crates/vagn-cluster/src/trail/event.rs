@@ -32,6 +32,13 @@ pub enum TrailEvent {
         /// There are no more behind the last one.
         is_end: bool,
     },
+    /// A [`Keep`](crate::trail::TrailCommand::Keep) did not come about. The store is as it was before, and the alarm comes back.
+    NotKept {
+        /// The alarm.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+    },
     /// Answer to [`Save`](crate::trail::TrailCommand::Save). After a fault the store is as it was before.
     Saved(Result<(), DiskFault>),
     /// A person wants something done: answered by one [`AnswerDeed`](crate::trail::TrailCommand::AnswerDeed).

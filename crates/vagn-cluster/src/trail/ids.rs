@@ -8,6 +8,15 @@ use crate::ids::{Incarnation, NodeId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlarmId(pub u128);
 
+/// An alarm in one of its versions: a repeat has another content, and a call of its door a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlarmVersion {
+    /// The alarm.
+    pub alarm: AlarmId,
+    /// Hash of all that its door told of it; 0 where the leader has it from its store.
+    pub hash: u64,
+}
+
 /// A deed of a person, as the driver names it: no two deeds of the service have one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeedId(pub u128);

@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::hash::hash;
 use crate::ids::{Moment, NodeId};
 use crate::trail::command::{TrailCommand, TrailHappened};
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::message::{Alarm, TrailMessage};
-use crate::trail::state::{DeskState, Draft, Taken};
+use crate::trail::state::{DeedTaken, DeskState, Draft, Taken};
 use crate::trail::succession::SILENCE_MS;
 use crate::trail::view::Duty;
 
@@ -27,7 +26,7 @@ pub(crate) const SEEN_MS: u64 = SILENCE_MS;
 /// refused, unless the brokers lose that entry in this time.
 const SURE_MS: u64 = 2_500;
 
-/// Most deeds that wait for their record.
+/// Most deeds that wait for their record, and most refused ones that are remembered.
 const DEEDS_MAX: usize = 256;
 
 /// Most own entries that are stored and were not delivered yet. A leader that cannot read what it writes waits.
@@ -45,6 +44,8 @@ pub(crate) struct Lead<D> {
     taken: BTreeMap<AlarmId, Waiting>,
     releases: BTreeSet<(u64, AlarmId)>,
     deeds: BTreeMap<DeedId, NodeId>,
+    /// Deeds that were refused lately: a copy of one that comes late must not be done.
+    refused: VecDeque<DeedId>,
     /// The desk may have something to record.
     has_news: bool,
 }
@@ -60,8 +61,8 @@ struct Reign {
     /// Moment at which the last entry that the trail has was sent.
     seen_ms: u64,
     renew_at_ms: u64,
-    /// Last group, unless the own store is known to have it.
-    unsaved: Option<u64>,
+    /// Groups that the own store is not known to have. It takes those that are delivered, so they are few more than promised ones.
+    unsaved: VecDeque<u64>,
 }
 
 /// An alarm that is not recorded.
@@ -71,6 +72,8 @@ struct Waiting {
     hash: u64,
     release_at_ms: u64,
     is_released: bool,
+    /// The trail has it in an earlier version: nothing is to be released, and the desk is asked at each repeat.
+    is_recorded: bool,
 }
 
 type Mail = Vec<(NodeId, TrailMessage)>;
@@ -86,6 +89,7 @@ impl<D: DeskState> Lead<D> {
             taken: BTreeMap::new(),
             releases: BTreeSet::new(),
             deeds: BTreeMap::new(),
+            refused: VecDeque::new(),
             has_news: false,
         }
     }
@@ -130,7 +134,7 @@ impl<D: DeskState> Lead<D> {
             promised: VecDeque::from([(sequence, claim)]),
             seen_ms,
             renew_at_ms: now.elapsed_ms + RENEW_MS,
-            unsaved: None,
+            unsaved: VecDeque::new(),
         });
         (self.has_news, self.is_alone) = (true, false);
         self.desk.recall(Some(shown.numbers()));
@@ -222,9 +226,9 @@ impl<D: DeskState> Lead<D> {
             return false;
         }
         let id = alarm.id;
-        let hash = hash(&[&alarm.bytes, &alarm.note, &[alarm.unrecorded.into()]]);
+        let hash = alarm.version().hash;
         let waiting = self.taken.get(&id);
-        if waiting.is_some_and(|waiting| waiting.hash == hash) {
+        if waiting.is_some_and(|waiting| waiting.hash == hash && !waiting.is_recorded) {
             if waiting.is_some_and(|waiting| waiting.is_released) {
                 mail.push((door, TrailMessage::Called { alarm: id }));
             }
@@ -233,39 +237,58 @@ impl<D: DeskState> Lead<D> {
         let has_room = waiting.is_some() || self.taken.len() < self.max;
         let taken = if has_room { self.desk.take(alarm) } else { Taken::NoRoom };
         match taken {
-            Taken::Recorded => return waiting.is_none(),
+            Taken::Recorded => {
+                let is_recorded = waiting.is_none_or(|waiting| waiting.is_recorded);
+                if is_recorded {
+                    self.taken.remove(&id);
+                }
+                return is_recorded;
+            }
             Taken::NoRoom => {
                 mail.push((door, TrailMessage::NoRoom { alarm: id }));
                 out.push(TrailCommand::Tell(TrailHappened::NoRoom));
+                return false;
+            }
+            Taken::Over => {
+                mail.push((door, TrailMessage::Over(alarm.version())));
                 return false;
             }
             Taken::Joined => out.push(TrailCommand::Tell(TrailHappened::Joined)),
             Taken::Open => {}
         }
         self.has_news = true;
-        let (release_at_ms, is_released) = match waiting {
-            Some(waiting) => (waiting.release_at_ms, waiting.is_released),
-            None => (now.elapsed_ms + RELEASE_MS, false),
+        let (release_at_ms, is_released, is_recorded) = match waiting {
+            Some(waiting) => (waiting.release_at_ms, waiting.is_released, waiting.is_recorded),
+            None => (now.elapsed_ms + RELEASE_MS, false, false),
         };
-        if !is_released {
+        if !is_released && !is_recorded {
             self.releases.insert((release_at_ms, id));
         }
-        self.taken.insert(id, Waiting { door, hash, release_at_ms, is_released });
+        self.taken.insert(id, Waiting { door, hash, release_at_ms, is_released, is_recorded });
         false
     }
 
     /// A person wants something done.
     pub(crate) fn deed(&mut self, from: NodeId, deed: DeedId, bytes: &[u8], now: Moment, mail: &mut Mail) {
+        // It came twice, and is answered or will be.
+        if self.deeds.contains_key(&deed) || self.refused.contains(&deed) {
+            return;
+        }
         if self.duty(now) != Duty::Full || self.deeds.len() >= DEEDS_MAX {
             mail.push((from, TrailMessage::DeedUnavailable { deed }));
             return;
         }
         match self.desk.deed(deed, bytes) {
-            Ok(()) => {
+            Ok(DeedTaken::Open) => {
                 self.deeds.insert(deed, from);
                 self.has_news = true;
             }
-            Err(answer) => mail.push((from, TrailMessage::DeedRefused { deed, answer })),
+            Ok(DeedTaken::Recorded) => mail.push((from, TrailMessage::DeedDone { deed })),
+            Err(answer) => {
+                self.refused.truncate(DEEDS_MAX - 1);
+                self.refused.push_front(deed);
+                mail.push((from, TrailMessage::DeedRefused { deed, answer }));
+            }
         }
     }
 
@@ -301,8 +324,12 @@ impl<D: DeskState> Lead<D> {
     /// The own store has all up to this entry.
     pub(crate) fn saved(&mut self, sequence: u64) {
         let Some(reign) = &mut self.reign else { return };
-        if reign.unsaved.take_if(|last| *last <= sequence).is_some() {
-            self.desk.saved();
+        let mut through = None;
+        while let Some(group) = reign.unsaved.pop_front_if(|group| *group <= sequence) {
+            through = Some(group);
+        }
+        if let Some(through) = through {
+            self.desk.saved(through);
         }
     }
 
@@ -314,24 +341,35 @@ impl<D: DeskState> Lead<D> {
         self.desk.draft()
     }
 
+    /// Returns alarms in the versions that the desk has now.
+    pub(crate) fn versions(&self, alarms: &[AlarmId]) -> Vec<AlarmVersion> {
+        let hash = |alarm: &AlarmId| self.taken.get(alarm).map_or(0, |waiting| waiting.hash);
+        alarms.iter().map(|alarm| AlarmVersion { alarm: *alarm, hash: hash(alarm) }).collect()
+    }
+
     /// The trail has a group of this node: the desk may act upon it, doors and persons hear of it. Returns the doors with their alarms.
     pub(crate) fn recorded(
         &mut self,
-        alarms: &[AlarmId],
+        alarms: &[AlarmVersion],
         deeds: &[DeedId],
         mail: &mut Mail,
-    ) -> BTreeMap<NodeId, Vec<AlarmId>> {
-        self.desk.recorded();
+    ) -> BTreeMap<NodeId, Vec<AlarmVersion>> {
         // There may be more than one group has room for.
         self.has_news = true;
         if let Some(reign) = &mut self.reign {
-            reign.unsaved = Some(reign.tip);
+            self.desk.recorded(reign.tip);
+            reign.unsaved.push_back(reign.tip);
         }
-        let mut doors: BTreeMap<NodeId, Vec<AlarmId>> = BTreeMap::new();
-        for id in alarms {
-            if let Some(waiting) = self.taken.remove(id) {
-                self.releases.remove(&(waiting.release_at_ms, *id));
-                doors.entry(waiting.door).or_default().push(*id);
+        let mut doors: BTreeMap<NodeId, Vec<AlarmVersion>> = BTreeMap::new();
+        for version in alarms {
+            let Some(waiting) = self.taken.get_mut(&version.alarm) else { continue };
+            self.releases.remove(&(waiting.release_at_ms, version.alarm));
+            if waiting.hash == version.hash {
+                doors.entry(waiting.door).or_default().push(*version);
+                self.taken.remove(&version.alarm);
+            } else {
+                // A newer one came while this one was under way. Its door hands it over again.
+                waiting.is_recorded = true;
             }
         }
         for deed in deeds {

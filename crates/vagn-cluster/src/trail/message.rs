@@ -2,10 +2,11 @@
 //! of those between nodes for shards, so a driver gives what comes to both.
 
 use crate::bytes::{Reader, Write, seal};
+use crate::hash::hash;
 use crate::ids::Incarnation;
 use crate::state::Damaged;
-use crate::trail::entry::{name, names, put_name, put_names};
-use crate::trail::ids::{AlarmId, DeedId, TrailId};
+use crate::trail::entry::{name, put_name, put_versions, versions};
+use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, TrailId};
 
 /// Longest alarm, deed, or answer to a deed, in bytes.
 pub const ALARM_MAX: usize = 16 << 10;
@@ -20,12 +21,14 @@ const VERSION: u8 = 1;
 pub(crate) enum TrailMessage {
     /// A door hands an alarm to the leader.
     Alarm(Alarm),
-    /// These alarms are in the trail.
-    Recorded { trail: TrailId, alarms: Vec<AlarmId> },
+    /// These alarms are in the trail, in these versions.
+    Recorded { trail: TrailId, alarms: Vec<AlarmVersion> },
     /// The leader called without a record.
     Called { alarm: AlarmId },
     /// The leader has no room for it.
     NoRoom { alarm: AlarmId },
+    /// The incident of this alarm is over, and this version says more: it is to come again under a new id.
+    Over(AlarmVersion),
     /// A person wants something done.
     Deed { deed: DeedId, bytes: Vec<u8> },
     /// It is in the trail.
@@ -49,6 +52,13 @@ pub struct Alarm {
     pub note: Vec<u8>,
 }
 
+impl Alarm {
+    pub(crate) fn version(&self) -> AlarmVersion {
+        let hash = hash(&[&self.bytes, &self.note, &[self.unrecorded.into()]]);
+        AlarmVersion { alarm: self.id, hash }
+    }
+}
+
 impl TrailMessage {
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
@@ -64,7 +74,7 @@ impl TrailMessage {
                 out.put_u8(66);
                 out.put_u32(trail.epoch);
                 out.put_u64(trail.incarnation.0);
-                put_names(&mut out, alarms.iter().map(|alarm| alarm.0));
+                put_versions(&mut out, alarms);
             }
             Self::Called { alarm } => put_named(&mut out, 67, alarm.0),
             Self::NoRoom { alarm } => put_named(&mut out, 68, alarm.0),
@@ -78,6 +88,10 @@ impl TrailMessage {
                 out.put_long(answer);
             }
             Self::DeedUnavailable { deed } => put_named(&mut out, 72, deed.0),
+            Self::Over(version) => {
+                put_named(&mut out, 73, version.alarm.0);
+                out.put_u64(version.hash);
+            }
         }
         seal(&mut out);
         out
@@ -97,7 +111,7 @@ impl TrailMessage {
             }),
             66 => {
                 let trail = TrailId { epoch: reader.u32()?, incarnation: Incarnation(reader.u64()?) };
-                Self::Recorded { trail, alarms: names(&mut reader)?.into_iter().map(AlarmId).collect() }
+                Self::Recorded { trail, alarms: versions(&mut reader)? }
             }
             67 => Self::Called { alarm: AlarmId(name(&mut reader)?) },
             68 => Self::NoRoom { alarm: AlarmId(name(&mut reader)?) },
@@ -108,6 +122,7 @@ impl TrailMessage {
                 answer: reader.long(ALARM_MAX)?.to_vec(),
             },
             72 => Self::DeedUnavailable { deed: DeedId(name(&mut reader)?) },
+            73 => Self::Over(AlarmVersion { alarm: AlarmId(name(&mut reader)?), hash: reader.u64()? }),
             _ => return Err(Damaged),
         };
         reader.end()?;
@@ -132,8 +147,8 @@ pub(crate) mod tests {
         let trail = TrailId { epoch: 1, incarnation: Incarnation(9) };
         let called = Alarm { id: alarm, bytes: vec![1, 2], unrecorded: true, note: vec![3] };
         [
-            ("alarm", TrailMessage::Alarm(called)),
-            ("recorded", TrailMessage::Recorded { trail, alarms: vec![alarm, AlarmId(u128::MAX)] }),
+            ("alarm", TrailMessage::Alarm(called.clone())),
+            ("recorded", TrailMessage::Recorded { trail, alarms: vec![called.version()] }),
             ("called", TrailMessage::Called { alarm }),
             ("noroom", TrailMessage::NoRoom { alarm }),
             ("deed", TrailMessage::Deed { deed, bytes: vec![4] }),

@@ -14,7 +14,7 @@ use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
 use crate::trail::door::Door;
 use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 use crate::trail::event::TrailEvent;
-use crate::trail::ids::{AlarmId, DeedId, EntryId, Term};
+use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::lead::Lead;
 use crate::trail::mark::Mark;
 use crate::trail::message::{ALARM_MAX, TrailMessage};
@@ -114,7 +114,7 @@ impl<D: DeskState> TrailNode<D> {
         self.deliver_mail(now, out);
         self.run(now, out);
         self.deliver_mail(now, out);
-        self.set_alarm(now, out);
+        self.set_timer(now, out);
     }
 
     fn restore(&mut self, mark: Option<Vec<u8>>, out: &mut Vec<TrailCommand>) {
@@ -130,6 +130,7 @@ impl<D: DeskState> TrailNode<D> {
         match event {
             TrailEvent::Common(event) => self.common(event, now, out),
             TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
             TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             TrailEvent::Saved(result) => self.chain.saved(result, now, out),
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
@@ -293,7 +294,7 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn recorded(&mut self, alarms: &[AlarmId], deeds: &[DeedId]) {
+    fn recorded(&mut self, alarms: &[AlarmVersion], deeds: &[DeedId]) {
         let Some(trail) = self.chain.trail() else { return };
         for (door, alarms) in self.lead.recorded(alarms, deeds, &mut self.mail) {
             self.mail.push((door, TrailMessage::Recorded { trail, alarms }));
@@ -322,7 +323,7 @@ impl<D: DeskState> TrailNode<D> {
                 if self.lead.take(from, &alarm, now, &mut self.mail, out)
                     && let Some(trail) = self.chain.trail()
                 {
-                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.id] }));
+                    self.mail.push((from, TrailMessage::Recorded { trail, alarms: vec![alarm.version()] }));
                 }
             }
             TrailMessage::Recorded { trail, alarms } => {
@@ -333,8 +334,8 @@ impl<D: DeskState> TrailNode<D> {
                 }
             }
             TrailMessage::Called { alarm } => self.door.called(alarm, now),
-            // It is handed over again, and called about by the door in time.
-            TrailMessage::NoRoom { .. } => {}
+            TrailMessage::Over(alarm) => self.door.over(alarm, out),
+            TrailMessage::NoRoom { .. } => {} // It is handed over again, and called about by the door in time.
             TrailMessage::Deed { deed, bytes } => self.lead.deed(from, deed, &bytes, now, &mut self.mail),
             TrailMessage::DeedDone { deed } => self.answer(deed, DeedOutcome::Done, out),
             TrailMessage::DeedRefused { deed, answer } => {
@@ -435,6 +436,7 @@ impl<D: DeskState> TrailNode<D> {
             out.push(TrailCommand::Tell(TrailHappened::TooLarge));
             return self.depose(now, out);
         }
+        let alarms = self.lead.versions(&alarms);
         if self.settings.faults.act_before_append {
             self.recorded(&alarms, &deeds);
         }
@@ -474,7 +476,7 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     /// Asks to be woken when something is due.
-    fn set_alarm(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+    fn set_timer(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         let claims = self.append.is_none() && !self.lead.leads() && self.chain.end().is_some();
         let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
         let dues = [

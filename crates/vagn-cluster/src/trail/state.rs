@@ -22,23 +22,23 @@ pub trait DeskState {
     /// Takes in an alarm, which may have come before, with another content or note too.
     fn take(&mut self, alarm: &Alarm) -> Taken;
 
-    /// Takes in a deed.
+    /// Takes in a deed. One that it has or that the store has already may come again, and is not refused for what it did itself.
     ///
     /// # Errors
     /// The answer to the person, if it is refused.
-    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>>;
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>>;
 
     /// Returns a group of drafts, at most [`GROUP_MAX`](crate::trail::GROUP_MAX) bytes long and with at most
     /// [`NAMES_MAX`](crate::trail::NAMES_MAX) alarms and deeds, of what is not recorded; `None` when everything is. The next group is asked
     /// for when this one is recorded.
     fn draft(&mut self) -> Option<Draft>;
 
-    /// The last group is in the trail: what it says may be acted upon. The own store need not have it yet.
-    fn recorded(&mut self);
+    /// The last group is in the trail, at this sequence: what it says may be acted upon. The own store need not have it yet.
+    fn recorded(&mut self, sequence: u64);
 
-    /// The own store has all that is [recorded](Self::recorded). Only now may an incident that is over leave the desk: an alarm about it that
+    /// The own store has all that is [recorded](Self::recorded) up to this sequence. Only now may an incident that is over leave the desk: an alarm about it that
     /// comes again must be found in one of the two.
-    fn saved(&mut self);
+    fn saved(&mut self, through: u64);
 
     /// The first attempt about an alarm may be made although it is not recorded.
     fn release(&mut self, alarm: AlarmId);
@@ -60,8 +60,19 @@ pub enum Taken {
     Joined,
     /// The store has it, and it adds nothing.
     Recorded,
+    /// It is about an incident that is over, and it says more than was known of that: it calls anew, and comes again under a new id.
+    Over,
     /// The desk takes no more.
     NoRoom,
+}
+
+/// What a desk did with a deed that it did not refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeedTaken {
+    /// The next group records it.
+    Open,
+    /// The trail has it.
+    Recorded,
 }
 
 /// A group of drafts.

@@ -10,6 +10,16 @@ use crate::happened::Stop;
 use crate::ids::{Incarnation, Moment};
 use crate::trail::message::TrailMessage;
 
+/// An alarm as its door has it first.
+fn as_given(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: false, note: Vec::new() }.version()
+}
+
+/// An alarm about which its door has called.
+fn as_called(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: true, note: Vec::new() }.version()
+}
+
 #[test]
 fn a_claim_that_is_stored_makes_a_leader_with_its_own_numbers() {
     let mut bench = Bench::leader();
@@ -27,11 +37,74 @@ fn an_alarm_is_answered_for_and_acted_upon_when_the_trail_has_it() {
     assert_eq!((expected, bench.sent(), bench.told()), (Some(1), vec![], vec!["Full".to_owned()]));
     bench.stored(publish, 2);
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![as_given(A)] }]);
     assert_eq!(bench.told(), ["recorded"]);
     // A door that did not hear it asks again.
     bench.hand_over(A);
-    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![A] }]);
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms: vec![as_given(A)] }]);
+}
+
+#[test]
+fn a_newer_version_of_an_alarm_is_not_answered_for_with_an_older_one() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, ..) = bench.published();
+    let newer = Alarm { id: A, bytes: vec![2], unrecorded: false, note: Vec::new() };
+    // A desk that takes it as new, and one that has nothing to add to what it has.
+    bench.node.desk_mut().recorded.clear();
+    bench.receive(TrailMessage::Alarm(newer.clone()));
+    bench.stored(publish, 2);
+    assert_eq!(bench.sent(), [], "the group has the older one");
+    bench.node.desk_mut().recorded.push(A);
+    bench.receive(TrailMessage::Alarm(newer.clone()));
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    let alarms = vec![newer.version()];
+    assert_eq!(bench.sent(), [TrailMessage::Recorded { trail, alarms }]);
+}
+
+#[test]
+fn a_door_keeps_an_alarm_of_which_the_trail_has_an_older_version() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(7);
+    let newer = AlarmId(7);
+    bench.tell(TrailEvent::Alarm { alarm: newer, bytes: vec![2] });
+    bench.out.clear();
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![as_given(newer)], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    let lets_go = |command: &TrailCommand| matches!(command, TrailCommand::LetGo { .. });
+    assert!(!bench.out.iter().any(lets_go), "{:?}", bench.out);
+    let sent = bench.sent();
+    let [TrailMessage::Alarm(alarm)] = &sent[..] else { panic!("{sent:?}") };
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![alarm.version()] });
+    let let_go = bench.out.iter().find_map(|command| match command {
+        TrailCommand::LetGo { bytes, .. } => Some(bytes.clone()),
+        _ => None,
+    });
+    assert_eq!(let_go, Some(vec![2]), "a driver must know for which version");
+}
+
+#[test]
+fn an_alarm_that_says_more_than_an_incident_that_is_over_comes_again_under_a_new_id() {
+    let mut bench = Bench::leader();
+    bench.node.desk_mut().over.push(A);
+    bench.hand_over(A);
+    assert_eq!(bench.sent(), [TrailMessage::Over(as_given(A))]);
+    assert_eq!(bench.node.view(bench.moment()).unrecorded, 0);
+
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(70);
+    bench.sent();
+    bench.receive(TrailMessage::Over(AlarmVersion { alarm: A, hash: 1 }));
+    assert_eq!(bench.sent().len(), 1, "this door has something else, and hands it over");
+    assert_eq!(bench.node.view(bench.moment()).waiting, 1);
+    bench.receive(TrailMessage::Over(as_given(A)));
+    bench.receive(TrailMessage::Over(as_given(A)));
+    assert_eq!(bench.door(), ["reopen 70"], "once");
+    assert_eq!(bench.node.view(bench.moment()).waiting, 0);
 }
 
 #[test]
@@ -44,7 +117,23 @@ fn a_desk_hears_when_its_own_store_has_what_is_recorded() {
     bench.deliver(bytes);
     assert!(bench.told().is_empty());
     bench.tell(TrailEvent::Saved(Ok(())));
-    assert_eq!(bench.told(), ["saved"]);
+    assert_eq!(bench.told(), ["saved 2"]);
+}
+
+#[test]
+fn a_desk_hears_what_its_store_has_while_more_is_on_its_way() {
+    let mut bench = Bench::leader();
+    for (alarm, sequence) in [(A, 2), (AlarmId(71), 3)] {
+        bench.hand_over(alarm);
+        let (publish, _, bytes) = bench.published();
+        bench.stored(publish, sequence);
+        bench.deliver(bytes);
+    }
+    bench.told();
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved 2"], "a desk that is never idle lets go all the same");
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved 3"]);
 }
 
 #[test]
@@ -127,7 +216,7 @@ fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
     bench.deliver_claim(OTHER, 4, 0);
     bench.deliver_claim(OWN, 5, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = || TrailBody::Group { alarms: vec![AlarmId(7)], deeds: vec![], content: b"drafts" };
+    let body = || TrailBody::Group { alarms: vec![as_given(AlarmId(7))], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
     bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
     assert!(bench.door().is_empty());
@@ -220,7 +309,7 @@ fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.last = 0;
     bench.deliver_claim(OTHER, 5, 0);
@@ -234,7 +323,7 @@ fn a_node_that_holds_back_for_its_settings_calls_about_what_its_store_owes_until
     let mut bench = Bench::new(|settings| settings.settings_hash = 2);
     bench.deliver_claim(OTHER, 4, 1);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.tell(TrailEvent::Saved(Ok(())));
     bench.at(2_999);
@@ -266,10 +355,10 @@ fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.unrecorded), "{sent:?}");
     let elsewhere = TrailId { epoch: 1, incarnation: Incarnation(6) };
-    bench.receive(TrailMessage::Recorded { trail: elsewhere, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail: elsewhere, alarms: vec![as_called(AlarmId(7))] });
     assert!(bench.door().is_empty(), "another trail has it");
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
     assert_eq!(bench.door(), ["let go 7"]);
 }
 
@@ -295,7 +384,7 @@ fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store(
     [7, 8, 9].into_iter().for_each(|alarm| bench.alarm(alarm));
     assert_eq!(bench.door(), ["keep 9", "call 9 NoRoom"]);
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(7))] });
     let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
     assert!(reads, "{:?}", bench.out);
     bench.out.clear();
@@ -306,12 +395,65 @@ fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store(
 }
 
 #[test]
+fn all_that_an_earlier_run_kept_is_called_about_whatever_the_room() {
+    let mut bench = Bench::new(|settings| settings.door_max = 2);
+    let kept = |alarms: [u128; 2]| {
+        alarms.map(|alarm| KeptAlarm { alarm: AlarmId(alarm), bytes: vec![1], note: vec![] }).to_vec()
+    };
+    bench.out.clear();
+    bench.tell(TrailEvent::Kept { alarms: kept([7, 8]), is_end: false });
+    let reads = |after| move |command: &TrailCommand| matches!(command, TrailCommand::ReadKept { after: at, .. } if *at == after);
+    assert!(bench.out.iter().any(reads(Some(AlarmId(8)))), "{:?}", bench.out);
+    bench.tell(TrailEvent::Kept { alarms: kept([9, 10]), is_end: true });
+    assert_eq!(bench.door(), ["call 7 Kept", "call 8 Kept", "call 9 Kept", "call 10 Kept"]);
+    assert_eq!(bench.node.view(bench.moment()).waiting, 2);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
+    assert!(bench.out.iter().any(reads(None)), "what found no room is read again: {:?}", bench.out);
+}
+
+#[test]
+fn an_alarm_that_the_store_did_not_keep_is_given_to_it_again() {
+    let mut bench = Bench::new(|settings| settings.door_max = 1);
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    bench.deliver_claim(OTHER, 4, 0);
+    [7, 8].into_iter().for_each(|alarm| bench.alarm(alarm));
+    bench.at(250);
+    assert_eq!(bench.door(), ["keep 8", "call 8 NoRoom", "keep 7", "call 7 Unanswered"]);
+    for alarm in [7, 8, 9] {
+        bench.tell(TrailEvent::NotKept { alarm: AlarmId(alarm), bytes: vec![1] });
+    }
+    let told = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NotKept));
+    assert_eq!(bench.out.iter().filter(told).count(), 3, "{:?}", bench.out);
+    let placeless = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace));
+    assert_eq!(bench.out.iter().filter(placeless).count(), 1, "{:?}", bench.out);
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(8)), "{sent:?}");
+    bench.at(1_249);
+    assert!(bench.door().is_empty());
+    bench.at(1_250);
+    assert_eq!(bench.door(), ["keep 7", "keep 8"], "9 would be more than twice the room");
+}
+
+#[test]
+fn an_alarm_that_is_too_long_is_called_about_and_stays_at_its_door() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let bytes = vec![1; ALARM_MAX + 1];
+    bench.tell(TrailEvent::Alarm { alarm: A, bytes: bytes.clone() });
+    assert_eq!(bench.door(), ["keep 70", "call 70 TooLong"]);
+    bench.tell(TrailEvent::NotKept { alarm: A, bytes });
+    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace))));
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
 fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
     let mut bench = Bench::new(|settings| settings.door_max = 2);
     [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));
     bench.tell(TrailEvent::Kept { alarms: vec![], is_end: false });
     let trail = TrailId { epoch: 1, incarnation: BORN };
-    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(7))] });
     bench.out.clear();
     bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
     let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
@@ -324,11 +466,20 @@ fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![] });
     let answer = b"empty".to_vec();
     assert_eq!(bench.sent(), [TrailMessage::DeedRefused { deed: DeedId(1), answer }]);
+    // A copy of it comes late, when the desk would take it.
+    bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![1] });
+    assert_eq!(bench.sent(), []);
     bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
     let (publish, ..) = bench.published();
     assert_eq!(bench.sent(), []);
+    // It waits behind the first, and comes twice.
+    bench.receive(TrailMessage::Deed { deed: DeedId(3), bytes: vec![1] });
+    bench.receive(TrailMessage::Deed { deed: DeedId(3), bytes: vec![1] });
+    assert_eq!(bench.sent(), []);
     bench.stored(publish, 2);
     assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }]);
+    bench.receive(TrailMessage::Deed { deed: DeedId(2), bytes: vec![1] });
+    assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed: DeedId(2) }], "a copy of it comes late");
 
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);
@@ -346,7 +497,7 @@ fn a_node_whose_store_is_behind_does_not_claim() {
     let mut bench = Bench::new(|_| {});
     bench.deliver_claim(OTHER, 4, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
     bench.at(3_000);
     let claims = |bench: &Bench| {

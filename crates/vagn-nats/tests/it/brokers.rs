@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 use vagn_cluster::{
-    Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, ShardId, StreamId, StreamInfo, StreamOutcome,
-    SubscriptionId, WriteOutcome,
+    Delivered, Event, NodeId, PublishOutcome, RecordKey, RecordOutcome, ShardId, StreamId, StreamInfo,
+    StreamOutcome, SubscriptionId, WriteOutcome,
 };
-use vagn_nats::{Brokers, Loss, NewMessage};
+use vagn_nats::{Brokers, Loss, NewMessage, Options, trail_bytes};
 
 use crate::processes::Processes;
 use crate::rig::{QUIET, brokers, until};
@@ -203,7 +203,39 @@ async fn the_room_of_all_streams_fits_into_that_of_the_brokers() {
         let made = brokers.make_stream(stream, bytes).await;
         assert!(matches!(made, StreamOutcome::Is(_)), "{shard}: {made:?}");
     }
+    // The trail and the registry fit in too, with all the room that they are meant to have.
+    let trail = trail_bytes(bytes, 8);
+    assert!(matches!(brokers.make_stream(StreamId::trail(1), trail).await, StreamOutcome::Is(_)));
+    assert!(matches!(brokers.make_bucket(bytes / 2).await, StreamOutcome::Is(_)));
     assert_eq!(brokers.stream_bytes(8, by()).await, Some(bytes), "what stands, counts");
+    let streams = streams(&processes, "room").await;
+    let reserved: u64 = streams.iter().map(|(_, max_bytes)| max_bytes).sum();
+    assert_eq!((streams.len(), reserved), (10, 8 * bytes + trail + bytes / 2));
+    assert!(reserved < 1_900_000_000, "records have room beside them: {reserved}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_made_with_less_where_brokers_have_not_so_much() {
+    let processes = Processes::start(&["--room", "1G"]);
+    let brokers = brokers(&processes, "less", 1).await;
+    let wanted = 4 << 30;
+    assert_eq!(brokers.make_stream(STREAM, wanted).await, StreamOutcome::NoAnswer, "a shard's is not");
+    let made = brokers.make_stream(StreamId::trail(1), wanted).await;
+    assert!(matches!(made, StreamOutcome::Is(info) if info.last == 0), "{made:?}");
+    assert_eq!(brokers.make_stream(StreamId::trail(1), wanted).await, made, "it stands");
+    let streams = streams(&processes, "less").await;
+    assert!(
+        matches!(&streams[..], [(name, 1..=1_000_000_000)] if name == "vagn-less-trail-1"),
+        "{streams:?}"
+    );
+}
+
+/// Streams of a data set, with their room.
+async fn streams(processes: &Processes, set: &str) -> Vec<(String, u64)> {
+    let options = Options::new(&processes.addresses, set, NodeId(1), 1).unwrap();
+    let streams = options.visit(0).await.unwrap().streams().await.unwrap();
+    assert!(streams.silent.is_empty(), "{streams:?}");
+    streams.seen.into_iter().map(|stream| (stream.name, stream.max_bytes)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Processes {
     script: Mutex<Script>,
     pub(crate) addresses: Vec<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 struct Script {
@@ -47,7 +47,7 @@ impl Processes {
         let about = script.answer();
         let addresses = about["brokers"].as_array().unwrap().iter();
         let addresses = addresses.map(|broker| broker["address"].as_str().unwrap().to_owned()).collect();
-        Self { script: Mutex::new(script), addresses, _folder: folder }
+        Self { script: Mutex::new(script), addresses, folder }
     }
 
     /// Has a command carried out, such as `kill 1`, and returns what is said of it.
@@ -55,6 +55,11 @@ impl Processes {
         let mut script = self.script.lock().unwrap();
         writeln!(script.say, "{command}").unwrap();
         script.answer()
+    }
+
+    /// Log of a broker.
+    pub(crate) fn log(&self, broker: usize) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("n{broker}/log"))).unwrap()
     }
 }
 

@@ -68,7 +68,11 @@ impl Machine {
     }
 
     async fn open(processes: &Processes, set: &str, id: u64, disk: Memory) -> Self {
-        let (brokers, incoming) = connect(processes, set, id);
+        Self::over(connect(processes, set, id), set, id, disk)
+    }
+
+    /// Starts one over these connections, which others may use beside it.
+    pub(crate) fn over((brokers, incoming): (Brokers, Incoming), set: &str, id: u64, disk: Memory) -> Self {
         let settings = Settings {
             shards: SHARDS,
             snapshot_entries: 200,

@@ -3,7 +3,7 @@
 use vagn_cluster::trail::{AlarmId, DeedId, Duty, TrailEvent};
 
 use super::desk::Message;
-use super::store::{alarm_bytes, opening};
+use super::store::{alarm_bytes, opening, read_alarm};
 use super::target::Answer;
 use super::world::{Due, World};
 use crate::agenda::{MILLI, SECOND};
@@ -39,13 +39,25 @@ impl World {
         for message in node.desk_mut().due(now, duty) {
             self.tell(id, run, duty, message);
         }
+        self.note_calls(id);
         let machine = &mut self.machines[id];
         let due = machine.alone.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));
         let due: Vec<AlarmId> = due.map(|(alarm, due)| (*alarm, *due = None).0).collect();
         for alarm in due {
             self.reached.note("door called");
+            self.oracle.called(alarm);
             if let Some(answer) = self.told(id, (alarm, 0), opening(alarm)) {
                 self.agenda.after(answer.delay, Due::AloneAnswered { machine: id, run, alarm, answer });
+            }
+        }
+    }
+
+    /// Notes the alarms that this machine's desk called about for their doors, for itself or with another alarm.
+    fn note_calls(&mut self, id: usize) {
+        let Some(node) = &mut self.machines[id].node else { return };
+        for (alarm, incident) in node.desk_mut().released() {
+            if self.target.has_heard(incident) {
+                self.oracle.called(alarm);
             }
         }
     }
@@ -88,7 +100,7 @@ impl World {
         if machine.run != run || machine.node.is_none() {
             return;
         }
-        if machine.frozen {
+        if machine.frozen_at.is_some() {
             // It hears it when it goes on.
             self.agenda.after(SECOND / 4, Due::Answered { machine: id, run, message, answer });
             return;
@@ -121,15 +133,47 @@ impl World {
         }
     }
 
-    /// The trail has an alarm: its vehicle hears `stored`.
-    pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId) {
+    /// The trail has an alarm: its vehicle hears `stored`, if it has not sent more since.
+    pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId, bytes: &[u8]) {
+        let machine = &mut self.machines[id];
+        let (vehicle, report) = read_alarm(bytes);
+        machine.alone.remove(&alarm);
+        machine.not_kept.remove(&alarm);
+        machine.store.borrow_mut().let_go(alarm, bytes);
+        let hears = machine.reports.get(&alarm).is_none_or(|newest| *newest == report);
+        self.oracle.stored(alarm, report);
+        if hears && let Some(vehicle) = self.vehicles.get_mut(&vehicle) {
+            vehicle.stored = true;
+        }
+    }
+
+    /// An alarm calls anew: it comes again under a new id.
+    pub(crate) fn reopen(&mut self, id: usize, alarm: AlarmId, bytes: Vec<u8>) {
+        let (now, renewed) = (self.now(), AlarmId(self.name()));
+        let (vehicle, _) = read_alarm(&bytes);
         let machine = &mut self.machines[id];
         machine.alone.remove(&alarm);
-        machine.store.borrow_mut().kept.remove(&alarm);
-        if let Some(vehicle) = self.oracle.stored(alarm)
-            && let Some(vehicle) = self.vehicles.get_mut(&vehicle)
-        {
-            vehicle.stored = true;
+        machine.not_kept.remove(&alarm);
+        machine.store.borrow_mut().rename(alarm, renewed, &bytes);
+        if let Some(report) = machine.reports.remove(&alarm) {
+            machine.reports.insert(renewed, report);
+        }
+        machine.alarms.insert(vehicle, renewed);
+        let run = Some(machine.run);
+        self.oracle.reopened(alarm);
+        self.oracle.raised(renewed, vehicle, id, now);
+        let event = TrailEvent::Alarm { alarm: renewed, bytes };
+        self.agenda.after(0, Due::Event { to: id, run, request: 0, event });
+    }
+
+    /// A door gives no more alarms the id of an incident that its machine's store knows to be over.
+    pub(crate) fn forget_what_is_over(&mut self, id: usize) {
+        let machine = &mut self.machines[id];
+        let store = machine.store.borrow();
+        let before = machine.alarms.len();
+        machine.alarms.retain(|_, alarm| !store.is_over(*alarm));
+        if machine.alarms.len() < before {
+            self.reached.note("incident over at the door of its vehicle");
         }
     }
 
@@ -177,6 +221,7 @@ impl World {
         let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| machine.works()) else { return };
         let alarm = *machine.alarms.entry(number).or_insert(name);
         let bytes = alarm_bytes(number, vehicle.reports);
+        machine.reports.insert(alarm, vehicle.reports);
         vehicle.reports += 1;
         self.oracle.raised(alarm, number, id, now);
         self.handle(id, TrailEvent::Alarm { alarm, bytes });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeskState, Draft, Duty, Taken};
+use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft, Duty, Taken};
 
 use super::store::{Incident, Store, opening, put, read_alarm, update};
 use crate::agenda::SECOND;
@@ -23,6 +23,8 @@ pub(crate) struct Desk {
     live: BTreeMap<AlarmId, Live>,
     next_number: u64,
     duty: Duty,
+    /// Alarms about which it may call without a record, for whoever asks next.
+    released: Vec<AlarmId>,
     /// Incidents of the last group, as they were in it.
     drafted: Vec<(AlarmId, Incident)>,
 }
@@ -32,6 +34,8 @@ struct Live {
     incident: Incident,
     /// As the trail has it; `None` if it does not.
     recorded: Option<Incident>,
+    /// Place of the last group with it.
+    recorded_at: u64,
     released: bool,
     attempts: u64,
     /// Update that is being told: its number and report.
@@ -54,7 +58,8 @@ pub(crate) struct Message {
 
 impl Desk {
     pub(crate) fn new(store: Rc<RefCell<Store>>) -> Self {
-        Self { store, live: BTreeMap::new(), next_number: 0, duty: Duty::Standby, drafted: Vec::new() }
+        let (live, duty) = (BTreeMap::new(), Duty::Standby);
+        Self { store, live, next_number: 0, duty, released: Vec::new(), drafted: Vec::new() }
     }
 
     /// Returns the incident that an alarm is about.
@@ -86,6 +91,12 @@ impl Desk {
         }
         self.next_number = next_number;
         due
+    }
+
+    /// Takes the alarms that were released since it was asked last, each with the incident that it is about.
+    pub(crate) fn released(&mut self) -> Vec<(AlarmId, AlarmId)> {
+        let released = std::mem::take(&mut self.released);
+        released.into_iter().filter_map(|alarm| Some((alarm, self.about(alarm)?))).collect()
     }
 
     /// A message has come to its end.
@@ -143,8 +154,8 @@ impl DeskState for Desk {
         let mut joined = Taken::Open;
         let id = match self.about(alarm.id) {
             Some(id) => id,
-            None if self.store.borrow().incidents.values().any(|past| past.alarms.contains(&alarm.id.0)) => {
-                return Taken::Recorded;
+            None if let Some(told) = self.store.borrow().past(alarm.id) => {
+                return if version > told { Taken::Over } else { Taken::Recorded };
             }
             None => {
                 let same = |live: &Live| live.incident.vehicle == vehicle && !live.incident.resolved;
@@ -157,6 +168,9 @@ impl DeskState for Desk {
         };
         let live = self.live.entry(id).or_default();
         let incident = &mut live.incident;
+        if incident.resolved && version > incident.version {
+            return Taken::Over;
+        }
         incident.vehicle = vehicle;
         incident.version = incident.version.max(version);
         incident.alarms.insert(alarm.id.0);
@@ -168,13 +182,21 @@ impl DeskState for Desk {
         if Self::is_dirty(live) { joined } else { Taken::Recorded }
     }
 
-    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>> {
         let id = <[u8; 16]>::try_from(bytes).map(u128::from_le_bytes).map(AlarmId);
-        let live = id.ok().and_then(|id| self.live.get_mut(&id)).filter(|live| !live.incident.resolved);
-        let Some(live) = live else { return Err(b"not open".to_vec()) };
+        let id = id.map_err(|_| b"not an incident".to_vec())?;
+        let has = |incident: &Incident| incident.deeds.contains(&deed.0);
+        // One that came before is not refused for what it did itself.
+        let is_past = self.store.borrow().incidents.get(&id).is_some_and(has);
+        let live = self.live.get_mut(&id);
+        if is_past || live.as_ref().is_some_and(|live| live.recorded.as_ref().is_some_and(has)) {
+            return Ok(DeedTaken::Recorded);
+        }
+        let may = |live: &&mut Live| !live.incident.resolved || has(&live.incident);
+        let Some(live) = live.filter(may) else { return Err(b"not open".to_vec()) };
         live.incident.resolved = true;
         live.incident.deeds.insert(deed.0);
-        Ok(())
+        Ok(DeedTaken::Open)
     }
 
     fn draft(&mut self) -> Option<Draft> {
@@ -189,16 +211,18 @@ impl DeskState for Desk {
         (!self.drafted.is_empty()).then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, sequence: u64) {
         for (id, incident) in std::mem::take(&mut self.drafted) {
             if let Some(live) = self.live.get_mut(&id) {
-                live.recorded = Some(incident);
+                (live.recorded, live.recorded_at) = (Some(incident), sequence);
             }
         }
     }
 
-    fn saved(&mut self) {
-        self.live.retain(|_, live| !live.incident.resolved || Self::is_dirty(live));
+    fn saved(&mut self, through: u64) {
+        let stays =
+            |live: &Live| !live.incident.resolved || Self::is_dirty(live) || live.recorded_at > through;
+        self.live.retain(|_, live| stays(live));
     }
 
     fn release(&mut self, alarm: AlarmId) {
@@ -206,6 +230,7 @@ impl DeskState for Desk {
             && let Some(live) = self.live.get_mut(&id)
         {
             live.released = true;
+            self.released.push(alarm);
         }
     }
 
@@ -215,6 +240,7 @@ impl DeskState for Desk {
 
     fn stand_down(&mut self) {
         self.live.clear();
+        self.released.clear();
         self.drafted.clear();
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Machine {
     pub(crate) node: Option<TrailNode<Desk>>,
     pub(crate) run: u64,
     pub(crate) started: u64,
-    pub(crate) frozen: bool,
+    /// The process is stopped since this moment.
+    pub(crate) frozen_at: Option<u64>,
+    /// Moment since which the process works: its start, or the end of a stop.
+    pub(crate) awake_at: u64,
     pub(crate) clock_ms: i64,
     pub(crate) store: Rc<RefCell<Store>>,
     /// Requests to brokers that have no answer.
@@ -29,6 +32,12 @@ pub(crate) struct Machine {
     pub(crate) wish: u64,
     /// Calls of the door: the next attempt, or none while one is under way or after it was accepted.
     pub(crate) alone: BTreeMap<AlarmId, Option<u64>>,
+    /// Newest report of each alarm that this process was given.
+    pub(crate) reports: BTreeMap<AlarmId, u64>,
+    /// Moment since which the disk has room.
+    pub(crate) room_at: u64,
+    /// Alarms that the store did not keep.
+    pub(crate) not_kept: BTreeSet<AlarmId>,
     /// Alarm of each vehicle at this door.
     pub(crate) alarms: BTreeMap<u64, AlarmId>,
     /// The process is killed when it hears of an acceptance; for how long.
@@ -52,7 +61,8 @@ impl Machine {
             node: None,
             run: 0,
             started: 0,
-            frozen: false,
+            frozen_at: None,
+            awake_at: 0,
             clock_ms,
             store: Rc::default(),
             pending: BTreeSet::new(),
@@ -60,6 +70,9 @@ impl Machine {
             consumers: BTreeMap::new(),
             wish: 0,
             alone: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            room_at: 0,
+            not_kept: BTreeSet::new(),
             alarms: BTreeMap::new(),
             dies_at_acceptance: None,
         }
@@ -69,17 +82,26 @@ impl Machine {
     pub(crate) fn end(&mut self) {
         self.node = None;
         self.run += 1;
-        self.frozen = false;
+        self.frozen_at = None;
         self.pending.clear();
         self.held.clear();
         self.consumers.clear();
         self.alone.clear();
+        self.reports.clear();
+        self.not_kept.clear();
         self.alarms.clear();
         self.dies_at_acceptance = None;
     }
 
+    /// Gives the disk room again.
+    pub(crate) fn make_room(&mut self, now: u64) {
+        if std::mem::take(&mut self.store.borrow_mut().full) {
+            self.room_at = now;
+        }
+    }
+
     pub(crate) fn works(&self) -> bool {
-        self.node.is_some() && !self.frozen
+        self.node.is_some() && self.frozen_at.is_none()
     }
 
     pub(crate) fn moment(&self, now: u64) -> Moment {

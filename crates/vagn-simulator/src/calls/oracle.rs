@@ -33,6 +33,7 @@ pub(crate) struct Oracle {
     raised: BTreeMap<AlarmId, Raised>,
     answered: BTreeSet<AlarmId>,
     done: BTreeSet<DeedId>,
+    refused: BTreeSet<DeedId>,
 }
 
 /// An alarm that a door took.
@@ -43,6 +44,10 @@ struct Raised {
     at: u64,
     /// The door may forget it: its process ended before it had it for 250 ms.
     is_excused: bool,
+    /// Somebody told the target of it, or its door that this was done.
+    is_called: bool,
+    /// Its door said that it has room neither in memory nor on its disk, and its vehicle heard nothing: calls are all that is owed.
+    has_no_place: bool,
 }
 
 impl Oracle {
@@ -64,6 +69,7 @@ impl Oracle {
         match entry.body {
             TrailBody::Claim { .. } => self.term = self.term.max(entry.term),
             TrailBody::Group { alarms, deeds, content } if entry.term == self.term => {
+                let alarms: Vec<AlarmId> = alarms.into_iter().map(|version| version.alarm).collect();
                 self.ever.extend(&alarms);
                 self.ever_deeds.extend(&deeds);
                 self.alarms.extend(alarms);
@@ -95,27 +101,30 @@ impl Oracle {
 
     /// A door took an alarm.
     pub(crate) fn raised(&mut self, alarm: AlarmId, vehicle: u64, machine: usize, now: u64) {
-        let raised = Raised { vehicle, machine, at: now, is_excused: false };
+        let raised =
+            Raised { vehicle, machine, at: now, is_excused: false, is_called: false, has_no_place: false };
         let known = self.raised.entry(alarm).or_insert(raised);
         if known.is_excused {
             *known = raised;
         }
+        known.has_no_place = false;
     }
 
-    /// A door's process ends, and its store keeps these.
+    /// A door's process ends. Its store keeps some of its alarms, and was too full for others until now.
     pub(crate) fn ends(
         &mut self,
         machine: usize,
-        was_frozen: bool,
         kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
-        now: u64,
+        not_kept: Option<&BTreeSet<AlarmId>>,
+        until: u64,
     ) {
         let mut forgotten = None;
         for (alarm, raised) in self.raised.iter_mut().filter(|(_, raised)| raised.machine == machine) {
             if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
                 continue;
             }
-            if was_frozen || now < raised.at + HELD {
+            let is_excused = not_kept.is_some_and(|not_kept| not_kept.contains(alarm));
+            if is_excused || raised.has_no_place || until < raised.at + HELD {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
@@ -126,14 +135,45 @@ impl Oracle {
         });
     }
 
-    /// A vehicle hears `stored`. Returns which one.
-    pub(crate) fn stored(&mut self, alarm: AlarmId) -> Option<u64> {
+    /// A door lets go of an alarm, as it was in this report.
+    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) {
+        let about = self.joined.get(&alarm).into_iter().flatten();
+        let newest = about.filter_map(|id| self.versions.get(id)).max().copied();
+        self.wrong_if(newest.is_some_and(|newest| newest < report), || {
+            format!(
+                "alarm {alarm:?} is answered as stored with report {report}, and the trail has {newest:?}"
+            )
+        });
         let is_there = self.ever.contains(&alarm);
         self.wrong_if(!is_there, || {
             format!("alarm {alarm:?} is answered as stored, and is not in the trail")
         });
         self.answered.insert(alarm);
-        self.raised.get(&alarm).map(|raised| raised.vehicle)
+    }
+
+    /// Somebody called about an alarm.
+    pub(crate) fn called(&mut self, alarm: AlarmId) {
+        if let Some(raised) = self.raised.get_mut(&alarm) {
+            raised.is_called = true;
+        }
+    }
+
+    /// A door has no place for an alarm.
+    pub(crate) fn placeless(&mut self, alarm: AlarmId) {
+        if let Some(raised) = self.raised.get_mut(&alarm) {
+            raised.has_no_place = true;
+        }
+    }
+
+    /// An alarm goes on under another id.
+    pub(crate) fn reopened(&mut self, alarm: AlarmId) {
+        if !self.answered.contains(&alarm) {
+            self.raised.remove(&alarm);
+        }
+    }
+
+    pub(crate) fn deed_refused(&mut self, deed: DeedId) {
+        self.refused.insert(deed);
     }
 
     pub(crate) fn deed_answered(&mut self, deed: DeedId, is_done: bool) {
@@ -161,6 +201,16 @@ impl Oracle {
         self.wrong_if(known != hash, || format!("{} has another chain at {sequence}", machine + 1));
     }
 
+    fn look_at_held(&mut self, is_held: impl Fn(&Raised) -> bool) {
+        let waits = |(alarm, raised): &(&AlarmId, &Raised)| {
+            !raised.is_excused && !raised.is_called && !self.answered.contains(alarm) && is_held(raised)
+        };
+        let forgotten = self.raised.iter().find(waits).map(|(alarm, _)| *alarm);
+        self.wrong_if(forgotten.is_some(), || {
+            format!("alarm {forgotten:?} is not called about though its door had it for 250 ms")
+        });
+    }
+
     fn look_at_alarms(&mut self, world: &Called<'_>, needs_record: bool) {
         let mut wrong = None;
         for (alarm, raised) in self.raised.iter().filter(|(_, raised)| !raised.is_excused) {
@@ -173,10 +223,12 @@ impl Oracle {
                     raised.vehicle,
                     known.map(|ids| ids.iter().map(|id| self.drafts.get(id)).collect::<Vec<_>>())
                 ));
-            } else if needs_record && !self.alarms.contains(alarm) {
+            } else if needs_record && !raised.has_no_place && !self.alarms.contains(alarm) {
                 wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
             }
         }
+        let refused = self.refused.iter().find(|deed| self.ever_deeds.contains(deed));
+        wrong = wrong.or(refused.map(|deed| format!("deed {deed:?} was refused, and is in the trail")));
         if needs_record {
             let lost = self.answered.iter().find(|alarm| !self.alarms.contains(alarm));
             wrong = wrong.or(lost.map(|alarm| format!("alarm {alarm:?} was stored and is gone")));
@@ -191,9 +243,15 @@ impl Oracle {
 type Called<'a> = dyn Fn(AlarmId) -> bool + 'a;
 
 impl World {
-    /// Compares the chains of all machines.
+    /// Looks that each alarm which a door had for 250 ms is recorded or called about; compares the chains of all machines.
     pub(crate) fn look(&mut self) {
         let now = self.now();
+        let machines = &self.machines;
+        let held = |raised: &Raised| {
+            let machine = &machines[raised.machine];
+            machine.works() && now >= raised.at.max(machine.awake_at) + HELD
+        };
+        self.oracle.look_at_held(held);
         if self.oracle.is_harmed {
             return;
         }

@@ -209,6 +209,16 @@ impl Plan {
             let lost = chance.within(1..=6);
             let blow = if chance.often(6_000) { Blow::TailLost { lost } } else { Blow::Anew };
             self.strikes.push(Strike { at, blow });
+            // It may come while entries are on their way, or past a leader that does not see it.
+            let away = chance.within(2 * SECOND..=10 * SECOND);
+            let beside = match chance.below(6) {
+                0 => Some(Blow::Hold { away: away / 2 }),
+                1 => Some(Blow::FreezeLeader { away }),
+                2 => Some(Blow::LeaderApartFromBrokers { away }),
+                _ => None,
+            };
+            let before = chance.within(0..=2 * SECOND);
+            self.strikes.extend(beside.map(|blow| Strike { at: at - before, blow }));
         }
     }
 

@@ -50,6 +50,34 @@ impl Store {
         }
         self.mark = Some(mark);
     }
+
+    /// Returns the newest report of the incident that an alarm was about.
+    pub(crate) fn past(&self, alarm: AlarmId) -> Option<u64> {
+        let about = self.incidents.values().filter(|incident| incident.alarms.contains(&alarm.0));
+        about.map(|incident| incident.version).max()
+    }
+
+    /// Returns true for an alarm that is about incidents which are over, and about no other.
+    pub(crate) fn is_over(&self, alarm: AlarmId) -> bool {
+        let mut about =
+            self.incidents.values().filter(|incident| incident.alarms.contains(&alarm.0)).peekable();
+        about.peek().is_some() && about.all(|incident| incident.resolved)
+    }
+
+    /// Keeps an alarm under another id, unless it has it otherwise by now.
+    pub(crate) fn rename(&mut self, alarm: AlarmId, renewed: AlarmId, bytes: &[u8]) {
+        if self.kept.contains_key(&alarm) {
+            self.let_go(alarm, bytes);
+            self.kept.insert(renewed, (bytes.to_vec(), Vec::new()));
+        }
+    }
+
+    /// Keeps an alarm no more, unless it has it otherwise by now.
+    pub(crate) fn let_go(&mut self, alarm: AlarmId, bytes: &[u8]) {
+        if self.kept.get(&alarm).is_some_and(|(kept, _)| kept == bytes) {
+            self.kept.remove(&alarm);
+        }
+    }
 }
 
 /// Returns the incidents of a group.

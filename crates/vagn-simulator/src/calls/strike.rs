@@ -33,7 +33,7 @@ impl World {
                 self.machines[leader].dies_at_acceptance = Some(away);
             }
             (Blow::FreezeLeader { away }, Some(leader)) => {
-                self.machines[leader].frozen = true;
+                self.machines[leader].frozen_at = Some(now);
                 self.agenda.after(away, Due::Thaw(leader));
                 self.reached.note("leader stopped");
             }
@@ -93,7 +93,7 @@ impl World {
         self.brokers.come_back(now);
         for id in 0..self.machines.len() {
             let machine = &mut self.machines[id];
-            machine.store.borrow_mut().full = false;
+            machine.make_room(now);
             machine.dies_at_acceptance = None;
             self.agenda.after(0, Due::Thaw(id));
             self.agenda.after(id as u64 * 90 * MILLI, Due::Start(id));

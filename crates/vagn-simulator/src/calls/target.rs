@@ -28,8 +28,6 @@ pub(crate) struct Target {
     keys: BTreeMap<(AlarmId, u64), u64>,
     /// Incidents whose opening was accepted.
     opened: BTreeSet<AlarmId>,
-    /// Accepted openings, repeats among them.
-    pub(crate) openings: u64,
 }
 
 /// What comes of a message.
@@ -44,7 +42,7 @@ pub(crate) struct Answer {
 
 impl Target {
     pub(crate) fn new() -> Self {
-        Self { mood: Mood::Accepts, keys: BTreeMap::new(), opened: BTreeSet::new(), openings: 0 }
+        Self { mood: Mood::Accepts, keys: BTreeMap::new(), opened: BTreeSet::new() }
     }
 
     /// Takes a message.
@@ -74,9 +72,13 @@ impl Target {
         };
         if is_accepted && number == 0 {
             self.opened.insert(incident);
-            self.openings += 1;
         }
         Ok(Answer { delay, is_heard, is_accepted })
+    }
+
+    /// Returns true once somebody told it the opening of an incident, whatever it answered.
+    pub(crate) fn has_heard(&self, incident: AlarmId) -> bool {
+        self.keys.contains_key(&(incident, 0))
     }
 
     pub(crate) fn has_opened(&self, incident: AlarmId) -> bool {

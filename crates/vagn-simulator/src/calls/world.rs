@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use vagn_cluster::trail::{AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailNode, TrailSettings};
+use vagn_cluster::trail::{
+    AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailHappened, TrailNode, TrailSettings,
+};
 use vagn_cluster::{Command, Delivered, Event, StreamId, SubscriptionId};
 
 use super::acting::Vehicle;
@@ -28,6 +30,9 @@ pub(crate) const STREAM: StreamId = StreamId::trail(1);
 
 /// Span between two looks at what is due to the target, and of the oracle.
 const TICK: u64 = 100 * MILLI;
+
+/// Time after which an alarm that was not kept is in the store, if that has room: 1 s until it is given again, and 10 ms.
+const KEPT_AGAIN: u64 = SECOND + 10 * MILLI;
 
 /// Longest time from the end of the blows until every call is out and recorded.
 pub(crate) const WHOLE_WITHIN: u64 = 30 * SECOND;
@@ -162,6 +167,7 @@ impl World {
     }
 
     fn meet(&mut self, due: Due) {
+        let now = self.now();
         match due {
             Due::Start(machine) => self.start(machine),
             Due::Event { to, run, request, event } => self.event(to, run, request, event),
@@ -183,7 +189,7 @@ impl World {
             }
             Due::Strike(number) => self.strike(number),
             Due::Thaw(machine) => self.thaw(machine),
-            Due::Room(machine) => self.machines[machine].store.borrow_mut().full = false,
+            Due::Room(machine) => self.machines[machine].make_room(now),
             Due::Cheer => self.target.mood = super::target::Mood::Accepts,
             Due::Vehicle => self.new_vehicle(),
             Due::Repeat(vehicle) => self.repeat(vehicle),
@@ -207,7 +213,7 @@ impl World {
         if machine.node.is_none() || run.is_some_and(|run| run != machine.run) {
             return;
         }
-        if machine.frozen {
+        if machine.frozen_at.is_some() {
             machine.held.push_back((request, event));
         } else if request == 0 || machine.pending.remove(&request) {
             self.handle(to, event);
@@ -223,10 +229,17 @@ impl World {
         let machine = &mut self.machines[id];
         let moment = machine.moment(now);
         let Some(node) = &mut machine.node else { return };
+        let not_kept = match &event {
+            TrailEvent::NotKept { alarm, .. } => Some(*alarm),
+            _ => None,
+        };
         let mut commands = Vec::new();
         node.handle(moment, event, &mut commands);
         for command in commands {
             self.trace.line(now, || format!("{} > {}", id + 1, command_text(&command)));
+            if let (Some(alarm), TrailCommand::Tell(TrailHappened::NoPlace)) = (not_kept, &command) {
+                self.oracle.placeless(alarm);
+            }
             self.carry(id, command);
         }
         self.act(id);
@@ -248,7 +261,7 @@ impl World {
         };
         let machine = &mut self.machines[id];
         machine.end();
-        machine.started = now;
+        (machine.started, machine.awake_at) = (now, now);
         machine.node = Some(TrailNode::new(settings, Desk::new(Rc::clone(&machine.store))));
         let mark = machine.store.borrow().mark.map(|mark| mark.write());
         let kept: Vec<(u64, AlarmId)> = machine
@@ -269,7 +282,13 @@ impl World {
         if self.machines[id].node.is_some() {
             self.trace.line(now, || format!("{} ends", id + 1));
             let machine = &self.machines[id];
-            self.oracle.ends(id, machine.frozen, &machine.store.borrow().kept, now);
+            let store = machine.store.borrow();
+            // What a stopped process had it had when it was stopped.
+            let until = machine.frozen_at.unwrap_or(now);
+            let had_room = !store.full && until >= machine.room_at.max(machine.awake_at) + KEPT_AGAIN;
+            let not_kept = (!had_room).then_some(&machine.not_kept);
+            self.oracle.ends(id, &store.kept, not_kept, until);
+            drop(store);
             self.machines[id].end();
         }
     }
@@ -283,8 +302,10 @@ impl World {
 
     /// Lets a stopped process go on: all that came meanwhile comes now.
     fn thaw(&mut self, id: usize) {
+        let now = self.now();
         let machine = &mut self.machines[id];
-        if machine.node.is_some() && std::mem::take(&mut machine.frozen) {
+        if machine.node.is_some() && machine.frozen_at.take().is_some() {
+            machine.awake_at = now;
             let (held, run) = (std::mem::take(&mut machine.held), machine.run);
             // What it was about to do comes first, as its threads go on where they stood.
             self.act(id);
@@ -304,20 +325,29 @@ impl World {
                 self.agenda.after(delay, Due::Saved { machine: id, run, mark, groups });
             }
             TrailCommand::Keep { alarm, bytes } => {
-                let store = &self.machines[id].store;
-                store.borrow_mut().kept.entry(alarm).or_insert_with(|| (bytes, Vec::new()));
+                let machine = &mut self.machines[id];
+                if machine.store.borrow().full {
+                    machine.not_kept.insert(alarm);
+                    let run = Some(machine.run);
+                    let event = TrailEvent::NotKept { alarm, bytes };
+                    self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
+                } else {
+                    machine.not_kept.remove(&alarm);
+                    machine.store.borrow_mut().kept.entry(alarm).or_default().0 = bytes;
+                }
             }
             TrailCommand::CallAlone { alarm, .. } => {
                 self.machines[id].alone.entry(alarm).or_insert(Some(now));
             }
-            TrailCommand::LetGo(alarm) => self.let_go(id, alarm),
+            TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
+            TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
             TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
             TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
             TrailCommand::Tell(happened) => {
                 self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
                 self.reached.note(state(happened));
                 let differs = self.plan.differs.contains(&id);
-                let leads = happened == vagn_cluster::trail::TrailHappened::Led;
+                let leads = happened == TrailHappened::Led;
                 self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
             }
         }
@@ -381,6 +411,7 @@ impl World {
                 Ok(())
             }
         };
+        self.forget_what_is_over(id);
         self.event(id, Some(run), 0, TrailEvent::Saved(result));
     }
 
@@ -422,7 +453,7 @@ impl World {
     pub(crate) fn leader(&self) -> Option<usize> {
         let now = self.now();
         let duty = |machine: &Machine| {
-            let node = machine.node.as_ref().filter(|_| !machine.frozen)?;
+            let node = machine.node.as_ref().filter(|_| machine.works())?;
             Some(node.duty(machine.moment(now)))
         };
         (0..self.machines.len())
@@ -439,5 +470,8 @@ impl World {
         };
         self.reached.note(state);
         self.oracle.deed_answered(deed, *outcome == DeedOutcome::Done);
+        if matches!(outcome, DeedOutcome::Refused(_)) {
+            self.oracle.deed_refused(deed);
+        }
     }
 }

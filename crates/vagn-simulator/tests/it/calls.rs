@@ -7,8 +7,9 @@ use vagn_simulator::{KINDS_OF_CALLS, REQUIRED_OF_CALLS, Reached, simulate_calls}
 const SLICE: std::ops::Range<u64> = 0..150;
 
 /// Seeds whose runs found a fault once, beside those of the slice: a desk that let go of an incident before its store had it (293), a trail that
-/// grew again to the length that it had lost (308), alarms that stayed in a store (547).
-const FOUND_ONCE: &[u64] = &[293, 308, 547];
+/// grew again to the length that it had lost (308), alarms that stayed in a store, or had no place at all (547), a copy of a deed that was refused for what
+/// it had done (53).
+const FOUND_ONCE: &[u64] = &[53, 293, 308, 547];
 
 #[test]
 fn nothing_goes_wrong_in_a_slice_of_the_seeds_and_it_reaches_all_states() {
@@ -46,12 +47,17 @@ fn find(faults: TrailFaults, kind: u64, count: u64) -> String {
 
 #[test]
 fn finds_appends_without_a_fence() {
-    find(TrailFaults { no_fence: true, ..TrailFaults::default() }, 2, 10);
+    let wrong = find(TrailFaults { no_fence: true, ..TrailFaults::default() }, 2, 10);
+    assert!(
+        wrong.contains("loses what the trail had of it") || wrong.contains("not in the trail"),
+        "{wrong}"
+    );
 }
 
 #[test]
 fn finds_a_leader_that_acts_before_the_trail_has_it() {
-    find(TrailFaults { act_before_append: true, ..TrailFaults::default() }, 0, 3);
+    let wrong = find(TrailFaults { act_before_append: true, ..TrailFaults::default() }, 0, 3);
+    assert!(wrong.contains("answered as stored, and is not in the trail"), "{wrong}");
 }
 
 #[test]
@@ -62,5 +68,6 @@ fn finds_leaders_that_give_one_number_to_two_messages() {
 
 #[test]
 fn finds_an_alarm_that_is_forgotten_at_the_hand_over() {
-    find(TrailFaults { forgotten_at_handover: true, ..TrailFaults::default() }, 1, 10);
+    let wrong = find(TrailFaults { forgotten_at_handover: true, ..TrailFaults::default() }, 1, 10);
+    assert!(wrong.contains("not called about though its door had it for 250 ms"), "{wrong}");
 }

@@ -14,6 +14,9 @@ pub(super) struct Notes {
     pub(super) numbers: Option<RangeInclusive<u64>>,
     pub(super) new: Vec<AlarmId>,
     pub(super) deeds: Vec<DeedId>,
+    pub(super) done: Vec<DeedId>,
+    /// Alarms whose incident is over, and that say more.
+    pub(super) over: Vec<AlarmId>,
     pub(super) told: Vec<String>,
     pub(super) recorded: Vec<AlarmId>,
     /// Bytes that a group has beyond its content.
@@ -29,6 +32,9 @@ impl DeskState for Notes {
     }
 
     fn take(&mut self, alarm: &Alarm) -> Taken {
+        if self.over.contains(&alarm.id) {
+            return Taken::Over;
+        }
         if self.recorded.contains(&alarm.id) {
             return Taken::Recorded;
         }
@@ -36,28 +42,32 @@ impl DeskState for Notes {
         Taken::Open
     }
 
-    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<(), Vec<u8>> {
-        if bytes.is_empty() {
+    fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>> {
+        if self.done.contains(&deed) {
+            return Ok(DeedTaken::Recorded);
+        }
+        if bytes.is_empty() || self.deeds.contains(&deed) {
             return Err(b"empty".to_vec());
         }
         self.deeds.push(deed);
-        Ok(())
+        Ok(DeedTaken::Open)
     }
 
     fn draft(&mut self) -> Option<Draft> {
         let (alarms, deeds) = (std::mem::take(&mut self.new), std::mem::take(&mut self.deeds));
         let has_any = !alarms.is_empty() || !deeds.is_empty();
         self.recorded.extend(&alarms);
+        self.done.extend(&deeds);
         let content = [b"drafts".to_vec(), vec![0; self.excess]].concat();
         has_any.then_some(Draft { content, alarms, deeds })
     }
 
-    fn recorded(&mut self) {
+    fn recorded(&mut self, _: u64) {
         self.told.push("recorded".to_owned());
     }
 
-    fn saved(&mut self) {
-        self.told.push("saved".to_owned());
+    fn saved(&mut self, through: u64) {
+        self.told.push(format!("saved {through}"));
     }
 
     fn release(&mut self, alarm: AlarmId) {
@@ -201,7 +211,8 @@ impl Bench {
         let door = self.out.drain(..).filter_map(|command| match command {
             TrailCommand::Keep { alarm, .. } => Some(format!("keep {}", alarm.0)),
             TrailCommand::CallAlone { alarm, why, .. } => Some(format!("call {} {why:?}", alarm.0)),
-            TrailCommand::LetGo(alarm) => Some(format!("let go {}", alarm.0)),
+            TrailCommand::Reopen { alarm, .. } => Some(format!("reopen {}", alarm.0)),
+            TrailCommand::LetGo { alarm, .. } => Some(format!("let go {}", alarm.0)),
             _ => None,
         });
         door.collect()

@@ -1,0 +1,38 @@
+//! Office: what the service carries out for the trail's driver. It is the node's incident store, the calls of its door, and what its desk decides.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use vagn_cluster::Moment;
+use vagn_cluster::trail::{AlarmId, DeskState, Duty, Mark, TrailEvent, Why};
+
+/// Something that is to be done. [`TrailCommand`](vagn_cluster::trail::TrailCommand) says what each means, and how it is answered.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the commands of the trail that have these names say it")]
+pub enum OfficeCommand {
+    Save { mark: Mark, groups: Vec<Arc<[u8]>> },
+    Keep { alarm: AlarmId, bytes: Vec<u8> },
+    CallAlone { alarm: AlarmId, bytes: Vec<u8>, why: Why },
+    LetGo { alarm: AlarmId, bytes: Vec<u8> },
+    Reopen { alarm: AlarmId, bytes: Vec<u8> },
+    ReadKept { after: Option<AlarmId>, max: usize },
+}
+
+/// What the service does for the trail. What it must keep is told in [`vagn_cluster::trail`].
+///
+/// There is one save and one read at a time. Alarms to be kept or called about are as many as the door takes, and those beyond that find no room.
+pub trait Office: Send {
+    /// The desk of the node.
+    type Desk: DeskState + Send;
+
+    /// Begins to carry a command out, in the background: it must not wait.
+    fn carry_out(&mut self, command: OfficeCommand);
+
+    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, `Alarm` for one that is
+    /// [reopened](OfficeCommand::Reopen), and `DeskChanged` when there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent>;
+
+    /// Called after each event: tells the desk what came of its attempts, and begins those that are due and allowed by the duty of this moment. It
+    /// must not wait. Returns true if the desk may have something new to record.
+    fn act(&mut self, desk: &mut Self::Desk, duty: Duty, now: Moment) -> bool;
+}
