@@ -55,6 +55,8 @@ pub(crate) enum Message {
     LackAsk { stream: StreamId, ask: u64, batches: Vec<BatchId> },
     /// The batches of a question that the shard lacks.
     Lack { stream: StreamId, ask: u64, batches: Vec<BatchId> },
+    /// To all: this run of the node stops in order, and answers nothing more.
+    Farewell { run: u64 },
 }
 
 impl Message {
@@ -138,6 +140,10 @@ impl Message {
                 out.put_u16(shard.0);
                 out.put_u8(result.map_or_else(|refusal| refusal as u8 + 1, |()| 0));
             }
+            Self::Farewell { run } => {
+                out.put_u8(15);
+                out.put_u64(*run);
+            }
         }
         seal(&mut out);
         out
@@ -195,6 +201,7 @@ impl Message {
             12 => Self::LackAsk { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             13 => Self::Lack { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             14 => Self::RepairAnswer { shard: ShardId(reader.u16()?), result: result(reader.u8()?)? },
+            15 => Self::Farewell { run: reader.u64()? },
             _ => return Err(Damaged),
         })
     }
@@ -288,6 +295,7 @@ pub(crate) mod tests {
             Message::RepairAnswer { shard: ShardId(2), result: Err(Refusal::Silent) },
             Message::LackAsk { stream, ask: 8, batches: vec![batch, batch_id(6)] },
             Message::Lack { stream, ask: 8, batches: vec![batch] },
+            Message::Farewell { run: 1 },
         ]
     }
 

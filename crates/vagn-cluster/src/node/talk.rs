@@ -79,6 +79,10 @@ impl<S: ShardState> Node<S> {
                 self.hurries = true;
             }
             Message::RepairAsk { shard } => self.repair(shard, from, now, out),
+            Message::Farewell { run } => {
+                self.members.said_farewell(from, run);
+                self.scatter.left(from, out);
+            }
             Message::RepairAnswer { shard, result } => self.repair_answered(from, shard, result, now, out),
         }
     }
