@@ -133,7 +133,7 @@ impl Membership {
         if differs && !before.is_some_and(|member| member.differs) {
             told.push(Happened::Differs(from));
         }
-        if before.is_some_and(|member| member.is_suspected) {
+        if before.is_some_and(|member| member.is_suspected || member.stops) {
             told.push(Happened::HeardAgain(from));
         }
         let member = Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, stops: false, differs };
@@ -141,16 +141,18 @@ impl Membership {
     }
 
     /// Notes that a run of a node stops: it counts as heard no more. It keeps what it owns, as one that is restarted is back soon.
-    pub(crate) fn said_farewell(&mut self, from: NodeId, run: u64) {
-        if let Some(member) = self.members.get_mut(&from).filter(|member| member.beat.run == run) {
+    pub(crate) fn said_farewell(&mut self, from: NodeId, run: u64, told: &mut Vec<Happened>) {
+        let member = self.members.get_mut(&from).filter(|member| member.beat.run == run && !member.stops);
+        if let Some(member) = member {
             member.stops = true;
+            told.push(Happened::SaidFarewell(from));
         }
     }
 
     /// Lets time pass: suspects who was silent, and forgets who is gone for long.
     pub(crate) fn pass(&mut self, now: Moment, told: &mut Vec<Happened>) {
         for (node, member) in &mut self.members {
-            if !member.is_suspected && now.elapsed_ms >= member.heard_ms + SUSPECT_MS {
+            if !member.is_suspected && !member.stops && now.elapsed_ms >= member.heard_ms + SUSPECT_MS {
                 member.is_suspected = true;
                 told.push(Happened::Suspected(*node));
             }
@@ -283,14 +285,16 @@ mod tests {
         let (mut members, mut told) = (Membership::default(), Vec::new());
         let settings = Settings::new(NodeId(1), 1);
         members.heard(OTHER, beat(), &settings, at(0), &mut told);
-        members.said_farewell(OTHER, 8);
+        members.said_farewell(OTHER, 8, &mut told);
         assert!(members.is_heard(OTHER, at(1)), "a farewell of another run");
-        members.said_farewell(OTHER, 1);
+        members.said_farewell(OTHER, 1, &mut told);
+        members.said_farewell(OTHER, 1, &mut told);
         assert!(!members.is_heard(OTHER, at(1)) && members.is_there(OTHER, at(1)));
         members.heard(OTHER, beat(), &settings, at(2), &mut told);
         assert!(!members.is_heard(OTHER, at(2)), "a heartbeat that was overtaken");
         members.heard(OTHER, Heartbeat { run: 2, ..beat() }, &settings, at(3), &mut told);
         assert!(members.is_heard(OTHER, at(3)));
+        assert_eq!(told, [Happened::SaidFarewell(OTHER), Happened::HeardAgain(OTHER)]);
     }
 
     #[test]
