@@ -10,7 +10,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 26] = [
+pub(super) const EVENTS: [&str; 27] = [
     "founded",
     "record_restored",
     "copy_begun",
