@@ -88,6 +88,8 @@ pub enum Event {
     RepairAsked(ShardId),
     /// A person asks this node to give away all that it owns.
     LeaveAsked,
+    /// The node is about to be stopped in order: it tells the others, and goes on answering until it is.
+    StopAsked,
     /// The service looks at the whole fleet: this node keeps all shards that it does not own in memory, for this time and at most a minute.
     MirrorAsked {
         /// Milliseconds from now.

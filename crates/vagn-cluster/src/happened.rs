@@ -51,7 +51,9 @@ pub enum Happened {
     TimeHeld(ShardId),
     /// A node has been silent for too long.
     Suspected(NodeId),
-    /// A node that was suspected is heard again.
+    /// A node said that it stops: nothing is asked of it any more.
+    SaidFarewell(NodeId),
+    /// A node that was suspected, or said that it stops, is heard again.
     HeardAgain(NodeId),
     /// A node has other settings than this one, or the same number under another name.
     Differs(NodeId),

@@ -105,6 +105,8 @@ struct Member {
     beat: Heartbeat,
     heard_ms: u64,
     is_suspected: bool,
+    /// It said that this run of it stops.
+    stops: bool,
     differs: bool,
 }
 
@@ -122,22 +124,35 @@ impl Membership {
             return;
         }
         let before = self.members.get(&from);
+        if before.is_some_and(|member| member.stops && member.beat.run == beat.run) {
+            // It was sent before the farewell, and came later by another way.
+            return;
+        }
         let other_name = before.is_some_and(|member| member.beat.name != beat.name);
         let differs = beat.settings_hash != settings.settings_hash || other_name;
         if differs && !before.is_some_and(|member| member.differs) {
             told.push(Happened::Differs(from));
         }
-        if before.is_some_and(|member| member.is_suspected) {
+        if before.is_some_and(|member| member.is_suspected || member.stops) {
             told.push(Happened::HeardAgain(from));
         }
-        let member = Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, differs };
+        let member = Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, stops: false, differs };
         self.members.insert(from, member);
+    }
+
+    /// Notes that a run of a node stops: it counts as heard no more. It keeps what it owns, as one that is restarted is back soon.
+    pub(crate) fn said_farewell(&mut self, from: NodeId, run: u64, told: &mut Vec<Happened>) {
+        let member = self.members.get_mut(&from).filter(|member| member.beat.run == run && !member.stops);
+        if let Some(member) = member {
+            member.stops = true;
+            told.push(Happened::SaidFarewell(from));
+        }
     }
 
     /// Lets time pass: suspects who was silent, and forgets who is gone for long.
     pub(crate) fn pass(&mut self, now: Moment, told: &mut Vec<Happened>) {
         for (node, member) in &mut self.members {
-            if !member.is_suspected && now.elapsed_ms >= member.heard_ms + SUSPECT_MS {
+            if !member.is_suspected && !member.stops && now.elapsed_ms >= member.heard_ms + SUSPECT_MS {
                 member.is_suspected = true;
                 told.push(Happened::Suspected(*node));
             }
@@ -150,9 +165,10 @@ impl Membership {
         self.members.get(&node).map(|member| &member.beat)
     }
 
-    /// True for a node that was heard within 3 s.
+    /// True for a node that was heard within 3 s, and has not said since that it stops.
     pub(crate) fn is_heard(&self, node: NodeId, now: Moment) -> bool {
-        self.silence_ms(node, now) < SUSPECT_MS
+        let stops = self.members.get(&node).is_some_and(|member| member.stops);
+        !stops && self.silence_ms(node, now) < SUSPECT_MS
     }
 
     /// True for a node that was heard within 15 s.
@@ -262,6 +278,23 @@ mod tests {
         assert_eq!(told.len(), 2, "the same number under another name");
         members.heard(NodeId(1), beat(), &settings, at(4), &mut told);
         assert_eq!(members.there(at(4)).count(), 1, "a node is not its own member");
+    }
+
+    #[test]
+    fn a_node_that_says_farewell_is_heard_no_more_until_its_next_run() {
+        let (mut members, mut told) = (Membership::default(), Vec::new());
+        let settings = Settings::new(NodeId(1), 1);
+        members.heard(OTHER, beat(), &settings, at(0), &mut told);
+        members.said_farewell(OTHER, 8, &mut told);
+        assert!(members.is_heard(OTHER, at(1)), "a farewell of another run");
+        members.said_farewell(OTHER, 1, &mut told);
+        members.said_farewell(OTHER, 1, &mut told);
+        assert!(!members.is_heard(OTHER, at(1)) && members.is_there(OTHER, at(1)));
+        members.heard(OTHER, beat(), &settings, at(2), &mut told);
+        assert!(!members.is_heard(OTHER, at(2)), "a heartbeat that was overtaken");
+        members.heard(OTHER, Heartbeat { run: 2, ..beat() }, &settings, at(3), &mut told);
+        assert!(members.is_heard(OTHER, at(3)));
+        assert_eq!(told, [Happened::SaidFarewell(OTHER), Happened::HeardAgain(OTHER)]);
     }
 
     #[test]

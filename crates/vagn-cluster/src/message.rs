@@ -57,6 +57,8 @@ pub(crate) enum Message {
     LackAsk { stream: StreamId, ask: u64, batches: Vec<BatchId> },
     /// The batches of a question that the shard lacks.
     Lack { stream: StreamId, ask: u64, batches: Vec<BatchId> },
+    /// To all: this run of the node stops in order, and answers nothing more.
+    Farewell { run: u64 },
 }
 
 impl Message {
@@ -144,6 +146,10 @@ impl Message {
                 out.put_u8(15);
                 out.put_u16(shard.0);
             }
+            Self::Farewell { run } => {
+                out.put_u8(16);
+                out.put_u64(*run);
+            }
         }
         seal(&mut out);
         out
@@ -202,6 +208,7 @@ impl Message {
             13 => Self::Lack { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             14 => Self::RepairAnswer { shard: ShardId(reader.u16()?), result: result(reader.u8()?)? },
             15 => Self::RepairAskDamaged { shard: ShardId(reader.u16()?) },
+            16 => Self::Farewell { run: reader.u64()? },
             _ => return Err(Damaged),
         })
     }
@@ -296,6 +303,7 @@ pub(crate) mod tests {
             Message::RepairAskDamaged { shard: ShardId(2) },
             Message::LackAsk { stream, ask: 8, batches: vec![batch, batch_id(6)] },
             Message::Lack { stream, ask: 8, batches: vec![batch] },
+            Message::Farewell { run: 1 },
         ]
     }
 

@@ -152,6 +152,16 @@ impl Scatter {
         self.finish(number, now, out);
     }
 
+    /// A node stops: of what it was asked for last, the next owner is asked at once. Its own answer counts still, if it comes.
+    pub(crate) fn left(&mut self, node: NodeId, out: &mut Vec<Command>) {
+        for (number, query) in &mut self.queries {
+            let is_last = |open: &Open| open.asked > 0 && open.owners[open.asked - 1] == node;
+            let lost: Vec<ShardId> =
+                query.open.iter().filter(|(_, open)| is_last(open)).map(|(shard, _)| *shard).collect();
+            query.ask_next(*number, |shard| lost.contains(&shard), out);
+        }
+    }
+
     /// Returns the questions that are to be asked again now. Where an answer is on its way, it is waited for.
     pub(crate) fn late(&mut self, now: Moment) -> Vec<Late> {
         let mut late = Vec::new();

@@ -168,6 +168,7 @@ impl World {
                 Event::RepairAsked(shard)
             }
             Request::Leave => Event::LeaveAsked,
+            Request::Stop => Event::StopAsked,
             Request::Mirror(span) => Event::MirrorAsked { for_ms: span.as_millis() as u64 },
             Request::Look(deed) => {
                 deed(node);

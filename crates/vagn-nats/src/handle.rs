@@ -21,6 +21,7 @@ pub(crate) enum Request<S> {
     Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: Waiting },
     Repair(ShardId, oneshot::Sender<Result<(), Refusal>>),
     Leave,
+    Stop,
     Mirror(Duration),
     Look(Look<S>),
 }
@@ -157,6 +158,14 @@ impl<S> Handle<S> {
     /// [`Unavailable`]: it was not asked.
     pub fn leave(&self) -> Result<(), Unavailable> {
         self.send(Request::Leave)
+    }
+
+    /// Asks the node to tell the others that it is about to be stopped.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked.
+    pub fn say_farewell(&self) -> Result<(), Unavailable> {
+        self.send(Request::Stop)
     }
 
     /// Asks the node to keep shards that it does not own in memory for this time, a minute at most.

@@ -85,6 +85,7 @@ impl World {
         let broken: Vec<MachineId> =
             (0..self.machines.len()).filter(|id| self.has_broken_disk(*id)).collect();
         for machine in broken {
+            self.handle(machine, Event::StopAsked);
             self.crash(machine, false);
             self.agenda.after(SECOND, Due::Start(machine));
         }

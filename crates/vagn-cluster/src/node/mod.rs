@@ -73,6 +73,8 @@ pub struct Node<S> {
     repairs: Vec<Repair>,
     passed_on: BTreeMap<ShardId, PassedOn>,
     leaves: bool,
+    /// It said farewell.
+    stops: bool,
     beat_at_ms: u64,
     plan_at_ms: u64,
     /// Everything is to be looked at now.
@@ -100,6 +102,7 @@ impl<S: ShardState> Node<S> {
             repairs: Vec::new(),
             passed_on: BTreeMap::new(),
             leaves: false,
+            stops: false,
             beat_at_ms: 0,
             plan_at_ms: 0,
             hurries: false,
@@ -214,6 +217,10 @@ impl<S: ShardState> Node<S> {
             }
             Event::RepairAsked(shard) => self.repair(shard, self.settings.node, now, out),
             Event::LeaveAsked => (self.leaves, self.hurries) = (true, true),
+            Event::StopAsked => {
+                self.stops = true;
+                out.push(Command::SendAll { bytes: Message::Farewell { run: self.settings.random }.write() });
+            }
             Event::MirrorAsked { for_ms } => {
                 self.mirrors_until_ms = now.elapsed_ms + for_ms.min(MIRRORS_MAX_MS);
                 self.hurries = true;
@@ -247,6 +254,9 @@ impl<S: ShardState> Node<S> {
             return;
         }
         self.beat_at_ms = now.elapsed_ms + BEAT_MS;
+        if self.stops {
+            return;
+        }
         let beat = Heartbeat {
             run: self.settings.random,
             name: self.settings.name.clone(),

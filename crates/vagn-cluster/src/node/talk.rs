@@ -80,6 +80,12 @@ impl<S: ShardState> Node<S> {
             }
             Message::RepairAsk { shard } => self.repair(shard, from, now, out),
             Message::RepairAskDamaged { shard } => self.repair_damaged(shard, from, now, out),
+            Message::Farewell { run } => {
+                let mut told = Vec::new();
+                self.members.said_farewell(from, run, &mut told);
+                out.extend(told.into_iter().map(Command::Tell));
+                self.scatter.left(from, out);
+            }
             Message::RepairAnswer { shard, result } => self.repair_answered(from, shard, result, now, out),
         }
     }

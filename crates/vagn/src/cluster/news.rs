@@ -10,7 +10,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 27] = [
+pub(super) const EVENTS: [&str; 28] = [
     "founded",
     "record_restored",
     "copy_begun",
@@ -33,6 +33,7 @@ pub(super) const EVENTS: [&str; 27] = [
     "repeat_refused",
     "time_held",
     "suspected",
+    "said_farewell",
     "heard_again",
     "differs",
     "brokers_away",
@@ -97,7 +98,9 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
     use Happened as H;
     match happened {
         H::Founded | H::RecordRestored => (None, None),
-        H::Suspected(node) | H::HeardAgain(node) | H::Differs(node) => (None, Some(node)),
+        H::Suspected(node) | H::SaidFarewell(node) | H::HeardAgain(node) | H::Differs(node) => {
+            (None, Some(node))
+        }
         H::StruckOff(shard, node) => (Some(shard), Some(node)),
         H::CopyBegun(shard)
         | H::CopyResumed(shard)
@@ -179,6 +182,7 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
             ("time_held", Detail, "a tick of the shard was older than its time, and did not set it back")
         }
         H::Suspected(_) => ("suspected", Warning, "a node is silent"),
+        H::SaidFarewell(_) => ("said_farewell", Notice, "a node stops, as it was told to"),
         H::HeardAgain(_) => ("heard_again", Notice, "a node is heard again"),
         H::Differs(_) => {
             ("differs", Warning, "a node has other settings than this one, or its name is used twice")

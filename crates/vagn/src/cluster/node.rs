@@ -36,6 +36,9 @@ const BROKERS_WITHIN: Duration = Duration::from_secs(2);
 /// Pause between two signs of life.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
 
+/// Time for which the node is driven after it was asked to say that it stops: the message leaves, and what it was asked before is answered.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// Longest that a thread of the files waits for work before it gives a sign of life. A stop waits for each of them in turn.
 const WORK_WITHIN: Duration = Duration::from_millis(200);
 
@@ -104,10 +107,20 @@ impl NodeParts {
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = stopped(ctx) => Ok(()),
+                () = async {
+                    stopped(ctx).await;
+                    self.say_farewell().await;
+                } => Ok(()),
                 ended = self.run() => ended,
             }
         })
+    }
+
+    /// Tells the others that the node stops, so that no question waits for it, and lets what is under way come to its end.
+    async fn say_farewell(&self) {
+        if self.link.handle().is_ok_and(|node| node.say_farewell().is_ok()) {
+            sleep(FAREWELL).await;
+        }
     }
 
     /// Drives the node until the future is dropped.

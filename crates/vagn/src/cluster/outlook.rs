@@ -12,6 +12,9 @@ use super::picture::{Picture, stop_of, stop_reason};
 /// Name of the obstacle in `/readyz`. While the brokers are away it does not hold back the line `ready` for long.
 pub const OBSTACLE: &str = "cluster";
 
+/// Name of the obstacle while the node gives its shards away: it serves all the same, and balancers turn away from it.
+const LEAVING: &str = "leaving";
+
 /// Begins the names of warnings.
 const PREFIX: &str = "cluster, ";
 
@@ -57,6 +60,12 @@ impl Outlook {
                 self.readiness.missing(OBSTACLE, blocks, why);
             }
             None => self.readiness.present(OBSTACLE),
+        }
+        match leaving(picture) {
+            Some(why) => {
+                self.readiness.missing(LEAVING, Purpose::FLEET, why);
+            }
+            None => self.readiness.present(LEAVING),
         }
         self.warn(warnings(picture));
     }
@@ -110,6 +119,17 @@ impl Outlook {
 fn named(shards: &[u16]) -> String {
     let numbers: Vec<_> = shards.iter().map(u16::to_string).collect();
     format!("shard{} {}", if shards.len() == 1 { "" } else { "s" }, numbers.join(", "))
+}
+
+/// Says how far a node is that gives its shards away.
+fn leaving(picture: &Picture) -> Option<String> {
+    let own = picture.members.first().filter(|member| member.leaves)?;
+    Some(match picture.owned_by(own.node) {
+        0 => "the node was drained: it has no shards any more, and can be stopped".to_owned(),
+        left => {
+            format!("the node is drained: it has {left} shards left to give away; a restart takes it back")
+        }
+    })
 }
 
 fn warnings(picture: &Picture) -> Vec<(String, String)> {
@@ -240,6 +260,29 @@ mod tests {
         );
         outlook.gone();
         assert!(outlook.readiness.report().can_take_alarms);
+    }
+
+    #[test]
+    fn a_node_that_is_drained_turns_balancers_away_and_says_how_far_it_is() {
+        let outlook = outlook(2);
+        let owned = |nodes: &[bool]| vec![shard(0, Stage::CaughtUp, nodes), shard(1, Stage::CaughtUp, nodes)];
+        let leaves = MemberView { leaves: true, ..member("a", 0, false) };
+        let other = MemberView { node: NodeId(2), ..member("b", 0, false) };
+        outlook.tell(&picture(vec![leaves.clone(), other.clone()], owned(&[true, true])), true);
+        let report = outlook.readiness.report();
+        assert!(!report.ready && report.can_take_alarms, "{report:?}");
+        assert!(report.missing[LEAVING].contains("2 shards left"), "{report:?}");
+        let elsewhere = || {
+            let mut shards = owned(&[true, true]);
+            shards.iter_mut().for_each(|shard| shard.owners.retain(|owner| owner.node != NodeId(1)));
+            shards
+        };
+        outlook.tell(&picture(vec![leaves, other.clone()], elsewhere()), true);
+        assert!(outlook.readiness.report().missing[LEAVING].contains("can be stopped"));
+        // Another node that leaves is none of its business, and one that was started anew leaves no more.
+        let other = MemberView { leaves: true, ..other };
+        outlook.tell(&picture(vec![member("a", 0, false), other], owned(&[true, true])), true);
+        assert!(outlook.readiness.report().ready);
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Picture {
         found.map_or_else(|| format!("{:016x}", node.0), |member| member.name.clone())
     }
 
+    /// Returns the number of shards that a node owns, or copies to own.
+    pub fn owned_by(&self, node: NodeId) -> usize {
+        self.shards.iter().filter(|shard| shard.owners.iter().any(|owner| owner.node == node)).count()
+    }
+
     /// Returns the shards that no node answers for with all they have.
     pub fn unowned(&self) -> Vec<u16> {
         let unowned = self.shards.iter().filter(|shard| !shard.owners.iter().any(OwnerView::has_all));

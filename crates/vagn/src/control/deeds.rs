@@ -45,6 +45,11 @@ pub trait ClusterShown: Send + Sync {
     /// # Errors
     /// There is no such shard, the node takes no request, or no epoch was begun.
     fn repair(&self, shard: u16) -> Result<(), ControlError>;
+    /// Has the node give away all its shards; it does not wait for that.
+    ///
+    /// # Errors
+    /// The node takes no request.
+    fn drain(&self) -> Result<(), ControlError>;
 }
 
 /// What the requests are done with.
@@ -94,7 +99,7 @@ impl Deeds {
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
-            R::ClusterStatus {} | R::ClusterRepair { .. } => {
+            R::ClusterStatus {} | R::ClusterRepair { .. } | R::ClusterDrain {} => {
                 Err(ControlError::new(Problem::Invalid, "only a running service is asked for its cluster"))
             }
             R::Backup { .. } => {

@@ -28,6 +28,7 @@ const WORDS: &[&str] = &[
     "share_list",
     "share_revoke",
     "cluster_status",
+    "cluster_drain",
     "name",
     "prefix",
     "is_gateway",

@@ -90,6 +90,8 @@ pub enum ControlRequest {
         /// Its number.
         shard: u16,
     },
+    /// Gives away all shards of the node; it goes on serving.
+    ClusterDrain {},
     /// Copies the data directory; the command checks the copy.
     Backup {
         /// Absolute path of the directory that is to be made.
@@ -177,6 +179,7 @@ impl ControlRequest {
             Self::ShareRevoke { number } => ("share_revoke", number.to_string()),
             Self::ClusterStatus {} => ("cluster_status", String::new()),
             Self::ClusterRepair { shard } => ("cluster_repair", shard.to_string()),
+            Self::ClusterDrain {} => ("cluster_drain", String::new()),
             Self::Backup { dir } => ("backup", dir.display().to_string()),
         }
     }

@@ -153,6 +153,10 @@ impl ControlParts {
                 self.cluster()?.repair(shard)?;
                 Ok(Value::Null)
             }
+            ControlRequest::ClusterDrain {} => {
+                self.cluster()?.drain()?;
+                Ok(Value::Null)
+            }
             request => self.deeds.perform(request, tell),
         }
     }

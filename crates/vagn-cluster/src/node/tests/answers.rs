@@ -42,6 +42,43 @@ fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
     assert_eq!((answers, missing), (vec![], vec![ShardId(2)]));
 }
 
+/// A node that is stopped for a restart.
+#[test]
+fn no_question_waits_for_a_node_that_said_farewell_and_its_shards_stay_where_they_are() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(3_000);
+    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: vec![], within_ms: 500 };
+    let is_whole = |world: &mut World| {
+        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).expect("an answer at once");
+        assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    };
+    for stops in [1, 2] {
+        // Asked before, and not answered.
+        world.loses = Some((NodeId(stops), NodeId(3)));
+        world.tell(3, ask.clone());
+        assert!(world.machine(3).answers.is_empty(), "some shard is asked of each node");
+        world.tell(stops, Event::StopAsked);
+        is_whole(&mut world);
+        world.loses = None;
+        world.crash(stops);
+        world.tell(3, ask.clone());
+        is_whole(&mut world);
+        world.pass(10_000);
+        world.start(stops);
+        world.pass_until("caught up", 20_000, |world| world.is_caught_up(&[1, 2]));
+        assert!(world.is_owned(&[1, 2]));
+        assert!(world.node(3).members().iter().all(|member| member.is_heard));
+    }
+    let copied = |told: &Happened| matches!(told, Happened::CopyBegun(_));
+    let copies = |node: u64| world.machines[&NodeId(node)].told.iter().filter(|told| copied(told)).count();
+    assert_eq!((copies(1), copies(2)), (0, usize::from(SHARDS)), "the second one joined once");
+}
+
 #[test]
 fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
     let mut world = World::begun(2);

@@ -57,6 +57,11 @@ impl ClusterShown for ClusterHandle {
         Some(shown)
     }
 
+    fn drain(&self) -> Result<(), ControlError> {
+        let asked = self.link.handle().and_then(|handle| handle.leave());
+        asked.map_err(|err| ControlError::new(Problem::Busy, format!("{err}; try it again")))
+    }
+
     fn repair(&self, shard: u16) -> Result<(), ControlError> {
         let Some(shards) = self.link.shards() else {
             let message = "it is not known yet which shards there are; `vagn cluster status` shows them once it is: try it again then";

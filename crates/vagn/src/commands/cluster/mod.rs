@@ -1,5 +1,6 @@
 //! `vagn cluster`: the cluster that a running service is a node of.
 
+mod drain;
 mod export;
 mod guest;
 mod import;
@@ -23,10 +24,11 @@ use crate::control::{self, ClientError, ControlRequest};
 vagn serve --nats tls://a.example,b.example,c.example    # makes this machine a node\n  \
 vagn cluster status --data-dir /var/lib/vagn             # is every shard whole?\n  \
 vagn cluster repair 3 --data-dir /var/lib/vagn           # shard 3 is `stopped`, all its owners run\n  \
+vagn cluster drain --data-dir /var/lib/vagn              # this node goes for good\n  \
 vagn cluster import --data-dir /var/lib/vagn-old --nats tls://a.example,b.example,c.example\n\n\
 A cluster is several services, its nodes, that have one fleet together. The fleet is divided into shards; each is a stream at the NATS brokers, and \
 two nodes, its owners, keep it on disk. Any node takes reports and answers for the whole fleet.\n\
-`status` and `repair` ask the service that runs on --data-dir, so use them on a machine of the cluster. `import` reads the data \
+`status`, `repair` and `drain` ask the service that runs on --data-dir, so use them on a machine of the cluster. `import` reads the data \
 directory of a single machine whose service is stopped, and speaks to the brokers itself.\n\n\
 `vagn cluster COMMAND --help` tells more, and docs/cluster.md all.")]
 pub(super) struct ClusterArgs {
@@ -40,6 +42,8 @@ enum ClusterCommand {
     Status(StatusArgs),
     /// Begin a new epoch of a shard whose stream is broken, from what its owners have.
     Repair(RepairArgs),
+    /// Have this node give away its shards, before it is removed for good.
+    Drain(drain::DrainArgs),
     /// Bring the fleet of a single machine, whose service is stopped, into a cluster.
     Import(import::ImportArgs),
     /// Bring the whole fleet of a cluster back into a data directory of a single machine.
@@ -88,6 +92,7 @@ pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ClusterCommand::Status(args) => return status(&args),
         ClusterCommand::Repair(args) => repair(&args)?,
+        ClusterCommand::Drain(args) => drain::run(&args)?,
         ClusterCommand::Import(args) => import::run(args)?,
         ClusterCommand::Export(args) => export::run(args)?,
         ClusterCommand::Settings(args) => settings::run(args)?,

@@ -1,9 +1,11 @@
 //! Nodes that are restarted one after the other, and nodes that join, under load: nobody notices.
 
+use std::process::Output;
+
 use super::nodes::{Cluster, has_two_copies};
 use super::readers::Tally;
 use super::scene::{PATIENCE, POLL, Scene, rounds};
-use crate::vagn::eventually_within;
+use crate::vagn::{command, eventually_within};
 
 /// Clients know several nodes, and ask another one when one does not answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,4 +78,47 @@ async fn long_a_node_is_replaced_and_another_one_removed_for_good() {
         scene.goes_on().await;
     }
     scene.end(Tally::assert_answered).await;
+}
+
+/// Drains a node by the command, in so much time at most.
+async fn drain(cluster: &Cluster, node: usize, within: &str) -> (Output, String) {
+    let mut drain = command();
+    drain.args(["cluster", "drain", "--within", within, "--data-dir"]).arg(cluster.dir(node));
+    let said = tokio::task::spawn_blocking(move || drain.output().unwrap()).await.unwrap();
+    let text = [&said.stdout[..], &said.stderr].concat();
+    (said, String::from_utf8(text).unwrap())
+}
+
+/// As docs/cluster.md says it of a node that is removed for good. Until it is stopped it takes reports and answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_drained_has_no_shards_any_more_and_nobody_notices() {
+    let mut scene = Scene::begin().await;
+    scene.say("drain node 0");
+    let (said, text) = drain(&scene.cluster, 0, "3m").await;
+    assert!(
+        said.status.success() && text.ends_with("node-0 owns no shard any more; stop its service\n"),
+        "{text}"
+    );
+    assert!(text.contains("node-0 has "), "{text}");
+    wait_owned_by_these_alone(&scene.cluster, &["node-1", "node-2"]).await;
+    let (code, ready) = scene.cluster.node(0).ops("/readyz").await;
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!((code, &ready["can_take_alarms"]), (503, &serde_json::json!(true)), "{ready}");
+    assert!(
+        ready["missing"]["leaving"].as_str().is_some_and(|why| why.contains("can be stopped")),
+        "{ready}"
+    );
+    scene.goes_on().await;
+    scene.say("stop node 0");
+    scene.cluster.stop(0);
+    eventually_within(PATIENCE, "the farewell of node 0 at both others", async || {
+        let told = |log: String| log.contains("a node stops, as it was told to");
+        scene.cluster.running().all(|(_, node)| told(node.log()))
+    })
+    .await;
+    scene.goes_on().await;
+    scene.say("drain node 1, which has shards that no third node could have");
+    let (said, text) = drain(&scene.cluster, 1, "2s").await;
+    assert!(said.status.code() == Some(1) && text.contains("two other nodes that store"), "{text}");
+    scene.end(Tally::assert_whole).await;
 }
