@@ -155,6 +155,13 @@ scenario("a lost server is told, comes back, and what was missed is told", {}, a
   await eventually("its pin", async () => (await pins(page)).join() === "bus 8");
   await desk.getByText(/There was no contact.*1 new emergency: bus 8\./).first().waitFor();
   await desk.getByRole("button", { name: "Acknowledge the emergency of bus 8" }).waitFor();
+
+  // What nobody has put away stays, and a further loss of contact adds to it.
+  await page.context().setOffline(true);
+  await page.getByText("No contact with the server since").waitFor();
+  await vagn.store({ ID: "bus 9", Lat: 30.28, Lon: -97.75, Emergency: true });
+  await page.context().setOffline(false);
+  await page.getByText("Meanwhile a call for help of: bus 8, bus 9.").waitFor();
 });
 
 scenario("axe finds nothing serious on the map, whatever is open", {}, async ({ vagn, open }) => {

@@ -3,13 +3,7 @@
  */
 import { incidents, INCIDENT_EVENTS, type Incident, type IncidentChange } from "../shared/api";
 import { EventStream, type ServerEvent, type StreamState } from "../shared/events";
-
-/** What happened while the page had no contact. */
-export interface Missed {
-  calls: string[];
-  drills: string[];
-  resolved: number;
-}
+import type { Missed } from "./missed";
 
 export interface CallsHandlers {
   changed(): void;

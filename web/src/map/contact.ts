@@ -4,8 +4,8 @@ import type { StreamState } from "../shared/events";
 import { onSignInWanted, signInAgain } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age, localTime } from "../shared/time";
-import type { Missed } from "./calls";
 import { icons } from "./icons";
+import { add, isNothing, type Absence, type Missed } from "./missed";
 
 const words = strings.map;
 /** A connection that is back within this time, in ms, is not worth a word. */
@@ -28,7 +28,8 @@ export class Contact {
   private streamLost: number | null = null;
   private tilesLost: number | null = null;
   private signInWanted = false;
-  private told: string | null = null;
+  /** Not put away yet. */
+  private absence: Absence | null = null;
   private lostSince: number | null = null;
   /** There was contact once: before, nothing can be missed. */
   private met = false;
@@ -78,7 +79,6 @@ export class Contact {
     const { lost, lostSince } = this;
     if (lost && lostSince === null && this.met) {
       this.lostSince = this.since;
-      this.told = null;
       this.handlers.lost();
     }
     if (lost || lostSince === null || this.since !== null) return;
@@ -89,12 +89,7 @@ export class Contact {
 
   /** Tells what happened without contact, until the person has put it away. */
   private back(missed: Missed, awayMs: number): void {
-    const parts: string[] = [words.back(age(Math.max(2, awayMs / 1000)))];
-    if (missed.calls.length > 0) parts.push(words.missedCalls(missed.calls.join(", ")));
-    if (missed.drills.length > 0) parts.push(words.missedDrills(missed.drills.join(", ")));
-    if (missed.resolved > 0) parts.push(words.missedResolved(missed.resolved));
-    if (parts.length === 1) parts.push(words.missedNone);
-    this.told = parts.join(" ");
+    this.absence = add(this.absence, { missed, awayMs });
     this.show();
   }
 
@@ -104,19 +99,28 @@ export class Contact {
   }
 
   private forget(): void {
-    this.told = null;
+    this.absence = null;
     this.show();
   }
 
   private show(): void {
     this.turned();
-    const { lost, since, told, signInWanted } = this;
-    setHidden(this.node, !lost && told === null && !signInWanted);
+    const { lost, since, absence, signInWanted } = this;
+    setHidden(this.node, !lost && absence === null && !signInWanted);
     setHidden(this.action, !signInWanted);
     setHidden(this.dismiss, lost || signInWanted);
     this.node.classList.toggle("lost", lost || signInWanted);
     if (signInWanted) setText(this.text, words.signInNeeded);
     else if (lost && since !== null) setText(this.text, words.lost(localTime(since)));
-    else setText(this.text, told ?? "");
+    else setText(this.text, absence === null ? "" : sentence(absence));
   }
+}
+
+function sentence({ missed, awayMs }: Absence): string {
+  const parts: string[] = [words.back(age(Math.max(2, awayMs / 1000)))];
+  if (missed.calls.length > 0) parts.push(words.missedCalls(missed.calls.join(", ")));
+  if (missed.drills.length > 0) parts.push(words.missedDrills(missed.drills.join(", ")));
+  if (missed.resolved > 0) parts.push(words.missedResolved(missed.resolved));
+  if (isNothing(missed)) parts.push(words.missedNone);
+  return parts.join(" ");
 }
