@@ -195,6 +195,9 @@ impl<S: ShardState> Node<S> {
         out: &mut Vec<Command>,
     ) {
         for asker in askers.iter().copied() {
+            if self.settings.faults.repairs_untold {
+                continue;
+            }
             if asker == self.settings.node {
                 out.push(Command::RepairEnded { shard, result });
             } else {
@@ -253,6 +256,7 @@ impl<S: ShardState> Node<S> {
         let has_others = place.full_but(self.settings.node).next().is_some();
         let part = self.parts.get(&shard).ok_or(Refusal::NoOwner)?;
         match part {
+            _ if self.settings.faults.repairs_refused => Err(Refusal::Behind),
             _ if part.is_unread() => Err(Refusal::LogUnread),
             _ if part.is_disk_full() => Err(Refusal::DiskFull),
             _ if has_others && part.may_lack_for_good() => Err(Refusal::Behind),
