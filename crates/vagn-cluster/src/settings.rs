@@ -81,4 +81,8 @@ pub struct Faults {
     pub unread_is_end: bool,
     /// The rest of a log that a start has found damaged is let go unread.
     pub rest_is_nothing: bool,
+    /// An owner from whose log an epoch could begin says that it is behind.
+    pub repairs_refused: bool,
+    /// Who asked for a repair is not told what came of it.
+    pub repairs_untold: bool,
 }

@@ -140,6 +140,8 @@ fn planted(name: &str) -> Option<Runs> {
         "lacks_nothing" => &mut faults.lacks_nothing,
         "unread_is_end" => &mut faults.unread_is_end,
         "rest_is_nothing" => &mut faults.rest_is_nothing,
+        "repairs_refused" => &mut faults.repairs_refused,
+        "repairs_untold" => &mut faults.repairs_untold,
         _ => return None,
     };
     *fault = true;

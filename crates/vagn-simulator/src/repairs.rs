@@ -12,6 +12,9 @@ use crate::world::World;
 /// Longest time until a person is told: another owner is waited for for 32 s.
 const TOLD_WITHIN: u64 = 33 * SECOND;
 
+/// The same once the machine that was asked knows of the new epoch, and brokers lead.
+const TOLD_OF_EPOCH_WITHIN: u64 = 4 * SECOND;
+
 /// Time after which a machine that was hindered, and its connections, count as they were.
 const STEADY: u64 = 2 * SECOND;
 
@@ -30,6 +33,8 @@ struct Asked {
     run: u64,
     /// Epoch that was to end.
     epoch: u32,
+    /// Moment from which on the machine must tell that it has ended.
+    begun_at: Option<u64>,
     /// Owners from which one could have begun.
     sound: BTreeSet<MachineId>,
 }
@@ -41,7 +46,7 @@ impl World {
         if let Some(epoch) = self.known_epoch(id, shard) {
             let sound = self.sound_owners(id, shard);
             // What comes of one that is under way is told for this one, too.
-            self.repairs.asked.entry((id, shard)).or_insert(Asked { at, run, epoch, sound });
+            self.repairs.asked.entry((id, shard)).or_insert(Asked { at, run, epoch, begun_at: None, sound });
         }
         self.handle(id, Event::RepairAsked(shard));
     }
@@ -77,10 +82,21 @@ impl World {
     pub(crate) fn look_for_untold_repairs(&mut self) {
         self.note_epochs();
         let now = self.now();
+        let epochs: BTreeMap<(MachineId, ShardId), Option<u32>> =
+            self.repairs.asked.keys().map(|of| (*of, self.known_epoch(of.0, of.1))).collect();
+        let stand = self.brokers.stand(now);
         let machines = &self.machines;
+        for (of, asked) in &mut self.repairs.asked {
+            let is_begun = epochs[of].is_some_and(|epoch| epoch > asked.epoch);
+            asked.begun_at = asked.begun_at.filter(|_| stand).or(is_begun.then_some(now));
+        }
         self.repairs.asked.retain(|(id, _), asked| machines[*id].run == asked.run);
         let untold = self.repairs.asked.iter().find(|((id, _), asked)| {
-            machines[*id].works() && now > asked.at.max(machines[*id].hindered_at) + TOLD_WITHIN
+            let hindered_at = machines[*id].hindered_at;
+            let is_late = now > asked.at.max(hindered_at) + TOLD_WITHIN;
+            let is_late_of_epoch =
+                asked.begun_at.is_some_and(|at| now > at.max(hindered_at) + TOLD_OF_EPOCH_WITHIN);
+            machines[*id].works() && (is_late || is_late_of_epoch)
         });
         let untold = untold.map(|((id, shard), asked)| (*id, *shard, asked.at));
         self.oracle.wrong_if(untold.is_some(), || {

@@ -195,6 +195,9 @@ impl<S: ShardState> Node<S> {
         out: &mut Vec<Command>,
     ) {
         for asker in askers.iter().copied() {
+            if self.settings.faults.repairs_untold {
+                continue;
+            }
             if asker == self.settings.node {
                 out.push(Command::RepairEnded { shard, result });
             } else {
@@ -255,6 +258,7 @@ impl<S: ShardState> Node<S> {
         match part {
             // It keeps what it has for a while, and may follow no more.
             _ if has_others && place.role(self.settings.node) == Role::None => Err(Refusal::NoOwner),
+            _ if self.settings.faults.repairs_refused => Err(Refusal::Behind),
             _ if part.is_unread() => Err(Refusal::LogUnread),
             _ if part.is_disk_full() => Err(Refusal::DiskFull),
             _ if has_others && part.may_lack_for_good() => Err(Refusal::Behind),

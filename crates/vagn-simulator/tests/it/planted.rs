@@ -58,6 +58,18 @@ fn finds_the_rest_of_a_damaged_log_that_is_let_go() {
 }
 
 #[test]
+fn finds_a_repair_that_is_refused_while_an_owner_could_begin_it() {
+    let wrong = find(Faults { repairs_refused: true, ..Faults::default() }, 9, 5);
+    assert!(wrong.contains("could begin"), "{wrong}");
+}
+
+#[test]
+fn finds_a_repair_whose_end_nobody_is_told() {
+    let wrong = find(Faults { repairs_untold: true, ..Faults::default() }, 9, 5);
+    assert!(wrong.contains("waits for what became of a repair"), "{wrong}");
+}
+
+#[test]
 fn finds_owners_that_all_leave() {
     find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
 }
