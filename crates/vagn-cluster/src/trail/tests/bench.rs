@@ -222,3 +222,8 @@ impl Bench {
         self.tell(TrailEvent::Alarm { alarm: AlarmId(alarm), bytes: vec![1] });
     }
 }
+
+/// An alarm as its door has it first.
+pub(super) fn as_given(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: false, note: Vec::new() }.version()
+}
