@@ -23,7 +23,7 @@ pub(crate) struct Errands {
     answers: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     subscriptions: SelectAll<BoxStream<'static, Event>>,
     ends: HashMap<SubscriptionId, AbortHandle>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Errands {
@@ -35,7 +35,7 @@ impl Errands {
             answers: FuturesUnordered::new(),
             subscriptions: SelectAll::new(),
             ends: HashMap::new(),
-            alarm: None,
+            timer: None,
         }
     }
 
@@ -50,7 +50,7 @@ impl Errands {
 
     /// Waits for the next event of what is under way. Nothing is lost if it is dropped before.
     pub(crate) async fn next(&mut self) -> Event {
-        let Self { answers, subscriptions, ends, alarm, .. } = self;
+        let Self { answers, subscriptions, ends, timer, .. } = self;
         loop {
             tokio::select! {
                 Some(answer) = answers.next(), if !answers.is_empty() => match answer {
@@ -63,15 +63,15 @@ impl Errands {
                     }
                     return event;
                 }
-                () = ring(alarm) => {
-                    *alarm = None;
+                () = ring(timer) => {
+                    *timer = None;
                     return Event::Woken;
                 }
             }
         }
     }
 
-    /// Begins what is for brokers, and sets the alarm. Returns what is for somebody else.
+    /// Begins what is for brokers, and sets the timer. Returns what is for somebody else.
     pub(crate) fn begin(&mut self, command: Command) -> Option<Command> {
         let brokers = self.brokers.clone();
         match command {
@@ -111,7 +111,7 @@ impl Errands {
                     end.abort();
                 }
             }
-            Command::WakeAt { elapsed_ms } => self.set_alarm(elapsed_ms),
+            Command::WakeAt { elapsed_ms } => self.set_timer(elapsed_ms),
             other => return Some(other),
         }
         None
@@ -125,18 +125,18 @@ impl Errands {
         self.answers.push(deed.map(|()| None).boxed());
     }
 
-    fn set_alarm(&mut self, elapsed_ms: u64) {
+    fn set_timer(&mut self, elapsed_ms: u64) {
         let at = self.began + Duration::from_millis(elapsed_ms);
-        match &mut self.alarm {
-            Some(alarm) => alarm.as_mut().reset(at),
-            None => self.alarm = Some(Box::pin(sleep_until(at))),
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(at),
+            None => self.timer = Some(Box::pin(sleep_until(at))),
         }
     }
 }
 
-async fn ring(alarm: &mut Option<Pin<Box<Sleep>>>) {
-    match alarm {
-        Some(alarm) => alarm.await,
+async fn ring(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.await,
         None => std::future::pending().await,
     }
 }

@@ -129,7 +129,7 @@ impl<S: ShardState> Node<S> {
             self.run(now, out);
             self.deliver_mail(now, out);
         }
-        self.set_alarm(now, out);
+        self.set_timer(now, out);
     }
 
     fn restore(&mut self, part: DiskPart, now: Moment, out: &mut Vec<Command>) {
@@ -334,7 +334,7 @@ impl<S: ShardState> Node<S> {
     }
 
     /// Asks to be woken when something is due.
-    fn set_alarm(&mut self, now: Moment, out: &mut Vec<Command>) {
+    fn set_timer(&mut self, now: Moment, out: &mut Vec<Command>) {
         if self.started_ms.is_none() {
             return;
         }

@@ -8,8 +8,8 @@ use crate::trail::ids::{AlarmId, DeedId};
 pub enum TrailEvent {
     /// The first event of a run: the [mark](crate::trail::Mark) in the node's incident store, if it has one.
     Restored(Option<Vec<u8>>),
-    /// As for shards: `Delivered`, `SubscriptionEnded`, `Published`, `StreamRead`, `Received` and `Woken`. Any other is ignored, and so is
-    /// what answers a request of the shards. A driver that has both gives each of these to both.
+    /// As for shards: `Delivered`, `SubscriptionEnded`, `Published`, `StreamRead`, `Received` and `Woken`. Any other is ignored. Shards count their
+    /// requests by themselves, so what answers one of theirs must not come here.
     Common(Event),
     /// A reporter of this node calls for help. The driver gives each incident one id, and repeats of the alarm the same one.
     Alarm {
