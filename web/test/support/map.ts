@@ -31,6 +31,7 @@ interface Shown {
       getCanvas: () => HTMLCanvasElement;
       getCenter: () => { lng: number; lat: number };
       getZoom: () => number;
+      isMoving: () => boolean;
       jumpTo: (view: { center: [number, number]; zoom: number }) => void;
       queryRenderedFeatures: (options: { layers: string[] }) => { properties: Record<string, unknown>; geometry: { coordinates: [number, number] } }[];
       setLayoutProperty: (layer: string, name: string, value: string) => void;
@@ -79,8 +80,9 @@ export function names(page: Page): Promise<{ name: string; place: [number, numbe
   );
 }
 
-/** Place of degrees on the screen. */
-export function spot(page: Page, lon: number, lat: number): Promise<Spot> {
+/** Place of degrees on the screen, once the map stands still: a click on a map that still moves misses what it was meant for. */
+export async function spot(page: Page, lon: number, lat: number): Promise<Spot> {
+  await eventually("the map to stand still", () => page.evaluate(() => !(globalThis as unknown as Shown).vagn.map.isMoving()));
   return page.evaluate(([lon, lat]) => {
     const { map } = (globalThis as unknown as Shown).vagn;
     const { left, top } = map.getContainer().getBoundingClientRect();
