@@ -19,8 +19,8 @@ SLOW_SOURCES = ("127.0.2.1", "127.0.2.2")
 SLOW_BYTES_S = 16 << 10
 # Connections of the crowd, two thirds of which fill the account. All their answers have room, or the slow clients would be refused.
 CROWD = 1_500
-# The same for a service with fewer descriptors than this, which has no places for so many, and gets less memory for answers.
-FEW_DESCRIPTORS, CROWD_OF_FEW, ANSWERS_OF_FEW = 4_096, 250, 48 << 20
+# The same for a service with fewer descriptors than this, which has no places for so many, and gets less memory for answers: nearly all of them fill its account.
+FEW_DESCRIPTORS, CROWD_OF_FEW, ANSWERS_OF_FEW = 4_096, 295, 50 << 20
 # The account is full within so many seconds.
 FULL_WITHIN_S = 40
 # State of a socket that was closed here, and that the kernel keeps since its peer has not taken all (`include/net/tcp_states.h`).
