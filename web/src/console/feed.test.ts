@@ -6,16 +6,21 @@ import { Feed } from "./feed";
 import { AT, sample } from "./sample";
 import { Store } from "./store";
 
+const INCIDENTS = "/api/v1/incidents";
+
 /** A server whose list and stream are in the hand of the test. */
 class Server {
   list: Incident[] = [];
   readsList = true;
+  /** What it answers about incidents that are asked for by their ids. */
+  single: () => Response = () => new Response("{}", { status: 404 });
   private stream: ReadableStreamDefaultController<Uint8Array> | null = null;
 
   readonly fetch = (path: unknown, init?: RequestInit): Promise<Response> => {
     const { pathname, searchParams } = new URL(String(path), "https://vagn");
     if (pathname === INCIDENT_EVENTS) return Promise.resolve(this.events(init?.signal));
     if (!this.readsList) return Promise.resolve(new Response("{}", { status: 503 }));
+    if (pathname !== INCIDENTS) return Promise.resolve(this.single());
     const incidents = this.list.filter((one) => one.state === searchParams.get("state"));
     return Promise.resolve(Response.json({ time: AT, incidents, next: null, complete: true }));
   };
@@ -142,4 +147,26 @@ test("a list that could not be read after a gap is read again", async () => {
   bench.feed.tick();
   await settled();
   assert.ok(bench.knows("6"));
+});
+
+test("an incident that left the list stays until the server says how it ended", async () => {
+  const bench = await Bench.open();
+  bench.server.list = [];
+  bench.server.single = () => new Response("{}", { status: 503 });
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  assert.equal(bench.store.get("4")?.state, "notified");
+  bench.server.single = () => Response.json(sample({ id: "4", vehicle_id: "tram 4", state: "resolved" }));
+  nowMs += 5_000;
+  bench.feed.tick();
+  await settled();
+  assert.equal(bench.store.get("4")?.state, "resolved");
+});
+
+test("an incident that left the list and that the server does not know leaves the console", async () => {
+  const bench = await Bench.open();
+  bench.server.list = [];
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  assert.ok(!bench.knows("4"));
 });

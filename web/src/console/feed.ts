@@ -7,6 +7,7 @@
 import * as api from "../shared/api";
 import type { Gap, Incident, IncidentChange, IncidentState } from "../shared/api";
 import { EventStream, type ServerEvent, type StreamState } from "../shared/events";
+import { Problem } from "../shared/problem";
 import type { ServerClock } from "./clock";
 import { missed, type Missed } from "./missed";
 import type { Store } from "./store";
@@ -154,14 +155,10 @@ export class Feed {
     if (this.away && this.streaming && this.handlers.inContact()) this.back();
   }
 
-  /** Finds out how incidents ended that are no longer in the list. */
+  /** Finds out how incidents ended that are no longer in the list. One of which nothing is known stays, and the list is read again. */
   private async ends(vanished: string[]): Promise<void> {
     for (const [place, id] of vanished.entries()) {
-      if (place >= VANISHED_MAX) {
-        this.store.remove(id);
-        continue;
-      }
-      const one = await api.incident(id).catch(() => null);
+      const one = place < VANISHED_MAX ? await api.incident(id).catch(ifUnknown) : null;
       if (this.touched.has(id)) continue;
       if (one) this.store.put(one);
       else this.store.remove(id);
@@ -173,4 +170,10 @@ export class Feed {
     this.away = null;
     if (away) this.handlers.caughtUp(missed(away.before, this.store.all()), Date.now() - away.since);
   }
+}
+
+/** An incident that the server does not know any more is none; any other refusal says nothing about it. */
+function ifUnknown(error: unknown): null {
+  if (error instanceof Problem && error.status === 404) return null;
+  throw error;
 }
