@@ -14,6 +14,7 @@ const AUSTIN = "/#map=12/30.27/-97.74";
 const SMALL = { viewport: { width: 720, height: 400 }, locale: "en-IE" };
 /** What the browser writes about an answer that is expected. */
 const UNKNOWN = /status of 404/;
+const BUSY = /status of 503/;
 const OFFLINE = /ERR_|Failed to (load|fetch)|NetworkError/;
 
 const card = (page: Page, title: string | RegExp) => page.getByRole("region", { name: title }).getByRole("heading", { name: title });
@@ -49,7 +50,7 @@ scenario("a vehicle is found by its id and by a click, and a stack is a list", {
     { ID: "van 1", Lat: 59.33, Lon: 18.06 },
     { ID: "van 2", Lat: 59.33, Lon: 18.06 },
   );
-  const { page } = await open(AUSTIN, { ...SMALL, allow: [UNKNOWN] });
+  const { page } = await open(AUSTIN, { ...SMALL, allow: [UNKNOWN, BUSY] });
   await mapReady(page);
   await eventually("the bus to be drawn", async () => (await drawn(page)).length === 1);
   const there = await spot(page, -97.74, 30.27);
@@ -58,6 +59,14 @@ scenario("a vehicle is found by its id and by a click, and a stack is a list", {
   await page.getByText("30 km/h").waitFor();
   await page.keyboard.press("Escape");
   await card(page, "bus 7").waitFor({ state: "detached" });
+
+  // A click is answered although ids cannot be read.
+  await page.route("**/*.mvt", (route) => route.fulfill({ status: 503 }));
+  await page.mouse.click(there.x, there.y);
+  await card(page, "Nearest vehicles").waitFor();
+  await page.unroute("**/*.mvt");
+  await page.keyboard.press("Escape");
+  await card(page, "Nearest vehicles").waitFor({ state: "detached" });
 
   // The ground is no vehicle: a click on it asks for the nearest ones.
   await page.mouse.click(there.x + 150, there.y + 100);

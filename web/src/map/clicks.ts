@@ -34,15 +34,12 @@ export class Clicks {
     const pins = this.pinsAt(event);
     if (pins.length > 0) return this.actions.pins(pins);
     const hits = this.fleet.at(event.point, reach);
-    if (hits.length > 0) return this.show(hits);
-    if (this.openGroup(event)) return;
-    this.actions.ground([event.lngLat.wrap().lng, event.lngLat.lat]);
-  }
-
-  private async show(hits: Drawn[]): Promise<void> {
     const named = await this.withIds(hits);
-    if (named.length === 1) this.actions.vehicle(named[0]!);
-    else if (named.length > 1) this.actions.stack(named);
+    if (named.length === 1) return this.actions.vehicle(named[0]!);
+    if (named.length > 1) return this.actions.stack(named);
+    if (hits.length === 0 && this.openGroup(event)) return;
+    // Also where the ids of what was hit could not be read: the nearest vehicles are named, or the page says why not.
+    this.actions.ground([event.lngLat.wrap().lng, event.lngLat.lat]);
   }
 
   /** Tiles of all hits are read, since a stack may lie on an edge. */
