@@ -50,6 +50,8 @@ pub(crate) struct Holding {
     pub(crate) running_hash: u64,
     /// It follows, and had all a moment ago.
     pub(crate) caught_up: bool,
+    /// It has stopped because of its stream, which only a repair helps.
+    pub(crate) is_broken: bool,
 }
 
 impl Heartbeat {
@@ -72,6 +74,7 @@ impl Heartbeat {
             out.put_u64(holding.synced);
             out.put_u64(holding.running_hash);
             out.put_u8(u8::from(holding.caught_up));
+            out.put_u8(u8::from(holding.is_broken));
         }
     }
 
@@ -81,13 +84,14 @@ impl Heartbeat {
         let (version, settings_hash) = (reader.u32()?, reader.u64()?);
         let (stores, leaves, assignment) = (reader.flag()?, reader.flag()?, reader.u64()?);
         let mut shards = Vec::new();
-        for _ in 0..reader.count(usize::from(SHARDS_MAX), 23)? {
+        for _ in 0..reader.count(usize::from(SHARDS_MAX), 24)? {
             shards.push(Holding {
                 shard: ShardId(reader.u16()?),
                 epoch: reader.u32()?,
                 synced: reader.u64()?,
                 running_hash: reader.u64()?,
                 caught_up: reader.flag()?,
+                is_broken: reader.flag()?,
             });
         }
         Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards })
@@ -225,7 +229,14 @@ mod tests {
     use super::*;
 
     fn beat() -> Heartbeat {
-        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, running_hash: 77, caught_up: true };
+        let holding = Holding {
+            shard: ShardId(3),
+            epoch: 2,
+            synced: 9,
+            running_hash: 77,
+            caught_up: true,
+            is_broken: true,
+        };
         Heartbeat {
             run: 1,
             name: "one".into(),

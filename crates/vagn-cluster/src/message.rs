@@ -276,7 +276,14 @@ pub(crate) mod tests {
     fn messages() -> Vec<Message> {
         let stream = StreamId { shard: ShardId(3), epoch: 2 };
         let batch = batch_id(5);
-        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, running_hash: 77, caught_up: true };
+        let holding = Holding {
+            shard: ShardId(3),
+            epoch: 2,
+            synced: 9,
+            running_hash: 77,
+            caught_up: true,
+            is_broken: true,
+        };
         vec![
             Message::Heartbeat(Heartbeat {
                 run: 1,

@@ -85,4 +85,8 @@ pub struct Faults {
     pub repairs_refused: bool,
     /// Who asked for a repair is not told what came of it.
     pub repairs_untold: bool,
+    /// Who asked for a repair is told that it was made once its stream is there, before the record has the epoch.
+    pub repairs_told_early: bool,
+    /// An epoch is begun although no owner has found the stream broken.
+    pub sound_repaired: bool,
 }

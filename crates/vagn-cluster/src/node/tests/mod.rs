@@ -171,6 +171,7 @@ fn a_node_leaves_when_it_is_asked_to_and_two_others_have_all() {
     world.pass_until("left", 120_000, |world| world.node(1).shards().is_empty());
     world.assert_equal(100);
     assert!((0..SHARDS).all(|shard| world.has_told(1, Happened::Left(ShardId(shard)))));
+    assert!(world.node(1).parts.is_empty(), "nothing is left of them");
 }
 
 #[test]
