@@ -202,6 +202,7 @@ impl Membership {
                 leaves: *leaves,
                 silent_ms: self.silence_ms(*node, now),
                 is_heard: self.is_heard(*node, now),
+                stops: member.stops,
                 differs: member.differs,
             }
         })
@@ -301,10 +302,11 @@ mod tests {
         members.said_farewell(OTHER, 1, &mut told);
         members.said_farewell(OTHER, 1, &mut told);
         assert!(!members.is_heard(OTHER, at(1)) && members.is_there(OTHER, at(1)));
+        assert!(members.views(at(1)).all(|view| view.stops && !view.is_heard));
         members.heard(OTHER, beat(), &settings, at(2), &mut told);
         assert!(!members.is_heard(OTHER, at(2)), "a heartbeat that was overtaken");
         members.heard(OTHER, Heartbeat { run: 2, ..beat() }, &settings, at(3), &mut told);
-        assert!(members.is_heard(OTHER, at(3)));
+        assert!(members.is_heard(OTHER, at(3)) && members.views(at(3)).all(|view| !view.stops));
         assert_eq!(told, [Happened::SaidFarewell(OTHER), Happened::HeardAgain(OTHER)]);
     }
 

@@ -65,6 +65,8 @@ pub struct MemberView {
     pub silent_ms: u64,
     /// It was heard lately.
     pub is_heard: bool,
+    /// It said that it stops, and was not heard since: it is not missed.
+    pub stops: bool,
     /// Its settings differ from those of this node, or its number has come under another name.
     pub differs: bool,
 }

@@ -110,6 +110,7 @@ impl<S: ShardState> Node<S> {
             leaves: self.leaves,
             silent_ms: 0,
             is_heard: true,
+            stops: self.stops,
             differs: false,
         };
         std::iter::once(own).chain(self.members.views(self.now)).collect()

@@ -82,6 +82,7 @@ fn member(member: &MemberView) -> Value {
         "stores": member.stores,
         "leaves": member.leaves,
         "heard": member.is_heard,
+        "stops": member.stops,
         "silent_ms": member.silent_ms,
         "differs": member.differs,
     })
@@ -210,6 +211,7 @@ mod tests {
             leaves: false,
             silent_ms: 0,
             is_heard: true,
+            stops: false,
             differs: false,
         };
         let owners = |other: Option<u64>| vec![owner(1, Some(5), false), owner(2, other, other.is_some())];
