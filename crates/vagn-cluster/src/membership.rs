@@ -29,6 +29,7 @@ pub(crate) struct Heartbeat {
     pub(crate) run: u64,
     pub(crate) name: String,
     pub(crate) zone: Option<String>,
+    /// Latest version of the messages that it understands.
     pub(crate) version: u32,
     pub(crate) settings_hash: u64,
     pub(crate) stores: bool,
@@ -37,6 +38,8 @@ pub(crate) struct Heartbeat {
     /// Version of the record of assignment that it knows, 0 when none.
     pub(crate) assignment: u64,
     pub(crate) shards: Vec<Holding>,
+    /// Fields of a later version, as they came: what stands before them says what it always said.
+    pub(crate) later: Vec<u8>,
 }
 
 /// What a node has of a shard.
@@ -76,6 +79,7 @@ impl Heartbeat {
             out.put_u8(u8::from(holding.caught_up));
             out.put_u8(u8::from(holding.is_broken));
         }
+        out.extend_from_slice(&self.later);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -94,7 +98,8 @@ impl Heartbeat {
                 is_broken: reader.flag()?,
             });
         }
-        Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards })
+        let later = reader.take(reader.rest().len())?.to_vec();
+        Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards, later })
     }
 }
 
@@ -164,6 +169,11 @@ impl Membership {
         self.members.retain(|_, member| now.elapsed_ms < member.heard_ms + 240 * GONE_MS);
     }
 
+    /// True for a node that understands messages of this version, or was not heard yet.
+    pub(crate) fn understands(&self, node: NodeId, version: u32) -> bool {
+        self.beat(node).is_none_or(|beat| beat.version >= version)
+    }
+
     /// Returns what a node last said, however long ago.
     pub(crate) fn beat(&self, node: NodeId) -> Option<&Heartbeat> {
         self.members.get(&node).map(|member| &member.beat)
@@ -193,11 +203,12 @@ impl Membership {
     /// Shows the other nodes, by rising number.
     pub(crate) fn views(&self, now: Moment) -> impl Iterator<Item = MemberView> {
         self.members.iter().map(move |(node, member)| {
-            let Heartbeat { name, zone, stores, leaves, .. } = &member.beat;
+            let Heartbeat { name, zone, version, stores, leaves, .. } = &member.beat;
             MemberView {
                 node: *node,
                 name: name.clone(),
                 zone: zone.clone(),
+                version: *version,
                 stores: *stores,
                 leaves: *leaves,
                 silent_ms: self.silence_ms(*node, now),
@@ -248,6 +259,7 @@ mod tests {
             leaves: false,
             assignment: 7,
             shards: vec![holding],
+            later: Vec::new(),
         }
     }
 

@@ -57,6 +57,8 @@ pub struct MemberView {
     pub name: String,
     /// Its zone; `None`: it is one of its own.
     pub zone: Option<String>,
+    /// Latest version of the messages between nodes that it understands.
+    pub version: u32,
     /// It may own shards.
     pub stores: bool,
     /// It gives away all that it owns.

@@ -213,6 +213,7 @@ mod tests {
                 leaves: false,
                 assignment: 1,
                 shards: synced.map(holding).into_iter().collect(),
+                later: Vec::new(),
             };
             let heard = Moment { elapsed_ms: NOW.elapsed_ms - silent_ms, ..NOW };
             self.members.heard(NodeId(node), beat, &self.settings, heard, &mut Vec::new());

@@ -106,6 +106,7 @@ impl<S: ShardState> Node<S> {
             node: self.settings.node,
             name: self.settings.name.clone(),
             zone: self.settings.zone.clone(),
+            version: self.settings.version,
             stores: self.settings.stores,
             leaves: self.leaves,
             silent_ms: 0,

@@ -299,6 +299,7 @@ mod tests {
             node: NodeId(1),
             name: "a".into(),
             zone: None,
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms: 0,

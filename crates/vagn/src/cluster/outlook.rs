@@ -136,6 +136,7 @@ fn leaving(picture: &Picture) -> Option<String> {
 fn warnings(picture: &Picture) -> Vec<(String, String)> {
     let mut warnings = Vec::new();
     let mut warn = |name: String, what: String| warnings.push((format!("{PREFIX}{name}"), what));
+    let own = picture.members.first().map_or(0, |member| member.version);
     for member in &picture.members {
         // One that said it would go, or stops, is not missed; what it still owned is told by shard.
         if !member.is_heard && !member.leaves && !member.stops {
@@ -144,6 +145,9 @@ fn warnings(picture: &Picture) -> Vec<(String, String)> {
         } else if member.is_heard && member.differs {
             let what = "its settings differ from those here, or its name is used twice; make forget_after, max_vehicles, \
                         cluster.shards and auth.devices equal on all nodes";
+            warn(format!("node {}", member.name), what.to_owned());
+        } else if member.is_heard && member.version < own {
+            let what = "it runs an older version, which does not understand all that this node says; go on with the upgrade";
             warn(format!("node {}", member.name), what.to_owned());
         }
     }
@@ -196,6 +200,7 @@ mod tests {
             node: NodeId(1),
             name: name.into(),
             zone,
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms,
@@ -298,15 +303,24 @@ mod tests {
         let gone = MemberView { leaves: true, ..member("d", 9_000, false) };
         let stopped_now = MemberView { stops: true, is_heard: false, ..member("e", 0, false) };
         let mut members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true)];
-        members.extend([gone, stopped_now]);
+        let older = MemberView { version: 0, ..member("f", 0, false) };
+        members.extend([gone, stopped_now, older]);
         let unread = ShardPicture { is_rest_unread: true, ..shard(0, stopped, &[true, false]) };
         outlook.tell(&picture(members, vec![unread]), true);
         let warnings = outlook.readiness.report().warnings;
         let names: Vec<_> = warnings.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["cluster, copies", "cluster, node b", "cluster, node c", "cluster, rests", "cluster, shard 0"]
+            [
+                "cluster, copies",
+                "cluster, node b",
+                "cluster, node c",
+                "cluster, node f",
+                "cluster, rests",
+                "cluster, shard 0"
+            ]
         );
+        assert!(warnings["cluster, node f"].contains("older version"), "{warnings:?}");
         assert!(warnings["cluster, rests"].contains("log of shard 0 cannot be read"), "{warnings:?}");
         assert!(warnings["cluster, node b"].contains("silent for 9 s"), "{warnings:?}");
         let whole = vec![shard(0, Stage::CaughtUp, &[true, true])];

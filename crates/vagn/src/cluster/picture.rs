@@ -79,6 +79,7 @@ fn member(member: &MemberView) -> Value {
     json!({
         "name": member.name,
         "zone": member.zone,
+        "messages_version": member.version,
         "stores": member.stores,
         "leaves": member.leaves,
         "heard": member.is_heard,
@@ -207,6 +208,7 @@ mod tests {
             node: NodeId(1),
             name: "north-1".into(),
             zone: Some("north".into()),
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms: 0,
