@@ -98,6 +98,7 @@ pub use ids::{
     BatchId, CHANGES_MAX, DoorId, Incarnation, Moment, NodeId, PublishId, QueryId, ReadId, SHARDS_MAX,
     ShardId, StreamId, SubscriptionId, Ticket, order_number,
 };
+pub use message::MESSAGES_VERSION;
 pub use node::Node;
 pub use refusal::Refusal;
 pub use settings::{Faults, Settings};

@@ -29,6 +29,7 @@ pub(crate) struct Heartbeat {
     pub(crate) run: u64,
     pub(crate) name: String,
     pub(crate) zone: Option<String>,
+    /// Latest version of the messages that it understands.
     pub(crate) version: u32,
     pub(crate) settings_hash: u64,
     pub(crate) stores: bool,
@@ -37,6 +38,8 @@ pub(crate) struct Heartbeat {
     /// Version of the record of assignment that it knows, 0 when none.
     pub(crate) assignment: u64,
     pub(crate) shards: Vec<Holding>,
+    /// Fields of a later version, as they came: what stands before them says what it always said.
+    pub(crate) later: Vec<u8>,
 }
 
 /// What a node has of a shard.
@@ -50,6 +53,8 @@ pub(crate) struct Holding {
     pub(crate) running_hash: u64,
     /// It follows, and had all a moment ago.
     pub(crate) caught_up: bool,
+    /// It has stopped because of its stream, which only a repair helps.
+    pub(crate) is_broken: bool,
 }
 
 impl Heartbeat {
@@ -72,7 +77,9 @@ impl Heartbeat {
             out.put_u64(holding.synced);
             out.put_u64(holding.running_hash);
             out.put_u8(u8::from(holding.caught_up));
+            out.put_u8(u8::from(holding.is_broken));
         }
+        out.extend_from_slice(&self.later);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -81,16 +88,18 @@ impl Heartbeat {
         let (version, settings_hash) = (reader.u32()?, reader.u64()?);
         let (stores, leaves, assignment) = (reader.flag()?, reader.flag()?, reader.u64()?);
         let mut shards = Vec::new();
-        for _ in 0..reader.count(usize::from(SHARDS_MAX), 23)? {
+        for _ in 0..reader.count(usize::from(SHARDS_MAX), 24)? {
             shards.push(Holding {
                 shard: ShardId(reader.u16()?),
                 epoch: reader.u32()?,
                 synced: reader.u64()?,
                 running_hash: reader.u64()?,
                 caught_up: reader.flag()?,
+                is_broken: reader.flag()?,
             });
         }
-        Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards })
+        let later = reader.take(reader.rest().len())?.to_vec();
+        Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards, later })
     }
 }
 
@@ -160,6 +169,11 @@ impl Membership {
         self.members.retain(|_, member| now.elapsed_ms < member.heard_ms + 240 * GONE_MS);
     }
 
+    /// True for a node that understands messages of this version, or was not heard yet.
+    pub(crate) fn understands(&self, node: NodeId, version: u32) -> bool {
+        self.beat(node).is_none_or(|beat| beat.version >= version)
+    }
+
     /// Returns what a node last said, however long ago.
     pub(crate) fn beat(&self, node: NodeId) -> Option<&Heartbeat> {
         self.members.get(&node).map(|member| &member.beat)
@@ -189,15 +203,17 @@ impl Membership {
     /// Shows the other nodes, by rising number.
     pub(crate) fn views(&self, now: Moment) -> impl Iterator<Item = MemberView> {
         self.members.iter().map(move |(node, member)| {
-            let Heartbeat { name, zone, stores, leaves, .. } = &member.beat;
+            let Heartbeat { name, zone, version, stores, leaves, .. } = &member.beat;
             MemberView {
                 node: *node,
                 name: name.clone(),
                 zone: zone.clone(),
+                version: *version,
                 stores: *stores,
                 leaves: *leaves,
                 silent_ms: self.silence_ms(*node, now),
                 is_heard: self.is_heard(*node, now),
+                stops: member.stops,
                 differs: member.differs,
             }
         })
@@ -225,7 +241,14 @@ mod tests {
     use super::*;
 
     fn beat() -> Heartbeat {
-        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, running_hash: 77, caught_up: true };
+        let holding = Holding {
+            shard: ShardId(3),
+            epoch: 2,
+            synced: 9,
+            running_hash: 77,
+            caught_up: true,
+            is_broken: true,
+        };
         Heartbeat {
             run: 1,
             name: "one".into(),
@@ -236,6 +259,7 @@ mod tests {
             leaves: false,
             assignment: 7,
             shards: vec![holding],
+            later: Vec::new(),
         }
     }
 
@@ -290,10 +314,11 @@ mod tests {
         members.said_farewell(OTHER, 1, &mut told);
         members.said_farewell(OTHER, 1, &mut told);
         assert!(!members.is_heard(OTHER, at(1)) && members.is_there(OTHER, at(1)));
+        assert!(members.views(at(1)).all(|view| view.stops && !view.is_heard));
         members.heard(OTHER, beat(), &settings, at(2), &mut told);
         assert!(!members.is_heard(OTHER, at(2)), "a heartbeat that was overtaken");
         members.heard(OTHER, Heartbeat { run: 2, ..beat() }, &settings, at(3), &mut told);
-        assert!(members.is_heard(OTHER, at(3)));
+        assert!(members.is_heard(OTHER, at(3)) && members.views(at(3)).all(|view| !view.stops));
         assert_eq!(told, [Happened::SaidFarewell(OTHER), Happened::HeardAgain(OTHER)]);
     }
 

@@ -24,6 +24,10 @@ const BATCH_ID_LEN: usize = 32;
 
 const VERSION: u8 = 1;
 
+/// Latest version of the messages between nodes that this program understands, as its heartbeats tell. What a node sends to another one is of the
+/// version of that one, or older.
+pub const MESSAGES_VERSION: u32 = 1;
+
 /// A message between two nodes, or to all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -62,6 +66,30 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// Returns the version of the messages that brought it. A further kind, or a further word in a kind, is of the next version: to a node that
+    /// does not understand it, it is not sent.
+    pub(crate) fn since(&self) -> u32 {
+        match self {
+            // Whoever hears another node at all must understand this one: it may get further fields at its end, and nothing else.
+            Self::Heartbeat(_) => 0,
+            Self::Fates { .. }
+            | Self::DoorRefused { .. }
+            | Self::Unanswered { .. }
+            | Self::CopyAsk { .. }
+            | Self::CopyPiece { .. }
+            | Self::CopyGone { .. }
+            | Self::Question { .. }
+            | Self::Reply { .. }
+            | Self::NoReply { .. }
+            | Self::RepairAsk { .. }
+            | Self::RepairAskDamaged { .. }
+            | Self::RepairAnswer { .. }
+            | Self::LackAsk { .. }
+            | Self::Lack { .. }
+            | Self::Farewell { .. } => 1,
+        }
+    }
+
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         match self {
@@ -276,7 +304,14 @@ pub(crate) mod tests {
     fn messages() -> Vec<Message> {
         let stream = StreamId { shard: ShardId(3), epoch: 2 };
         let batch = batch_id(5);
-        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, running_hash: 77, caught_up: true };
+        let holding = Holding {
+            shard: ShardId(3),
+            epoch: 2,
+            synced: 9,
+            running_hash: 77,
+            caught_up: true,
+            is_broken: true,
+        };
         vec![
             Message::Heartbeat(Heartbeat {
                 run: 1,
@@ -288,6 +323,7 @@ pub(crate) mod tests {
                 leaves: false,
                 assignment: 7,
                 shards: vec![holding],
+                later: Vec::new(),
             }),
             Message::Fates { batch, fates: Fate::ALL.to_vec() },
             Message::DoorRefused { batch, time_ms: -4 },
@@ -311,7 +347,9 @@ pub(crate) mod tests {
     fn each_is_read_as_it_was_written_and_damage_is_found() {
         let mut chance = fastrand::Rng::with_seed(11);
         let made = Message::RepairAnswer { shard: ShardId(2), result: Ok(()) };
-        for message in messages().into_iter().chain([made]) {
+        let Some(Message::Heartbeat(beat)) = messages().into_iter().next() else { panic!("the first one") };
+        let of_a_later_version = Message::Heartbeat(Heartbeat { version: 9, later: vec![1, 2, 3], ..beat });
+        for message in messages().into_iter().chain([made, of_a_later_version]) {
             let bytes = message.write();
             assert_eq!(Message::read(&bytes), Ok(message));
             assert_damage_is_found(&bytes, Message::read);

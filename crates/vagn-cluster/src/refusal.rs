@@ -25,11 +25,13 @@ pub enum Refusal {
     DiskFull,
     /// A part of the log of the owner that was to begin is damaged, and another one is named, which may have all.
     LogDamaged,
+    /// No node that is there has stopped because of the stream: nothing is broken.
+    NotBroken,
 }
 
 impl Refusal {
     /// All of them. The place of each is its number in messages.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unknown,
         Self::NoOwner,
         Self::Behind,
@@ -41,5 +43,6 @@ impl Refusal {
         Self::Silent,
         Self::DiskFull,
         Self::LogDamaged,
+        Self::NotBroken,
     ];
 }

@@ -1,6 +1,7 @@
 //! Settings of a node, and faults that a proof plants.
 
 use crate::ids::NodeId;
+use crate::message::MESSAGES_VERSION;
 
 /// Settings of a node, the same for its whole run.
 #[derive(Debug, Clone)]
@@ -11,7 +12,7 @@ pub struct Settings {
     pub name: String,
     /// Zone: owners of a shard stand in different ones. `None`: the node is a zone of its own. At most 64 bytes.
     pub zone: Option<String>,
-    /// Version of the program, as heartbeats tell it.
+    /// Latest version of the messages between nodes that it understands: [`MESSAGES_VERSION`], but in tests of older nodes.
     pub version: u32,
     /// Hash of the settings that must be equal on all nodes.
     pub settings_hash: u64,
@@ -43,7 +44,7 @@ impl Settings {
             node,
             name: format!("node-{:x}", node.0),
             zone: None,
-            version: 1,
+            version: MESSAGES_VERSION,
             settings_hash: 0,
             random,
             shards: 8,
@@ -85,4 +86,8 @@ pub struct Faults {
     pub repairs_refused: bool,
     /// Who asked for a repair is not told what came of it.
     pub repairs_untold: bool,
+    /// Who asked for a repair is told that it was made once its stream is there, before the record has the epoch.
+    pub repairs_told_early: bool,
+    /// An epoch is begun although no owner has found the stream broken.
+    pub sound_repaired: bool,
 }

@@ -57,6 +57,8 @@ pub struct MemberView {
     pub name: String,
     /// Its zone; `None`: it is one of its own.
     pub zone: Option<String>,
+    /// Latest version of the messages between nodes that it understands.
+    pub version: u32,
     /// It may own shards.
     pub stores: bool,
     /// It gives away all that it owns.
@@ -65,6 +67,8 @@ pub struct MemberView {
     pub silent_ms: u64,
     /// It was heard lately.
     pub is_heard: bool,
+    /// It said that it stops, and was not heard since: it is not missed.
+    pub stops: bool,
     /// Its settings differ from those of this node, or its number has come under another name.
     pub differs: bool,
 }

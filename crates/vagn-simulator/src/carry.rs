@@ -184,6 +184,9 @@ impl World {
         if let Happened::Stopped(shard, stop) = happened {
             self.stopped(id, shard, stop);
         }
+        if let Happened::EpochRepaired(shard) = happened {
+            self.look_at_new_epoch(id, shard);
+        }
         if matches!(happened, Happened::CopyBegun(_)) && self.plan.cut_copies && !self.calm {
             let delay = self.chance.within(8 * MILLI..=120 * MILLI);
             self.agenda.at(now + delay, Due::CutCopy(id));

@@ -142,6 +142,8 @@ fn planted(name: &str) -> Option<Runs> {
         "rest_is_nothing" => &mut faults.rest_is_nothing,
         "repairs_refused" => &mut faults.repairs_refused,
         "repairs_untold" => &mut faults.repairs_untold,
+        "repairs_told_early" => &mut faults.repairs_told_early,
+        "sound_repaired" => &mut faults.sound_repaired,
         _ => return None,
     };
     *fault = true;

@@ -14,6 +14,9 @@ const REPAIR_AFTER: u64 = 3 * SECOND;
 const WATCH: u64 = 5 * SECOND;
 const WATCHED_MS: u64 = 12_000;
 
+/// Of so many looks after the cluster one is a mistake: a person repairs a shard of which nothing is broken.
+const MISTAKEN: u64 = 40;
+
 /// See [`REPAIR_AFTER`].
 const REPAIR_AGAIN: u64 = 10 * SECOND;
 
@@ -98,6 +101,7 @@ impl World {
             let stopped = self.broken_replicas(shard);
             if stopped.is_empty() {
                 self.oracle.sound(shard);
+                self.repair_by_mistake(shard);
             } else if self.oracle.is_to_repair(shard, now, REPAIR_AFTER, REPAIR_AGAIN)
                 && all_there
                 && self.brokers.stand(now)
@@ -106,6 +110,15 @@ impl World {
                 self.ask_for_repair(machine, shard);
                 self.oracle.repair_asked(shard, now);
             }
+        }
+    }
+
+    /// Lets a person repair a shard that has not stopped, now and then. Drawn apart from all else, so that each run stays what it was.
+    fn repair_by_mistake(&mut self, shard: ShardId) {
+        let drawn = vagn_cluster::fold(vagn_cluster::mix(self.plan.seed), self.now() + u64::from(shard.0));
+        let machine = (drawn / MISTAKEN) as usize % self.machines.len();
+        if drawn % MISTAKEN == 0 && self.machines[machine].works() {
+            self.ask_for_repair(machine, shard);
         }
     }
 

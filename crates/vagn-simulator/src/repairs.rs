@@ -37,6 +37,8 @@ struct Asked {
     begun_at: Option<u64>,
     /// Owners from which one could have begun.
     sound: BTreeSet<MachineId>,
+    /// Machines that had stopped because of the stream.
+    broken: BTreeSet<MachineId>,
 }
 
 impl World {
@@ -44,9 +46,10 @@ impl World {
     pub(crate) fn ask_for_repair(&mut self, id: MachineId, shard: ShardId) {
         let (at, run) = (self.now(), self.machines[id].run);
         if let Some(epoch) = self.known_epoch(id, shard) {
-            let sound = self.sound_owners(id, shard);
+            let (sound, broken) = (self.sound_owners(id, shard), self.broken_at(id, shard));
+            let asked = Asked { at, run, epoch, begun_at: None, sound, broken };
             // What comes of one that is under way is told for this one, too.
-            self.repairs.asked.entry((id, shard)).or_insert(Asked { at, run, epoch, begun_at: None, sound });
+            self.repairs.asked.entry((id, shard)).or_insert(asked);
         }
         self.handle(id, Event::RepairAsked(shard));
     }
@@ -75,6 +78,19 @@ impl World {
                 "machine {} refuses to repair {shard:?} with {result:?}, and machines {sound:?} could begin",
                 id + 1
             )
+        });
+        let now_broken = self.broken_at(id, shard);
+        let broken: Vec<MachineId> = asked.broken.intersection(&now_broken).map(|owner| owner + 1).collect();
+        self.oracle.wrong_if(result == Err(Refusal::NotBroken) && !broken.is_empty(), || {
+            format!("machine {} says that {shard:?} is not broken, and it is at machines {broken:?}", id + 1)
+        });
+    }
+
+    /// Nobody begins an epoch of a stream that is sound: what owners answered of it meanwhile would be answered anew.
+    pub(crate) fn look_at_new_epoch(&mut self, id: MachineId, shard: ShardId) {
+        let is_sound = !self.oracle.is_harmed(shard);
+        self.oracle.wrong_if(is_sound, || {
+            format!("machine {} begins an epoch of {shard:?}, and the stream is sound", id + 1)
         });
     }
 
@@ -125,6 +141,21 @@ impl World {
         heard.filter(|id| self.is_sound(*id, asked, shard)).collect()
     }
 
+    /// Returns the machines that have stopped because of the stream, and that the one that was asked can hear.
+    fn broken_at(&self, asked: MachineId, shard: ShardId) -> BTreeSet<MachineId> {
+        let (now, epoch) = (self.now(), self.known_epoch(asked, shard));
+        let is_steady =
+            |id: MachineId| self.machines[id].works() && now > self.machines[id].hindered_at + STEADY;
+        let is_broken = |id: &MachineId| {
+            let views = self.machines[*id].node.iter().flat_map(|node| node.shards());
+            let mut own = views.filter(|view| view.shard == shard && Some(view.stream.epoch) == epoch);
+            own.any(|view| matches!(view.stage, Stage::Stopped(stop) if is_of_harm(stop)))
+        };
+        let joined =
+            (0..self.machines.len()).filter(|id| *id == asked || self.network.joins(*id, asked, now));
+        joined.filter(|id| is_steady(*id) && is_broken(id)).collect()
+    }
+
     fn is_sound(&self, id: MachineId, asked: MachineId, shard: ShardId) -> bool {
         let (now, machine) = (self.now(), &self.machines[id]);
         let is_steady = machine.works() && now > machine.hindered_at + STEADY && now > machine.slow_until;
@@ -145,10 +176,13 @@ impl World {
 
 /// True for a replica that follows its stream, or has stopped because of that alone.
 fn has_all_it_had(stage: Stage) -> bool {
-    let stops = [Stop::StreamAnew, Stop::StreamBehind, Stop::StreamGone, Stop::HashDiffers];
     match stage {
         Stage::CaughtUp | Stage::CatchingUp => true,
-        Stage::Stopped(stop) => stops.contains(&stop),
+        Stage::Stopped(stop) => is_of_harm(stop),
         Stage::Copying | Stage::Restored => false,
     }
+}
+
+fn is_of_harm(stop: Stop) -> bool {
+    [Stop::StreamAnew, Stop::StreamBehind, Stop::StreamGone, Stop::HashDiffers].contains(&stop)
 }

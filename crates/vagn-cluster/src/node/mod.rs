@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use crate::assignment::{Assignment, Role};
 use crate::command::Command;
 use crate::event::{DiskPart, Event};
+use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, ShardId};
 use crate::membership::{BEAT_MS, Heartbeat, Membership};
 use crate::message::Message;
@@ -267,6 +268,7 @@ impl<S: ShardState> Node<S> {
             leaves: self.leaves,
             assignment: self.keeper.version(),
             shards: self.parts.values().filter_map(|part| part.holding(now)).collect(),
+            later: Vec::new(),
         };
         out.push(Command::SendAll { bytes: Message::Heartbeat(beat).write() });
     }
@@ -326,6 +328,9 @@ impl<S: ShardState> Node<S> {
             for (to, message) in std::mem::take(&mut self.mail) {
                 if to == self.settings.node {
                     self.receive(to, message, now, out);
+                } else if !self.members.understands(to, message.since()) {
+                    // It would drop it as damaged. Who waits for an answer goes on as if it had been lost on the way.
+                    out.push(Command::Tell(Happened::NotUnderstood(to)));
                 } else {
                     out.push(Command::Send { to, bytes: message.write() });
                 }

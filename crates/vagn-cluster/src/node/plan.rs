@@ -195,8 +195,14 @@ mod tests {
 
         /// Another node, which was heard so long ago.
         fn with(mut self, node: u64, silent_ms: u64, synced: Option<u64>) -> Self {
-            let holding =
-                |synced| Holding { shard: ShardId(0), epoch: 1, synced, running_hash: 0, caught_up: true };
+            let holding = |synced| Holding {
+                shard: ShardId(0),
+                epoch: 1,
+                synced,
+                running_hash: 0,
+                caught_up: true,
+                is_broken: false,
+            };
             let beat = Heartbeat {
                 run: 1,
                 name: node.to_string(),
@@ -207,6 +213,7 @@ mod tests {
                 leaves: false,
                 assignment: 1,
                 shards: synced.map(holding).into_iter().collect(),
+                later: Vec::new(),
             };
             let heard = Moment { elapsed_ms: NOW.elapsed_ms - silent_ms, ..NOW };
             self.members.heard(NodeId(node), beat, &self.settings, heard, &mut Vec::new());

@@ -1,5 +1,8 @@
 //! Beginning a new epoch of a shard whose stream is broken: from the log of the owner that has most, in a stream of its own.
 //!
+//! A stream that no node has found broken goes on: another owner may follow it further than the one that would begin, and one report would have two
+//! fates, of the stream and of the new epoch.
+//!
 //! Where damage took a part of the log of each of them, nobody has what the one that has most lacks: then that one begins, if all are heard.
 //!
 //! Who asks for it is told what came of it: by a node that was asked by another one with a message, which may be lost.
@@ -11,6 +14,7 @@ use crate::assignment::{Role, ShardRecord};
 use crate::command::Command;
 use crate::event::StreamOutcome;
 use crate::ids::{Incarnation, Moment, NodeId, ReadId, ShardId, StreamId};
+use crate::membership::Holding;
 use crate::message::Message;
 use crate::refusal::Refusal;
 use crate::state::ShardState;
@@ -67,6 +71,9 @@ impl<S: ShardState> Node<S> {
             return;
         }
         match self.best(shard, &[], now) {
+            Ok(_) if !self.is_broken(shard, now) => {
+                self.end_repair(shard, &[asker], Err(Refusal::NotBroken), out);
+            }
             Ok((epoch, node)) if node != me && asker == me => {
                 let until_ms = now.elapsed_ms + PASSED_ON_MS;
                 self.pass_on(shard, node, PassedOn { asked: Vec::new(), are_damaged: true, epoch, until_ms });
@@ -101,6 +108,18 @@ impl<S: ShardState> Node<S> {
             Some((_, node)) => Ok((epoch, node)),
             None => Err(own.err().unwrap_or(Refusal::NoOwner)),
         }
+    }
+
+    /// False for a shard of which a full owner is heard, while no node is there that has stopped because of its stream. One that was struck off for
+    /// its silence counts too: it keeps what it has.
+    fn is_broken(&self, shard: ShardId, now: Moment) -> bool {
+        let me = self.settings.node;
+        let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return true };
+        let mut holdings = self.members.there(now).flat_map(|(_, beat)| &beat.shards);
+        let is_broken = |own: &Holding| own.shard == shard && own.epoch == place.epoch && own.is_broken;
+        let is_broken_here = self.parts.get(&shard).is_some_and(Part::is_broken);
+        let is_heard = place.full().any(|node| node == me || self.members.is_heard(node, now));
+        !is_heard || is_broken_here || holdings.any(is_broken) || self.settings.faults.sound_repaired
     }
 
     /// Returns what this node has synced of a shard, if an epoch can begin from that.
@@ -221,10 +240,12 @@ impl<S: ShardState> Node<S> {
             return;
         }
         let Some(mut passed_on) = self.passed_on.remove(&shard) else { return };
-        let cannot = matches!(
-            result,
-            Err(Refusal::Behind | Refusal::LogUnread | Refusal::LogDamaged | Refusal::DiskFull)
-        );
+        let cannot = match result {
+            Err(Refusal::Behind | Refusal::LogUnread | Refusal::LogDamaged | Refusal::DiskFull) => true,
+            // It has not heard yet what this node knows.
+            Err(Refusal::NotBroken) => self.is_broken(shard, now),
+            _ => false,
+        };
         passed_on.are_damaged &= result == Err(Refusal::LogDamaged);
         match self.best(shard, &passed_on.asked, now) {
             Ok((_, node)) if cannot && node != me => self.pass_on(shard, node, passed_on),
@@ -278,6 +299,11 @@ impl<S: ShardState> Node<S> {
         let refusal = match outcome {
             StreamOutcome::Is(info) if info.last == 0 => {
                 self.repairs[at].made = Some(info.incarnation);
+                if self.settings.faults.repairs_told_early {
+                    let (shard, askers) =
+                        (self.repairs[at].shard, std::mem::take(&mut self.repairs[at].askers));
+                    self.end_repair(shard, &askers, Ok(()), out);
+                }
                 return true;
             }
             // Another node is there already.
@@ -304,7 +330,9 @@ impl<S: ShardState> Node<S> {
         let own = place.map(|place| {
             // One that was started anew since may have more than it says at first.
             let is_best = || self.best_of_damaged(shard, now).is_ok_and(|(_, runs)| Some(runs) == others);
-            self.beginning(shard, place, others.is_some() && is_best()).map(Part::received)
+            let part = self.beginning(shard, place, others.is_some() && is_best())?;
+            // A stream that was gone may be back.
+            self.is_broken(shard, now).then(|| part.received()).ok_or(Refusal::NotBroken)
         });
         let received = own.and_then(|own| own.ok()?).filter(|(of, _)| *of == epoch);
         let received = received.map(|(_, received)| received);

@@ -106,10 +106,12 @@ impl<S: ShardState> Node<S> {
             node: self.settings.node,
             name: self.settings.name.clone(),
             zone: self.settings.zone.clone(),
+            version: self.settings.version,
             stores: self.settings.stores,
             leaves: self.leaves,
             silent_ms: 0,
             is_heard: true,
+            stops: self.stops,
             differs: false,
         };
         std::iter::once(own).chain(self.members.views(self.now)).collect()

@@ -70,6 +70,18 @@ fn finds_a_repair_whose_end_nobody_is_told() {
 }
 
 #[test]
+fn finds_a_repair_of_a_stream_that_nobody_has_found_broken() {
+    let wrong = find(Faults { sound_repaired: true, ..Faults::default() }, 1, 10);
+    assert!(wrong.contains("and the stream is sound"), "{wrong}");
+}
+
+#[test]
+fn finds_a_repair_that_is_told_before_it_is_made() {
+    let wrong = find(Faults { repairs_told_early: true, ..Faults::default() }, 9, 10);
+    assert!(wrong.contains("was repaired, and epoch 1 goes on"), "{wrong}");
+}
+
+#[test]
 fn finds_owners_that_all_leave() {
     find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
 }

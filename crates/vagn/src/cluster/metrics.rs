@@ -58,6 +58,7 @@ pub struct ClusterMetrics {
     shards: Family<StageLabel, Level>,
     unowned: Level,
     rests_unread: Level,
+    leaving: Level,
     applied: Family<ShardLabel, Level>,
     lag: Family<ShardLabel, Level>,
     changes: Family<FateLabel, Counter>,
@@ -102,6 +103,10 @@ impl ClusterMetrics {
             rests_unread: level(
                 "cluster_rests_unread",
                 "Shards of which this node keeps what stood behind the damaged part of a log, and cannot read it",
+            ),
+            leaving: level(
+                "cluster_leaving",
+                "1 while this node gives its shards away to leave, and nothing else stands in its way in /readyz",
             ),
             applied: registry.register(
                 "cluster_replica_applied",
@@ -180,9 +185,15 @@ impl ClusterMetrics {
         self.vehicles.set(vehicles as u64);
     }
 
+    /// Shows if the node leaves in order.
+    pub(super) fn show_leaving(&self, leaves: bool) {
+        self.leaving.set(u64::from(leaves));
+    }
+
     /// Shows that nothing is known of a node. Counters stay.
     pub(super) fn show_none(&self) {
-        for level in [&self.vehicles, &self.unowned, &self.rests_unread, &self.waiting, &self.brokers] {
+        let Self { vehicles, unowned, rests_unread, leaving, waiting, brokers, .. } = self;
+        for level in [vehicles, unowned, rests_unread, leaving, waiting, brokers] {
             level.set(0);
         }
         for state in STATES {
@@ -288,10 +299,12 @@ mod tests {
             node: NodeId(1),
             name: "a".into(),
             zone: None,
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms: 0,
             is_heard: true,
+            stops: false,
             differs: false,
         };
         let mut picture = stored(0);
@@ -300,9 +313,13 @@ mod tests {
         picture.shards.push(ShardPicture { shard, owners: Vec::new(), own: Some(own), is_rest_unread: true });
         metrics.show_vehicles(7);
         metrics.show(1, &picture);
-        for line in
-            ["vagn_vehicles 7", "vagn_cluster_replica_applied{shard=\"3\"} 9", "vagn_cluster_rests_unread 1"]
-        {
+        metrics.show_leaving(true);
+        for line in [
+            "vagn_vehicles 7",
+            "vagn_cluster_replica_applied{shard=\"3\"} 9",
+            "vagn_cluster_rests_unread 1",
+            "vagn_cluster_leaving 1",
+        ] {
             assert!(registry.page().lines().any(|each| each == line), "{line}: {}", registry.page());
         }
         metrics.show_none();

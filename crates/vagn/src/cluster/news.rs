@@ -10,7 +10,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 28] = [
+pub(super) const EVENTS: [&str; 29] = [
     "founded",
     "record_restored",
     "copy_begun",
@@ -36,6 +36,7 @@ pub(super) const EVENTS: [&str; 28] = [
     "said_farewell",
     "heard_again",
     "differs",
+    "not_understood",
     "brokers_away",
     "shed",
     "hedged",
@@ -98,9 +99,11 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
     use Happened as H;
     match happened {
         H::Founded | H::RecordRestored => (None, None),
-        H::Suspected(node) | H::SaidFarewell(node) | H::HeardAgain(node) | H::Differs(node) => {
-            (None, Some(node))
-        }
+        H::Suspected(node)
+        | H::SaidFarewell(node)
+        | H::HeardAgain(node)
+        | H::Differs(node)
+        | H::NotUnderstood(node) => (None, Some(node)),
         H::StruckOff(shard, node) => (Some(shard), Some(node)),
         H::CopyBegun(shard)
         | H::CopyResumed(shard)
@@ -187,6 +190,11 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::Differs(_) => {
             ("differs", Warning, "a node has other settings than this one, or its name is used twice")
         }
+        H::NotUnderstood(_) => (
+            "not_understood",
+            Detail,
+            "a message was not sent to a node that runs an older version, which does not understand it",
+        ),
         H::BrokersAway(_) => {
             ("brokers_away", Warning, "the shard has no leader at the brokers, or they are away")
         }

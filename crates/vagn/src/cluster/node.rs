@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
-use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, NodeId};
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, MESSAGES_VERSION, NodeId};
 use vagn_flow::clock::Clock;
 use vagn_nats::{Brokers, Driver, Incoming, Options};
 use vagn_otp::{ChildSpec, Failure, ThreadContext};
@@ -21,9 +21,6 @@ use super::link::NodeLink;
 use super::news::News;
 use super::tls::tls;
 use crate::config::ClusterSettings;
-
-/// Version of what nodes say to each other.
-const VERSION: u32 = 1;
 
 /// Room of a stream that a node counts with when it begins from its files, as no broker could be asked: until its next start it strikes off
 /// owners that lag by half of this, and makes the streams of repairs with it. Streams of a new data set have what brokers said, as a node
@@ -194,7 +191,7 @@ impl NodeParts {
         vagn_cluster::Settings {
             name: self.name.clone(),
             zone,
-            version: VERSION,
+            version: MESSAGES_VERSION,
             settings_hash: self.settings_hash,
             shards: self.settings.shards as u16,
             stores: self.stores,

@@ -53,8 +53,8 @@ impl Outlook {
         self.warn(Vec::new());
     }
 
-    /// Tells what a look means.
-    pub(super) fn tell(&self, picture: &Picture, is_connected: bool) {
+    /// Tells what a look means. Returns true while the node leaves in order: it gives its shards away, and nothing else stands in the way.
+    pub(super) fn tell(&self, picture: &Picture, is_connected: bool) -> bool {
         match self.obstacle(picture, is_connected) {
             Some((blocks, why)) => {
                 self.readiness.missing(OBSTACLE, blocks, why);
@@ -68,6 +68,7 @@ impl Outlook {
             None => self.readiness.present(LEAVING),
         }
         self.warn(warnings(picture));
+        self.readiness.report().missing.keys().eq([LEAVING])
     }
 
     /// Says what is wrong where the data set has another number of shards than is set.
@@ -135,14 +136,18 @@ fn leaving(picture: &Picture) -> Option<String> {
 fn warnings(picture: &Picture) -> Vec<(String, String)> {
     let mut warnings = Vec::new();
     let mut warn = |name: String, what: String| warnings.push((format!("{PREFIX}{name}"), what));
+    let own = picture.members.first().map_or(0, |member| member.version);
     for member in &picture.members {
-        // One that said it would go is not missed; what it still owned is told by shard.
-        if !member.is_heard && !member.leaves {
+        // One that said it would go, or stops, is not missed; what it still owned is told by shard.
+        if !member.is_heard && !member.leaves && !member.stops {
             let what = format!("it has been silent for {} s", member.silent_ms / 1_000);
             warn(format!("node {}", member.name), what);
         } else if member.is_heard && member.differs {
             let what = "its settings differ from those here, or its name is used twice; make forget_after, max_vehicles, \
                         cluster.shards and auth.devices equal on all nodes";
+            warn(format!("node {}", member.name), what.to_owned());
+        } else if member.is_heard && member.version < own {
+            let what = "it runs an older version, which does not understand all that this node says; go on with the upgrade";
             warn(format!("node {}", member.name), what.to_owned());
         }
     }
@@ -195,10 +200,12 @@ mod tests {
             node: NodeId(1),
             name: name.into(),
             zone,
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms,
             is_heard,
+            stops: false,
             differs,
         }
     }
@@ -268,7 +275,9 @@ mod tests {
         let owned = |nodes: &[bool]| vec![shard(0, Stage::CaughtUp, nodes), shard(1, Stage::CaughtUp, nodes)];
         let leaves = MemberView { leaves: true, ..member("a", 0, false) };
         let other = MemberView { node: NodeId(2), ..member("b", 0, false) };
-        outlook.tell(&picture(vec![leaves.clone(), other.clone()], owned(&[true, true])), true);
+        let in_order =
+            outlook.tell(&picture(vec![leaves.clone(), other.clone()], owned(&[true, true])), true);
+        assert!(in_order);
         let report = outlook.readiness.report();
         assert!(!report.ready && report.can_take_alarms, "{report:?}");
         assert!(report.missing[LEAVING].contains("2 shards left"), "{report:?}");
@@ -277,11 +286,13 @@ mod tests {
             shards.iter_mut().for_each(|shard| shard.owners.retain(|owner| owner.node != NodeId(1)));
             shards
         };
-        outlook.tell(&picture(vec![leaves, other.clone()], elsewhere()), true);
+        let given = picture(vec![leaves, other.clone()], elsewhere());
+        assert!(!outlook.tell(&given, false), "it has no brokers");
+        assert!(outlook.tell(&given, true));
         assert!(outlook.readiness.report().missing[LEAVING].contains("can be stopped"));
         // Another node that leaves is none of its business, and one that was started anew leaves no more.
         let other = MemberView { leaves: true, ..other };
-        outlook.tell(&picture(vec![member("a", 0, false), other], owned(&[true, true])), true);
+        assert!(!outlook.tell(&picture(vec![member("a", 0, false), other], owned(&[true, true])), true));
         assert!(outlook.readiness.report().ready);
     }
 
@@ -290,15 +301,26 @@ mod tests {
         let outlook = outlook(1);
         let stopped = Stage::Stopped(Stop::HashDiffers);
         let gone = MemberView { leaves: true, ..member("d", 9_000, false) };
-        let members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true), gone];
+        let stopped_now = MemberView { stops: true, is_heard: false, ..member("e", 0, false) };
+        let mut members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true)];
+        let older = MemberView { version: 0, ..member("f", 0, false) };
+        members.extend([gone, stopped_now, older]);
         let unread = ShardPicture { is_rest_unread: true, ..shard(0, stopped, &[true, false]) };
         outlook.tell(&picture(members, vec![unread]), true);
         let warnings = outlook.readiness.report().warnings;
         let names: Vec<_> = warnings.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["cluster, copies", "cluster, node b", "cluster, node c", "cluster, rests", "cluster, shard 0"]
+            [
+                "cluster, copies",
+                "cluster, node b",
+                "cluster, node c",
+                "cluster, node f",
+                "cluster, rests",
+                "cluster, shard 0"
+            ]
         );
+        assert!(warnings["cluster, node f"].contains("older version"), "{warnings:?}");
         assert!(warnings["cluster, rests"].contains("log of shard 0 cannot be read"), "{warnings:?}");
         assert!(warnings["cluster, node b"].contains("silent for 9 s"), "{warnings:?}");
         let whole = vec![shard(0, Stage::CaughtUp, &[true, true])];

@@ -79,9 +79,11 @@ fn member(member: &MemberView) -> Value {
     json!({
         "name": member.name,
         "zone": member.zone,
+        "messages_version": member.version,
         "stores": member.stores,
         "leaves": member.leaves,
         "heard": member.is_heard,
+        "stops": member.stops,
         "silent_ms": member.silent_ms,
         "differs": member.differs,
     })
@@ -206,10 +208,12 @@ mod tests {
             node: NodeId(1),
             name: "north-1".into(),
             zone: Some("north".into()),
+            version: 1,
             stores: true,
             leaves: false,
             silent_ms: 0,
             is_heard: true,
+            stops: false,
             differs: false,
         };
         let owners = |other: Option<u64>| vec![owner(1, Some(5), false), owner(2, other, other.is_some())];

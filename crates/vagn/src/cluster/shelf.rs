@@ -168,7 +168,7 @@ impl Shelf {
         }
         metrics.show_vehicles(view.readers.vehicles());
         metrics.show(run, &picture);
-        outlook.tell(&picture, brokers.is_connected());
+        metrics.show_leaving(outlook.tell(&picture, brokers.is_connected()));
         *self.latest.lock() = Some(Arc::new(picture));
     }
 

@@ -60,6 +60,8 @@ const INSTALL_AGAIN_MS: u64 = 2_000;
 pub(super) struct Part<S> {
     shard: ShardId,
     role: Role,
+    /// The record names no other full owner.
+    is_sole: bool,
     replica: Option<Replica<S>>,
     follower: Option<Follower>,
     copying: Option<Copying>,
@@ -141,6 +143,7 @@ impl<S: ShardState> Part<S> {
         Self {
             shard,
             role: Role::None,
+            is_sole: false,
             replica: None,
             follower: None,
             copying: None,
@@ -197,6 +200,7 @@ impl<S: ShardState> Part<S> {
     /// Does what the record asks for, and what is due.
     pub(super) fn run(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         self.role = facts.place.role(bench.settings.node);
+        self.is_sole = facts.place.full_but(bench.settings.node).next().is_none();
         self.obey(facts, bench);
         if let Some(resubmit) = &mut self.resubmit {
             resubmit.run(bench.now, &facts.sources, bench.numbers, bench.out);

@@ -117,16 +117,13 @@ impl<S: ShardState> Part<S> {
 
     /// Drops the shard when the record has not named this node for a while: a read of it may have been an old one.
     pub(super) fn drop_unnamed(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        // Where the stream was broken this log may hold what no other does, until the shard is repaired.
+        let is_broken = self.has_broken_stream();
         let Some(replica) = &mut self.replica else { return };
         let now = Unnamed { since_ms: bench.now.elapsed_ms, received: replica.received() };
         let unnamed = *self.unnamed.get_or_insert(now);
         replica.agree(&facts.progress, bench.settings.node);
         let is_sure = facts.is_confirmed && bench.now.elapsed_ms >= unnamed.since_ms + UNNAMED_MS;
-        // Where the stream was broken this log may hold what no other does, until the shard is repaired.
-        let is_broken = matches!(
-            self.stop,
-            Some(stop) if !matches!(stop, Stop::Disk(_) | Stop::NextEntryPurged | Stop::LogUnread)
-        );
         if !is_sure || is_broken {
             return;
         }
@@ -237,5 +234,40 @@ impl<S: ShardState> Part<S> {
         let stream =
             self.replica.as_ref().map(|replica| StreamId { shard: self.shard, epoch: replica.content.epoch });
         self.resubmit = stream.map(Resubmit::of_lacking);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{NodeId, ShardId};
+    use crate::settings::Settings;
+    use crate::testing::{NOW, Places};
+
+    #[test]
+    fn a_part_is_over_once_nothing_is_left_of_it_and_not_before() {
+        let (shard, stream) = (ShardId(3), StreamId { shard: ShardId(3), epoch: 1 });
+        let content = || -> Content<Places> {
+            let settings = &[][..];
+            Content::begin(Beginning { shard, epoch: 1, data_set: 7, base: 0, time_ms: NOW, settings })
+        };
+        let settings = Settings::new(NodeId(1), 1);
+        assert!(Part::<Places>::new(shard).is_over());
+        let kept: [(&str, &dyn Fn(&mut Part<Places>)); 7] = [
+            ("it is named as a full owner", &|part| part.role = Role::Full),
+            ("it is named as one that joins", &|part| part.role = Role::Joining),
+            ("a replica", &|part| part.replica = Some(Replica::new(content(), &settings))),
+            ("content on its way to the disk", &|part| {
+                part.installing = Some(Install { content: content(), repaired: None });
+            }),
+            ("a copy that is made", &|part| part.copying = Some(Copying::new(stream))),
+            ("a log that is published again", &|part| part.resubmit = Some(Resubmit::all(stream))),
+            ("the rest of a damaged log", &|part| part.has_rest = true),
+        ];
+        for (what, keep) in kept {
+            let mut part = Part::new(shard);
+            keep(&mut part);
+            assert!(!part.is_over(), "{what}");
+        }
     }
 }

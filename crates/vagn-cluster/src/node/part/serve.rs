@@ -216,6 +216,18 @@ impl<S: ShardState> Part<S> {
             || self.stop == Some(Stop::NextEntryPurged)
     }
 
+    /// True when it has stopped because of its stream, and only a repair helps. One that lacks entries which the stream has let go of is copied,
+    /// where another owner has them.
+    pub(in crate::node) fn is_broken(&self) -> bool {
+        self.has_broken_stream() || (self.is_sole && self.stop == Some(Stop::NextEntryPurged))
+    }
+
+    /// True when the stream is not, or not any more, the one that it followed: its log may hold what no other does.
+    pub(super) fn has_broken_stream(&self) -> bool {
+        let others = |stop| matches!(stop, Stop::Disk(_) | Stop::NextEntryPurged | Stop::LogUnread);
+        self.stop.is_some_and(|stop| !others(stop))
+    }
+
     /// True when a part of its log was lost to damage. Of that, too, other owners' logs need not hold everything.
     pub(in crate::node) fn has_rest(&self) -> bool {
         self.has_rest
@@ -246,6 +258,7 @@ impl<S: ShardState> Part<S> {
             synced: own.synced,
             running_hash,
             caught_up: self.is_caught_up(now),
+            is_broken: self.is_broken(),
         })
     }
 

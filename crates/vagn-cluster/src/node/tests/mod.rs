@@ -12,8 +12,11 @@ use vagn_wire::Fate;
 use crate::event::Event;
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, ShardId, StreamId, Ticket};
+use crate::membership::Heartbeat;
+use crate::message::{MESSAGES_VERSION, Message};
 use crate::settings::Faults;
 use crate::testing::report;
+use crate::view::Stage;
 use world::{SHARDS, World};
 
 #[test]
@@ -171,6 +174,55 @@ fn a_node_leaves_when_it_is_asked_to_and_two_others_have_all() {
     world.pass_until("left", 120_000, |world| world.node(1).shards().is_empty());
     world.assert_equal(100);
     assert!((0..SHARDS).all(|shard| world.has_told(1, Happened::Left(ShardId(shard)))));
+    assert!(world.node(1).parts.is_empty(), "nothing is left of them");
+}
+
+#[test]
+fn a_node_is_sent_nothing_that_its_version_does_not_understand() {
+    let mut world = World::begun(1);
+    world.store(1, 0..100);
+    world.add(2);
+    world.crash(2);
+    world.machine(2).settings.version = MESSAGES_VERSION - 1;
+    world.start(2);
+    world.pass(30_000);
+    // Each hears the other. It asks for copies, and no pieces are sent that it would take for damaged.
+    assert_eq!(world.node(2).members().len(), 2);
+    assert!(
+        world.node(1).members().iter().any(|member| member.version < MESSAGES_VERSION && member.is_heard)
+    );
+    assert!(world.has_told(1, Happened::NotUnderstood(NodeId(2))));
+    assert!(world.node(2).shards().iter().all(|view| view.stage == Stage::Copying));
+    // What the first one alone can do goes on.
+    world.store(1, 50..150);
+    // It comes back with the version of the other.
+    world.crash(2);
+    world.machine(2).settings.version = MESSAGES_VERSION;
+    world.start(2);
+    world.pass_until("joined", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.assert_equal(150);
+}
+
+#[test]
+fn a_node_of_a_later_version_is_heard_whatever_it_says_besides() {
+    let mut world = World::begun(1);
+    let (run, name, zone) = (7, "north-9".to_owned(), None);
+    let beat = Heartbeat {
+        run,
+        name,
+        zone,
+        version: MESSAGES_VERSION + 8,
+        settings_hash: 0,
+        stores: false,
+        leaves: false,
+        assignment: 0,
+        shards: Vec::new(),
+        later: vec![1, 2, 3],
+    };
+    world.tell(1, Event::Received { from: NodeId(9), bytes: Message::Heartbeat(beat).write() });
+    let members = world.node(1).members();
+    let other = members.iter().find(|member| member.node == NodeId(9)).expect("it is heard");
+    assert!(other.is_heard && other.version == MESSAGES_VERSION + 8 && other.name == "north-9");
 }
 
 #[test]

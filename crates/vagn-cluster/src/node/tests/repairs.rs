@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use vagn_wire::Fate;
 
-use super::world::{SHARDS, World};
+use super::world::{SHARDS, Stream, World};
 use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, ShardId, StreamId};
 use crate::message::Message;
 use crate::refusal::Refusal;
+use crate::view::{ShardView, Stage};
 
 /// Two nodes whose streams have let go of their beginning, and the record as it was before the second one joined. The first has lost its
 /// disk, and began anew by that old record.
@@ -32,6 +33,24 @@ fn hollow(is_other_there: bool) -> (World, Option<(u64, Vec<u8>)>) {
     world.pass(3_000);
     assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::NextEntryPurged)));
     (world, new)
+}
+
+/// Time in which an owner that was started has stopped for a stream that is gone or behind.
+const STOPPED_WITHIN_MS: u64 = 20_000;
+
+/// Deletes streams, and waits until these owners have stopped.
+fn lose_streams(world: &mut World, shards: &[u16], owners: &[u64]) {
+    let shards: Vec<ShardId> = shards.iter().copied().map(ShardId).collect();
+    for shard in &shards {
+        world.streams.remove(&StreamId { shard: *shard, epoch: 1 });
+    }
+    world.pass_until("stopped", 30_000, |world| {
+        let has_stopped =
+            |node, shard: &ShardId| world.has_told(node, Happened::Stopped(*shard, Stop::StreamGone));
+        owners.iter().all(|node| shards.iter().all(|shard| has_stopped(*node, shard)))
+    });
+    // The others hear of it.
+    world.pass(1_000);
 }
 
 #[test]
@@ -109,6 +128,7 @@ fn no_epoch_begins_from_a_log_that_the_start_could_not_read_not_even_at_the_only
     assert_eq!(world.machine(1).repairs, [(ShardId(0), Err(Refusal::LogUnread))]);
     // One that began the epoch before it was started anew waits too.
     start(&mut world, false);
+    world.pass(STOPPED_WITHIN_MS);
     world.machine(1).disk.is_slow = true;
     world.tell(1, Event::RepairAsked(ShardId(0)));
     world.pass(3_000);
@@ -214,14 +234,21 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
         told.into_iter().map(|(_, result)| result).collect::<Vec<_>>()
     };
     assert_eq!(asked(&mut world, 1, SHARDS, 0), [Err(Refusal::Unknown)]);
-    // By whichever owner has most, also where another node was asked.
     world.add_onlooker(3);
     world.pass(5_000);
+    // Nothing is broken, whoever is asked.
+    for node in [1, 2, 3] {
+        assert_eq!(asked(&mut world, node, 0, 3_000), [Err(Refusal::NotBroken)], "by node {node}");
+    }
+    // By whichever owner has most, also where another node was asked.
+    lose_streams(&mut world, &[0, 1, 2, 3], &[1, 2]);
     for (node, shard) in [(1, 0), (2, 1), (3, 2)] {
         assert_eq!(asked(&mut world, node, shard, 3_000), [Ok(())], "by node {node}");
     }
-    world.pass_until("repaired", 60_000, |world| [1, 2].iter().all(|node| world.is_caught_up(&[*node])));
-    world.assert_equal(100);
+    world.pass_until("repaired", 60_000, |world| {
+        let has_all = |view: &ShardView| view.stage == Stage::CaughtUp || view.shard == ShardId(3);
+        [1, 2].iter().all(|node| world.node(*node).shards().iter().all(has_all))
+    });
     // The one that has most is gone, and nobody knows it yet: its answer is awaited for as long as it may take.
     world.crash(1);
     world.crash(2);
@@ -231,7 +258,7 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
     assert_eq!(asked(&mut world, 3, 3, 0), [Err(Refusal::NoOwner)]);
     // Without brokers nothing is made.
     world.start(1);
-    world.pass(2_000);
+    world.pass(STOPPED_WITHIN_MS);
     world.cut(1);
     assert_eq!(asked(&mut world, 1, 3, 1_000), [Err(Refusal::NoBrokers)]);
 }
@@ -242,6 +269,7 @@ fn a_repair_that_another_node_made_is_told_without_its_answer() {
     world.store(1, 0..100);
     world.add_onlooker(3);
     world.pass(5_000);
+    lose_streams(&mut world, &[0], &[1, 2]);
     // The answer is lost, and what another node answers is none. A second person asks meanwhile.
     let shard = ShardId(0);
     world.loses = Some((NodeId(2), NodeId(3)));
@@ -260,15 +288,7 @@ fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
     let mut world = World::begun(2);
     world.store(1, 0..100);
     let shards = [0, 1].map(ShardId);
-    for shard in shards {
-        world.streams.remove(&StreamId { shard, epoch: 1 });
-    }
-    world.pass_until("stopped", 30_000, |world| {
-        let stopped = |node| {
-            shards.iter().all(|shard| world.has_told(node, Happened::Stopped(*shard, Stop::StreamGone)))
-        };
-        stopped(1) && stopped(2)
-    });
+    lose_streams(&mut world, &[0, 1], &[1, 2]);
     // The second one finds damage behind the last record, and cannot begin.
     world.crash(2);
     for shard in shards {
@@ -286,6 +306,51 @@ fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
         assert!(world.has_told(1, Happened::EpochRepaired(shard)));
     }
     world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1]) && world.is_caught_up(&[2]));
+    world.assert_equal(100);
+}
+
+#[test]
+fn an_owner_begins_where_the_one_that_has_most_has_not_heard_that_the_stream_is_broken() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    lose_streams(&mut world, &[0], &[1, 2]);
+    // The second one is asked, as both have the same, and says what it could say before it heard of the break.
+    let (shard, ask) = (ShardId(0), (NodeId(1), NodeId(2)));
+    world.loses = Some(ask);
+    world.tell(1, Event::RepairAsked(shard));
+    assert_eq!(world.machine(1).repairs, [], "the other is asked");
+    let answer = Message::RepairAnswer { shard, result: Err(Refusal::NotBroken) };
+    world.tell(1, Event::Received { from: ask.1, bytes: answer.write() });
+    world.loses = None;
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(world.has_told(1, Happened::EpochRepaired(shard)));
+    assert_eq!(world.machine(1).repairs, [(shard, Ok(()))]);
+    world.assert_equal(100);
+}
+
+#[test]
+fn no_epoch_begins_of_a_stream_that_is_back_meanwhile() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let kept = std::mem::take(&mut world.streams.get_mut(&stream).unwrap().messages);
+    let kept = Stream { messages: kept, ..world.streams.remove(&stream).unwrap() };
+    lose_streams(&mut world, &[0], &[1, 2]);
+    // The record takes nothing until the brokers have the stream again.
+    let record = world.record.take();
+    world.pass(3_000);
+    world.tell(2, Event::RepairAsked(stream.shard));
+    assert!(world.streams.contains_key(&StreamId { epoch: 2, ..stream }));
+    world.streams.insert(stream, kept);
+    world.pass_until("it goes on", 30_000, |world| {
+        [1, 2].iter().all(|node| world.has_told(*node, Happened::WentOn(stream.shard)))
+    });
+    world.pass(1_000);
+    world.record = record;
+    world.pass(5_000);
+    assert_eq!(world.machine(2).repairs, [(stream.shard, Err(Refusal::NotBroken))]);
+    assert!(world.is_caught_up(&[1, 2]));
+    assert_eq!(world.node(1).owners(stream.shard).unwrap().0, stream);
     world.assert_equal(100);
 }
 
@@ -352,7 +417,7 @@ fn the_owner_that_has_most_begins_where_the_logs_of_all_are_damaged() {
     world.crash(3);
     world.machine(3).settings.stores = false;
     world.start(3);
-    world.pass(10_000);
+    world.pass(STOPPED_WITHIN_MS);
     let shards = [0, 1, 2, 3].map(ShardId);
     // By each owner, and by a node that owns nothing.
     for (shard, node) in shards.into_iter().zip([1, 2, 3, 1]) {

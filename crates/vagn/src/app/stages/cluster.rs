@@ -115,6 +115,9 @@ fn why(refusal: Refusal) -> &'static str {
             "a part of the log of the owner that was to begin it is damaged, and another owner is named, which may have all; see to it that all owners \
              run, and try it again"
         }
+        Refusal::NotBroken => {
+            "no node has stopped because of its stream, so nothing is to be repaired; `vagn cluster status` shows what its owners do"
+        }
         Refusal::Silent => "the owner that has most of it was asked, and did not answer; try it again",
     }
 }

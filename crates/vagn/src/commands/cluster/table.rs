@@ -43,10 +43,12 @@ fn word(value: &Value) -> String {
 
 fn member(member: &Value) -> [String; 3] {
     let mut states = Vec::new();
-    match member["heard"] == true {
-        true => states.push("heard".to_owned()),
-        false => states.push(format!("silent for {} s", member["silent_ms"].as_u64().unwrap_or(0) / 1_000)),
-    }
+    let silent_s = member["silent_ms"].as_u64().unwrap_or(0) / 1_000;
+    states.push(match member["heard"] == true {
+        true => "heard".to_owned(),
+        false if member["stops"] == true => format!("stopped in order {silent_s} s ago"),
+        false => format!("silent for {silent_s} s"),
+    });
     if member["stores"] == false {
         states.push("stores nothing".to_owned());
     }
@@ -107,6 +109,7 @@ mod tests {
             "members": [
                 {"name": "north_1", "zone": "north", "heard": true, "stores": true, "silent_ms": 0},
                 {"name": "south", "zone": null, "heard": false, "stores": false, "silent_ms": 9_400},
+                {"name": "west", "zone": null, "heard": false, "stops": true, "stores": true, "silent_ms": 61_000},
             ],
             "shards": [
                 {
@@ -128,6 +131,7 @@ mod tests {
             NODE     ZONE   STATE\n\
             north_1  north  heard\n\
             south    -      silent for 9 s, stores nothing\n\
+            west     -      stopped in order 61 s ago\n\
             \n\
             SHARD  OWNERS                             HERE       APPLIED  LAG\n\
             0      north_1, south (behind or silent)  caught up  17       0\n\

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::doctor::{check, doctor};
 use super::nodes::{Cluster, SHARDS};
+use super::streams::wait_stopped;
 use super::tls::{Authority, store_and_answer};
 use crate::brokers::Brokers;
 use crate::source::workspace;
@@ -104,6 +105,10 @@ async fn nodes_work_with_the_rights_of_deploy_nats_and_their_user_has_no_others(
     let mut cluster = Cluster::start_over(brokers, &list, &further).await;
     store_and_answer(&cluster).await;
     // A new epoch, and a node that comes back: streams are made and deleted, records changed, shards followed anew.
+    let user = User::connect(&address, &ca, "vagn", "hush").await;
+    let said = user.ask("STREAM.DELETE.vagn-fleet-0-1", Value::Null).await;
+    assert_eq!(said["success"], json!(true), "{said}");
+    wait_stopped(&cluster, 0).await;
     cluster.repair(0);
     cluster.kill(0);
     cluster.start_again(0);

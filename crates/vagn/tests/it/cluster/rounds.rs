@@ -10,6 +10,7 @@ use vagn_wire::Fate;
 
 use super::nodes::{Cluster, has_two_copies, status};
 use super::scene::rounds;
+use super::streams::{delete_stream, wait_stopped};
 use crate::position_stream::Stream;
 use crate::tcp::TcpVehicle;
 use crate::tiles;
@@ -174,10 +175,14 @@ fn repair(cluster: &Cluster, node: usize, shard: &str) -> (Option<i32>, String) 
     (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
 }
 
-/// Begins a new epoch of a shard, which loses nothing.
+/// Begins a new epoch of a shard whose stream was deleted, which loses nothing. Before, nothing is to be repaired.
 async fn repair_a_shard(cluster: &Cluster) {
     let (code, said) = repair(cluster, 0, "6");
     assert!(code == Some(1) && said.contains("from 0 to 5"), "{said}");
+    let (code, said) = repair(cluster, 0, "5");
+    assert!(code == Some(1) && said.contains("no node has stopped because of its stream"), "{said}");
+    delete_stream(cluster, 5, 1);
+    wait_stopped(cluster, 5).await;
     let (code, said) = repair(cluster, 0, "5");
     assert_eq!(code, Some(0), "{said}");
     eventually("a new epoch of shard 5", async || {
