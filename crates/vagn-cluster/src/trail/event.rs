@@ -52,6 +52,9 @@ pub enum TrailEvent {
     DeskChanged,
     /// A person says that this node may lead with settings that differ from those of the leader before.
     LeadAsked,
+    /// The node stops, as it was told to: told last of all, before its process ends. It claims no more, its store keeps all alarms of its door at once,
+    /// and a leader records what its desk has and lets others claim.
+    StopAsked,
 }
 
 /// An alarm that a node's own store keeps until the trail has it.

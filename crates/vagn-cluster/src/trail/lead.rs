@@ -61,6 +61,8 @@ struct Reign {
     /// Moment at which the last entry that the trail has was sent.
     seen_ms: u64,
     renew_at_ms: u64,
+    /// Its farewell is under way: another node may lead before the answer comes.
+    is_over: bool,
     /// Groups that the own store is not known to have. It takes those that are delivered, so they are few more than promised ones.
     unsaved: VecDeque<u64>,
 }
@@ -115,7 +117,7 @@ impl<D: DeskState> Lead<D> {
         match &self.reign {
             None if self.is_alone => Duty::Alone,
             None => Duty::Standby,
-            Some(reign) if now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
+            Some(reign) if !reign.is_over && now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
             Some(_) => Duty::FirstOnly,
         }
     }
@@ -134,6 +136,7 @@ impl<D: DeskState> Lead<D> {
             promised: VecDeque::from([(sequence, claim)]),
             seen_ms,
             renew_at_ms: now.elapsed_ms + RENEW_MS,
+            is_over: false,
             unsaved: VecDeque::new(),
         });
         (self.has_news, self.is_alone) = (true, false);
@@ -151,6 +154,14 @@ impl<D: DeskState> Lead<D> {
                 reign.promised.push_back((sequence, id));
             }
         }
+    }
+
+    /// This node's farewell is sent: from now on it makes first attempts only, as long as it lasts.
+    pub(crate) fn say_farewell(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        if let Some(reign) = &mut self.reign {
+            reign.is_over = true;
+        }
+        self.look(now, out);
     }
 
     /// Returns true while no other node can have claimed: the last own entry is too young.

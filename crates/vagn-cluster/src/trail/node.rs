@@ -108,6 +108,10 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Restored(mark) => self.restore(mark, out),
             // An alarm is called about whatever the store does.
             TrailEvent::Alarm { alarm, bytes } => self.door.take(alarm, bytes, now, out),
+            TrailEvent::StopAsked => {
+                self.succession.leave();
+                self.door.leave(now);
+            }
             _ if !self.is_started => {}
             other => self.take(other, now, out),
         }
@@ -136,7 +140,7 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
             TrailEvent::DeskChanged => self.lead.changed(),
             TrailEvent::LeadAsked => self.succession.ask(),
-            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } => {}
+            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } | TrailEvent::StopAsked => {}
         }
     }
 
@@ -200,7 +204,8 @@ impl<D: DeskState> TrailNode<D> {
     /// claim, the entries of the leader are such. An entry of a leader that was deposed says nothing against anybody.
     fn contradicts(&self, entry: &TrailEntry<'_>, at: u64) -> bool {
         let (TrailBody::Claim { sequence, running_hash, .. }
-        | TrailBody::Renewal { sequence, running_hash, .. }) = entry.body
+        | TrailBody::Renewal { sequence, running_hash, .. }
+        | TrailBody::Farewell { sequence, running_hash, .. }) = entry.body
         else {
             return false;
         };
@@ -230,13 +235,18 @@ impl<D: DeskState> TrailNode<D> {
                     self.depose(now, out);
                 }
             }
-            TrailBody::Renewal { settings_hash, .. } => self.chain.enter(entry.term, *settings_hash),
+            TrailBody::Renewal { settings_hash, .. } | TrailBody::Farewell { settings_hash, .. } => {
+                self.chain.enter(entry.term, *settings_hash);
+            }
             TrailBody::Group { alarms, content, .. } => {
                 self.chain.keep(Arc::from(*content));
                 alarms.iter().for_each(|alarm| self.door.recorded(*alarm, out));
             }
         }
-        if is_new {
+        if matches!(entry.body, TrailBody::Farewell { .. }) {
+            self.succession.left();
+            self.door.led_by_none();
+        } else if is_new {
             self.door.led_by(entry.id.node, now);
         }
     }
@@ -285,6 +295,7 @@ impl<D: DeskState> TrailNode<D> {
                 }
             }
             Kind::Renewal => self.lead.stored(sequence, append.id, append.sent_ms, is_delivered),
+            Kind::Farewell => self.depose(now, out),
             Kind::Group { alarms, deeds } => {
                 self.lead.stored(sequence, append.id, append.sent_ms, is_delivered);
                 if !self.settings.faults.act_before_append {
@@ -399,12 +410,15 @@ impl<D: DeskState> TrailNode<D> {
         let settings_hash = self.settings.settings_hash;
         let is_alike = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
         if let Some((term, tip)) = self.lead.term().zip(self.lead.tip()) {
-            if self.lead.renews(now) {
-                let Mark { sequence, running_hash, .. } = mark;
-                let body = TrailBody::Renewal { settings_hash, sequence, running_hash };
+            if !self.succession.is_leaving() && self.lead.renews(now) {
+                let body = Kind::Renewal.sign(settings_hash, mark);
                 self.append(Kind::Renewal, (term, body), (mark, tip), now);
             } else if let Some(draft) = self.lead.draft() {
                 self.append_group(draft, term, (mark, tip), now, out);
+            } else if self.succession.is_leaving() {
+                self.lead.say_farewell(now, out);
+                let body = Kind::Farewell.sign(settings_hash, mark);
+                self.append(Kind::Farewell, (term, body), (mark, tip), now);
             }
         } else if !self.lead.leads()
             && let Some(mark) = self.chain.end()
@@ -416,8 +430,7 @@ impl<D: DeskState> TrailNode<D> {
                 return;
             }
             let term = mark.term.next(now.wall_ms);
-            let Mark { sequence, running_hash, .. } = mark;
-            let body = TrailBody::Claim { settings_hash, sequence, running_hash };
+            let body = Kind::Claim(term).sign(settings_hash, mark);
             self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
         }
     }
@@ -477,7 +490,8 @@ impl<D: DeskState> TrailNode<D> {
 
     /// Asks to be woken when something is due.
     fn set_timer(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
-        let claims = self.append.is_none() && !self.lead.leads() && self.chain.end().is_some();
+        let may_claim = !self.lead.leads() && !self.succession.is_leaving();
+        let claims = self.append.is_none() && may_claim && self.chain.end().is_some();
         let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
         let dues = [
             self.door.due_ms(),

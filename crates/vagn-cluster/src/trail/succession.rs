@@ -17,6 +17,10 @@ pub(crate) struct Succession {
     leader: Option<(NodeId, u64)>,
     /// Moment of the last sign of a leader; of the start, when there was none.
     heard_ms: Option<u64>,
+    /// The leader has said farewell: there is no silence to wait for.
+    has_left: bool,
+    /// This node stops.
+    is_leaving: bool,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
@@ -34,9 +38,23 @@ impl Succession {
 
     /// The leader gave a sign. Returns true if it is another one than before.
     pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
-        (self.heard_ms, self.differs) = (Some(now.elapsed_ms), false);
+        (self.heard_ms, self.has_left, self.differs) = (Some(now.elapsed_ms), false, false);
         let leader = Some((id.node, id.run));
         std::mem::replace(&mut self.leader, leader) != leader
+    }
+
+    /// The leader said farewell: there is none, and the next one may claim.
+    pub(crate) fn left(&mut self) {
+        (self.leader, self.has_left) = (None, true);
+    }
+
+    /// This node stops: it claims no more.
+    pub(crate) fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     pub(crate) fn ask(&mut self) {
@@ -51,7 +69,7 @@ impl Succession {
         now: Moment,
         out: &mut Vec<TrailCommand>,
     ) -> bool {
-        if now.elapsed_ms < self.due_ms(random, now) {
+        if self.is_leaving || now.elapsed_ms < self.due_ms(random, now) {
             return false;
         }
         let differs = !is_alike && !self.is_asked;
@@ -61,14 +79,15 @@ impl Succession {
         self.differs = differs;
         if differs {
             // It looks again after another silence.
-            self.heard_ms = Some(now.elapsed_ms);
+            (self.heard_ms, self.has_left) = (Some(now.elapsed_ms), false);
         }
         !differs
     }
 
     /// Returns the moment of this node's claim, if nobody is heard before.
     pub(crate) fn due_ms(&mut self, random: u64, now: Moment) -> u64 {
-        *self.heard_ms.get_or_insert(now.elapsed_ms) + SILENCE_MS + random % SPREAD_MS
+        let silence_ms = if self.has_left { 0 } else { SILENCE_MS };
+        *self.heard_ms.get_or_insert(now.elapsed_ms) + silence_ms + random % SPREAD_MS
     }
 }
 
@@ -94,6 +113,23 @@ mod tests {
             !succession.is_due(true, 0, at(6_599), &mut out)
                 && succession.is_due(true, 0, at(6_600), &mut out)
         );
+    }
+
+    #[test]
+    fn nobody_waits_for_a_leader_that_said_farewell_and_one_that_leaves_claims_no_more() {
+        let (mut succession, mut out) = (Succession::default(), Vec::new());
+        succession.heard(LEADER, at(1_000));
+        succession.left();
+        assert_eq!(succession.leader(), None);
+        assert!(!succession.is_due(true, 7, at(1_006), &mut out), "claims are spread");
+        assert!(!succession.is_due(false, 7, at(1_007), &mut out), "its settings differ");
+        assert!(!succession.is_due(true, 7, at(4_013), &mut out), "it looks again after a silence");
+        succession.left();
+        assert!(succession.is_due(true, 7, at(1_014), &mut out));
+        assert!(succession.heard(LEADER, at(2_000)), "the same run may claim again");
+        assert!(!succession.is_due(true, 7, at(5_006), &mut out));
+        succession.leave();
+        assert!(!succession.is_due(true, 7, at(9_000), &mut out));
     }
 
     #[test]

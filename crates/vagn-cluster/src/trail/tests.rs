@@ -384,3 +384,64 @@ fn a_run_goes_on_from_the_mark_of_its_store() {
     other.deliver_claim(OWN, 3, 0);
     assert_eq!(other.node.view(other.moment()).stopped, Some(Stop::StreamBehind));
 }
+
+#[test]
+fn a_leader_that_stops_records_what_its_desk_has_and_lets_others_claim() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.hand_over(AlarmId(71));
+    bench.tell(TrailEvent::StopAsked);
+    bench.stored(publish, 2);
+    bench.deliver(bytes);
+    let (publish, _, bytes) = bench.published();
+    let last = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(last.body, TrailBody::Group { .. }), "what came before goes first: {last:?}");
+    bench.stored(publish, 3);
+    let (publish, expected, bytes) = bench.published();
+    let last = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(last.body, TrailBody::Farewell { sequence: 2, .. }), "{last:?}");
+    assert_eq!(expected, Some(3));
+    bench.told();
+    assert_eq!(bench.node.duty(bench.moment()), Duty::FirstOnly, "another one may lead by now");
+    bench.stored(publish, 4);
+    assert_eq!(bench.node.duty(bench.moment()), Duty::Standby);
+    assert_eq!(bench.told(), ["Standby", "stand down"]);
+    bench.out.clear();
+    bench.at(60_000);
+    let appends =
+        bench.out.iter().any(|command| matches!(command, TrailCommand::Common(Command::Publish { .. })));
+    assert!(!appends, "it claims no more");
+}
+
+#[test]
+fn a_node_claims_at_once_when_the_leader_said_farewell() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let leader = |bench: &Bench| bench.node.view(bench.moment()).leader;
+    assert_eq!(leader(&bench), Some(OTHER));
+    bench.at(1_000);
+    bench.out.clear();
+    let id = EntryId { node: OTHER, run: 9, number: 2 };
+    let body = TrailBody::Farewell { settings_hash: 0, sequence: 0, running_hash: 0 };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    let (_, expected, bytes) = bench.published();
+    let claim = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(claim.body, TrailBody::Claim { .. }), "{claim:?}");
+    assert_eq!((expected, leader(&bench)), (Some(2), None));
+    // Nobody is there to hand it to.
+    bench.alarm(70);
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
+fn a_farewell_of_a_leader_that_was_deposed_counts_for_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.out.clear();
+    let id = EntryId { node: OWN, run: 9, number: 2 };
+    let body = TrailBody::Farewell { settings_hash: 0, sequence: 0, running_hash: 0 };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(3), body }.write());
+    assert_eq!(bench.node.view(bench.moment()).leader, Some(OTHER));
+    assert!(bench.out.iter().any(|one| matches!(one, TrailCommand::Tell(TrailHappened::Void))));
+}
