@@ -51,11 +51,15 @@ pub struct TrailNode<D> {
 impl<D: DeskState> TrailNode<D> {
     /// Makes one whose first event tells what its incident store has.
     pub fn new(settings: TrailSettings, desk: D) -> Self {
+        let mut succession = Succession::default();
+        if !settings.may_lead {
+            succession.abstain();
+        }
         Self {
             numbers: Numbers::new(settings.random),
             is_started: false,
             chain: Chain::new(),
-            succession: Succession::default(),
+            succession,
             append: None,
             entries: 0,
             lead: Lead::new(desk, settings.desk_max),
@@ -94,6 +98,9 @@ impl<D: DeskState> TrailNode<D> {
             stopped: self.chain.stopped(),
             term: mark.map_or(Term::default(), |mark| mark.term),
             leader: self.succession.leader(),
+            differs: mark
+                .and_then(|mark| mark.settings_hash)
+                .is_some_and(|leader| leader != self.settings.settings_hash),
             duty: self.duty(now),
             waiting: self.door.len(),
             unrecorded: self.lead.unrecorded(),
@@ -109,7 +116,7 @@ impl<D: DeskState> TrailNode<D> {
             // An alarm is called about whatever the store does.
             TrailEvent::Alarm { alarm, bytes } => self.door.take(alarm, bytes, now, out),
             TrailEvent::StopAsked => {
-                self.succession.leave();
+                self.succession.abstain();
                 self.door.leave(now);
             }
             _ if !self.is_started => {}
@@ -410,12 +417,12 @@ impl<D: DeskState> TrailNode<D> {
         let settings_hash = self.settings.settings_hash;
         let is_alike = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
         if let Some((term, tip)) = self.lead.term().zip(self.lead.tip()) {
-            if !self.succession.is_leaving() && self.lead.renews(now) {
+            if !self.succession.abstains() && self.lead.renews(now) {
                 let body = Kind::Renewal.sign(settings_hash, mark);
                 self.append(Kind::Renewal, (term, body), (mark, tip), now);
             } else if let Some(draft) = self.lead.draft() {
                 self.append_group(draft, term, (mark, tip), now, out);
-            } else if self.succession.is_leaving() {
+            } else if self.succession.abstains() {
                 self.lead.say_farewell(now, out);
                 let body = Kind::Farewell.sign(settings_hash, mark);
                 self.append(Kind::Farewell, (term, body), (mark, tip), now);
@@ -490,7 +497,7 @@ impl<D: DeskState> TrailNode<D> {
 
     /// Asks to be woken when something is due.
     fn set_timer(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
-        let may_claim = !self.lead.leads() && !self.succession.is_leaving();
+        let may_claim = !self.lead.leads() && !self.succession.abstains();
         let claims = self.append.is_none() && may_claim && self.chain.end().is_some();
         let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
         let dues = [

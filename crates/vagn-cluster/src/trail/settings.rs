@@ -11,6 +11,8 @@ pub struct TrailSettings {
     pub random: u64,
     /// Hash of the settings that must be equal on all nodes: targets and their secrets, bounds, retention.
     pub settings_hash: u64,
+    /// It claims when no leader is heard. One that may not hands alarms over, and calls by itself as any door does.
+    pub may_lead: bool,
     /// Most alarms of the own door that wait for the trail in memory.
     pub door_max: usize,
     /// Most alarms that wait for their record at the leader.
@@ -23,7 +25,8 @@ impl TrailSettings {
     /// Settings of a node with room for 4 096 alarms at its door and 16 384 at its desk.
     pub fn new(node: NodeId, random: u64) -> Self {
         let faults = TrailFaults::default();
-        Self { node, random, settings_hash: 0, door_max: 4_096, desk_max: 16_384, faults }
+        let may_lead = true;
+        Self { node, random, settings_hash: 0, may_lead, door_max: 4_096, desk_max: 16_384, faults }
     }
 }
 

@@ -19,8 +19,8 @@ pub(crate) struct Succession {
     heard_ms: Option<u64>,
     /// The leader has said farewell: there is no silence to wait for.
     has_left: bool,
-    /// This node stops.
-    is_leaving: bool,
+    /// This node does not claim: it stops, or it is not to lead at all.
+    abstains: bool,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
@@ -48,13 +48,13 @@ impl Succession {
         (self.leader, self.has_left) = (None, true);
     }
 
-    /// This node stops: it claims no more.
-    pub(crate) fn leave(&mut self) {
-        self.is_leaving = true;
+    /// This node claims no more.
+    pub(crate) fn abstain(&mut self) {
+        self.abstains = true;
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.is_leaving
+    pub(crate) fn abstains(&self) -> bool {
+        self.abstains
     }
 
     pub(crate) fn ask(&mut self) {
@@ -69,7 +69,7 @@ impl Succession {
         now: Moment,
         out: &mut Vec<TrailCommand>,
     ) -> bool {
-        if self.is_leaving || now.elapsed_ms < self.due_ms(random, now) {
+        if self.abstains || now.elapsed_ms < self.due_ms(random, now) {
             return false;
         }
         let differs = !is_alike && !self.is_asked;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_leader_that_said_farewell_and_one_that_leaves_claims_no_more() {
+    fn nobody_waits_for_a_leader_that_said_farewell_and_one_that_abstains_claims_no_more() {
         let (mut succession, mut out) = (Succession::default(), Vec::new());
         succession.heard(LEADER, at(1_000));
         succession.left();
@@ -128,7 +128,7 @@ mod tests {
         assert!(succession.is_due(true, 7, at(1_014), &mut out));
         assert!(succession.heard(LEADER, at(2_000)), "the same run may claim again");
         assert!(!succession.is_due(true, 7, at(5_006), &mut out));
-        succession.leave();
+        succession.abstain();
         assert!(!succession.is_due(true, 7, at(9_000), &mut out));
     }
 

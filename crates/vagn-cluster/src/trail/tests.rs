@@ -445,3 +445,19 @@ fn a_farewell_of_a_leader_that_was_deposed_counts_for_nothing() {
     assert_eq!(bench.node.view(bench.moment()).leader, Some(OTHER));
     assert!(bench.out.iter().any(|one| matches!(one, TrailCommand::Tell(TrailHappened::Void))));
 }
+
+#[test]
+fn a_node_that_may_not_lead_does_not_claim_and_hands_alarms_over() {
+    let mut bench = Bench::new(|settings| settings.may_lead = false);
+    bench.out.clear();
+    bench.at(60_000);
+    let appends =
+        bench.out.iter().any(|command| matches!(command, TrailCommand::Common(Command::Publish { .. })));
+    assert!(!appends);
+    bench.deliver_claim(OTHER, 4, 5);
+    assert!(bench.node.view(bench.moment()).differs, "it says so all the same");
+    bench.alarm(70);
+    assert!(matches!(bench.sent()[..], [TrailMessage::Alarm(_)]));
+    bench.deliver_claim(OTHER, 5, 0);
+    assert!(!bench.node.view(bench.moment()).differs);
+}

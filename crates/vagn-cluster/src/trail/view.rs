@@ -33,8 +33,10 @@ pub struct TrailView {
     pub stopped: Option<Stop>,
     /// Term of the last claim.
     pub term: Term,
-    /// Node that made it.
+    /// Node that made it; `None` where it has said farewell since.
     pub leader: Option<NodeId>,
+    /// The settings of that node are others than those here.
+    pub differs: bool,
     /// What this node may do.
     pub duty: Duty,
     /// Alarms of its own door that the trail does not have.
