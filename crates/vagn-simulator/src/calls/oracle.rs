@@ -85,7 +85,7 @@ impl Oracle {
                     self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
                 }
             }
-            TrailBody::Group { .. } | TrailBody::Renewal { .. } => {}
+            TrailBody::Group { .. } | TrailBody::Renewal { .. } | TrailBody::Farewell { .. } => {}
         }
     }
 

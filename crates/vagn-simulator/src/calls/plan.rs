@@ -14,7 +14,7 @@ use crate::network::Weather;
 pub(crate) enum Kind {
     /// The target alone is bad.
     Calm,
-    /// The leader is killed, also between an acceptance and its entry, also with a broker.
+    /// The leader is killed, also between an acceptance and its entry, also with a broker, or stops in order.
     Leader,
     /// The leader is stopped for 20 s and goes on.
     Pause,
@@ -62,6 +62,10 @@ pub(crate) enum Blow {
     },
     /// The leader is killed when it hears of the next acceptance, before it has recorded it.
     CrashAtAcceptance {
+        away: u64,
+    },
+    /// The leader is told that it stops, and ends a moment later.
+    StopLeader {
         away: u64,
     },
     FreezeLeader {
@@ -234,6 +238,7 @@ impl Plan {
             (Kind::Leader, 0) => Blow::CrashLeader { away, with_broker: false },
             (Kind::Leader, 1) => Blow::CrashLeader { away, with_broker: true },
             (Kind::Leader, 2) => Blow::CrashAtAcceptance { away },
+            (Kind::Leader, _) if machine % 2 == 0 => Blow::StopLeader { away },
             (Kind::Pause, 0..=2) => Blow::FreezeLeader { away: away.max(4 * SECOND) * 5 / 2 },
             (Kind::Network, 0 | 1) => Blow::ApartFromLeader { away },
             (Kind::Network, 2) => Blow::LeaderApartFromBrokers { away: away * 2 },

@@ -1,6 +1,7 @@
 //! Strikes: carries out blows, and ends them.
 
 use vagn_cluster::SubscriptionId;
+use vagn_cluster::trail::TrailEvent;
 
 use super::plan::Blow;
 use super::target::Mood;
@@ -8,6 +9,9 @@ use super::world::{Due, STREAM, World};
 use crate::agenda::{MILLI, SECOND};
 use crate::brokers::BROKERS;
 use crate::network::{Network, Weather};
+
+/// Time that a service has for its farewell.
+const FAREWELL: u64 = 100 * MILLI;
 
 impl World {
     /// Carries out a strike of the plan.
@@ -31,6 +35,12 @@ impl World {
             }
             (Blow::CrashAtAcceptance { away }, Some(leader)) => {
                 self.machines[leader].dies_at_acceptance = Some(away);
+            }
+            (Blow::StopLeader { away }, Some(leader)) => {
+                self.reached.note("leader stops in order");
+                let run = self.machines[leader].run;
+                self.handle(leader, TrailEvent::StopAsked);
+                self.agenda.after(FAREWELL, Due::End { machine: leader, run, away });
             }
             (Blow::FreezeLeader { away }, Some(leader)) => {
                 self.machines[leader].frozen_at = Some(now);

@@ -42,6 +42,8 @@ pub const REQUIRED_OF_CALLS: &[&str] = &[
     "leader killed with a broker",
     "leader killed between an acceptance and its entry",
     "leader stopped",
+    "leader stops in order",
+    "leader said farewell",
     "leader apart from doors",
     "all brokers away",
     "answer of a broker lost",

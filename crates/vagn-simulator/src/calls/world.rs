@@ -107,6 +107,12 @@ pub(crate) enum Due {
         answer: Answer,
     },
     Strike(usize),
+    /// A process ends that was told so.
+    End {
+        machine: usize,
+        run: u64,
+        away: u64,
+    },
     Thaw(usize),
     Room(usize),
     Cheer,
@@ -188,6 +194,7 @@ impl World {
                 self.alone_answered(machine, run, alarm, answer);
             }
             Due::Strike(number) => self.strike(number),
+            Due::End { machine, run, away } => self.end(machine, run, away),
             Due::Thaw(machine) => self.thaw(machine),
             Due::Room(machine) => self.machines[machine].make_room(now),
             Due::Cheer => self.target.mood = super::target::Mood::Accepts,
@@ -298,6 +305,18 @@ impl World {
             self.crash(id);
             self.agenda.after(away, Due::Start(id));
         }
+    }
+
+    /// Ends a process that was told so, if it has not ended in another way.
+    fn end(&mut self, id: usize, run: u64, away: u64) {
+        if self.machines[id].run != run {
+            return;
+        }
+        if self.machines[id].works() && self.leader() != Some(id) {
+            self.reached.note("leader said farewell");
+        }
+        // It comes back, whatever has calmed down meanwhile.
+        self.take_down(id, away);
     }
 
     /// Lets a stopped process go on: all that came meanwhile comes now.
