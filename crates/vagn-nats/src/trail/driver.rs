@@ -141,6 +141,7 @@ impl<O: Office> TrailDriver<O> {
                 None
             }
             Request::Lead => Some(TrailEvent::LeadAsked),
+            Request::Stop => Some(TrailEvent::StopAsked),
             Request::Look(deed) => {
                 deed(&self.node, self.now());
                 None

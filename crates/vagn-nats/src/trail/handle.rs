@@ -24,6 +24,7 @@ pub(super) type NewAlarm = (AlarmId, Vec<u8>);
 pub(super) enum Request<D> {
     Deed { bytes: Vec<u8>, outcome: oneshot::Sender<DeedOutcome> },
     Lead,
+    Stop,
     Look(Look<D>),
 }
 
@@ -85,6 +86,14 @@ impl<D> TrailHandle<D> {
     /// [`Unavailable`]: it was not asked.
     pub fn lead(&self) -> Result<(), Unavailable> {
         self.send(Request::Lead)
+    }
+
+    /// Tells the node that it stops: its store keeps all alarms of its door, and a leader lets others claim. Last of all: what comes afterwards is not cared for.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not told.
+    pub fn say_farewell(&self) -> Result<(), Unavailable> {
+        self.send(Request::Stop)
     }
 
     /// Looks at the node between two events: for status, readiness and tests. It must be quick.

@@ -14,6 +14,7 @@
 //! | `metrics.rs` | counts and gauges |
 //! | `files.rs` | counts and gauges of the node's files |
 //! | `tls.rs` | certificates for the brokers |
+//! | `trail/` | calls for help |
 //! | `registry/` | what people say about the service, the same at every node |
 
 mod courier;
@@ -28,6 +29,7 @@ mod picture;
 pub mod registry;
 mod shelf;
 mod tls;
+pub mod trail;
 
 pub use courier::{Courier, Submission};
 pub use files::FileMetrics;
