@@ -238,7 +238,7 @@ impl Plan {
             (Kind::Leader, 0) => Blow::CrashLeader { away, with_broker: false },
             (Kind::Leader, 1) => Blow::CrashLeader { away, with_broker: true },
             (Kind::Leader, 2) => Blow::CrashAtAcceptance { away },
-            (Kind::Leader, _) if machine % 2 == 0 => Blow::StopLeader { away },
+            (Kind::Leader, _) if machine.is_multiple_of(2) => Blow::StopLeader { away },
             (Kind::Pause, 0..=2) => Blow::FreezeLeader { away: away.max(4 * SECOND) * 5 / 2 },
             (Kind::Network, 0 | 1) => Blow::ApartFromLeader { away },
             (Kind::Network, 2) => Blow::LeaderApartFromBrokers { away: away * 2 },
