@@ -59,12 +59,12 @@ mod succession;
 mod tests;
 mod view;
 
-pub use command::{DeedOutcome, TrailCommand, TrailHappened, Why};
+pub use command::{DeedOutcome, TrailCommand, TrailHappened, TrailRefusal, TrailRepair, Why};
 pub use entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
-pub use event::{KeptAlarm, TrailEvent};
+pub use event::{CopyOutcome, KeptAlarm, TrailEvent};
 pub use ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term, TrailId};
 pub use mark::Mark;
-pub use message::{ALARM_MAX, Alarm, NOTE_MAX};
+pub use message::{ALARM_MAX, Alarm, NOTE_MAX, PLACE_MAX};
 pub use node::TrailNode;
 pub use settings::{TrailFaults, TrailSettings};
 pub use state::{DeedTaken, DeskState, Draft, Taken};
