@@ -257,6 +257,30 @@ pub(crate) mod tests {
             ("deeddone", TrailMessage::DeedDone { deed }),
             ("deedrefused", TrailMessage::DeedRefused { deed, answer: vec![7] }),
             ("deedunavailable", TrailMessage::DeedUnavailable { deed }),
+            ("over", TrailMessage::Over(called.version())),
+            ("rest", TrailMessage::Rest { deed, bytes: vec![4] }),
+            ("progress", TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies })),
+            ("askcopy", TrailMessage::AskCopy { trail, of: None, from: Vec::new() }),
+            ("askmore", TrailMessage::AskCopy { trail, of: Some(Mark::begin(trail)), from: vec![8] }),
+            (
+                "piece",
+                TrailMessage::Piece {
+                    mark: Mark::begin(trail),
+                    from: vec![8],
+                    bytes: vec![1, 2],
+                    next: Some(vec![9]),
+                },
+            ),
+            (
+                "lastpiece",
+                TrailMessage::Piece {
+                    mark: Mark::begin(trail),
+                    from: vec![9],
+                    bytes: Vec::new(),
+                    next: None,
+                },
+            ),
+            ("nocopy", TrailMessage::NoCopy { of: Mark::begin(trail) }),
         ]
         .into_iter()
     }
