@@ -68,7 +68,7 @@ pub(crate) struct Progress {
 /// What a node does with the trail that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It follows.
+    /// It follows, and entries of a leader come.
     Follows,
     /// It found it broken.
     Stopped,
@@ -76,6 +76,8 @@ pub(crate) enum Standing {
     Lacks,
     /// It copies, and goes on behind `saved`.
     Copies,
+    /// It would follow, and no entries of a leader come. Whether the trail is as this node has it is not known yet.
+    Waits,
 }
 
 /// An alarm, as a door hands it to the leader.
@@ -228,7 +230,7 @@ fn trail(reader: &mut Reader<'_>) -> Result<TrailId, Damaged> {
 }
 
 fn standing(number: u8) -> Result<Standing, Damaged> {
-    let all = [Standing::Follows, Standing::Stopped, Standing::Lacks, Standing::Copies];
+    let all = [Standing::Follows, Standing::Stopped, Standing::Lacks, Standing::Copies, Standing::Waits];
     all.get(usize::from(number)).copied().ok_or(Damaged)
 }
 

@@ -93,7 +93,8 @@ impl Peers {
         now: Moment,
     ) -> Option<Purge> {
         let counts = |heard: &&Heard| {
-            let holds = matches!(heard.progress.state, Standing::Follows | Standing::Copies);
+            let holds =
+                matches!(heard.progress.state, Standing::Follows | Standing::Copies | Standing::Waits);
             holds && heard.progress.trail == trail && now.elapsed_ms < heard.at_ms + room.away_ms
         };
         let others = self.heard.values().filter(counts).map(|heard| heard.progress.saved);
@@ -140,7 +141,7 @@ impl Peers {
             .max_by_key(|trail| trail.epoch)
     }
 
-    /// Returns true if some node follows this trail and finds nothing wrong with it.
+    /// Returns true if some node follows this trail, and so does its leader.
     pub(crate) fn follow(&self, trail: TrailId, now: Moment) -> bool {
         self.of_late(now).any(|(_, progress)| progress.state == Standing::Follows && progress.trail == trail)
     }

@@ -62,12 +62,13 @@ impl<D: DeskState> TrailNode<D> {
         self.succession.leader().filter(|_| follows)
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, now: Moment) -> Standing {
         match (&self.taking, self.chain.stopped()) {
             (Some(taking), _) if taking.mark().is_some() => Standing::Copies,
             (Some(_), _) => Standing::Lacks,
             (None, Some(_)) => Standing::Stopped,
-            (None, None) => Standing::Follows,
+            (None, None) if self.succession.is_led(now) => Standing::Follows,
+            (None, None) => Standing::Waits,
         }
     }
 
@@ -79,7 +80,7 @@ impl<D: DeskState> TrailNode<D> {
         let copied = self.taking.as_ref().and_then(Taking::mark);
         let own = self.chain.trail().map(|trail| (trail, self.chain.on_disk()));
         let Some((trail, saved)) = copied.map(|mark| (mark.trail, mark.sequence)).or(own) else { return };
-        let message = TrailMessage::Progress(Progress { trail, saved, state: self.standing() });
+        let message = TrailMessage::Progress(Progress { trail, saved, state: self.standing(now) });
         out.push(TrailCommand::Common(Command::SendAll { bytes: message.write() }));
     }
 
@@ -157,7 +158,8 @@ impl<D: DeskState> TrailNode<D> {
         asked: (Option<Mark>, Vec<u8>),
         out: &mut Vec<TrailCommand>,
     ) {
-        if self.standing() == Standing::Follows && self.chain.trail() == Some(trail) {
+        let is_sound = self.chain.stopped().is_none() && self.taking.is_none();
+        if is_sound && self.chain.trail() == Some(trail) {
             self.giving.ask(to, asked, &mut self.numbers, out);
         }
     }
