@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::super::*;
 use crate::command::Command;
-use crate::event::{Delivered, Event, PublishOutcome, StreamInfo, StreamOutcome};
+use crate::event::{Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, StreamInfo, StreamOutcome};
 use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
 use crate::trail::message::TrailMessage;
 
@@ -109,6 +109,7 @@ impl Bench {
         let mut bench =
             Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
         bench.tell(TrailEvent::Restored(None));
+        bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
         let read = bench.out.iter().find_map(|command| match command {
             TrailCommand::Common(Command::MakeStream { read, .. }) => Some(*read),
             _ => None,
