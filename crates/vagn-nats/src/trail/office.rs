@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use vagn_cluster::trail::{AlarmId, DeedId, DeskState, Duty, Mark, TrailEvent, Why};
+use vagn_cluster::trail::{AlarmId, DeedId, DeskState, Duty, Mark, TrailCommand, TrailEvent, Why};
 use vagn_cluster::{Moment, ReadId};
 
 /// Something that is to be done. [`TrailCommand`](vagn_cluster::trail::TrailCommand) says what each means, and how it is answered.
@@ -20,6 +20,30 @@ pub enum OfficeCommand {
     TakeCopy { piece: u32, bytes: Vec<u8>, mark: Option<Mark> },
     ReadRest { max: usize },
     DropRest { deed: DeedId },
+}
+
+impl OfficeCommand {
+    /// Makes one of a command of the trail that is for the office; none of any other.
+    pub(super) fn of(command: TrailCommand) -> Option<Self> {
+        Some(match command {
+            TrailCommand::Save { mark, groups } => Self::Save { mark, groups },
+            TrailCommand::Keep { alarm, bytes } => Self::Keep { alarm, bytes },
+            TrailCommand::CallAlone { alarm, bytes, why } => Self::CallAlone { alarm, bytes, why },
+            TrailCommand::LetGo { alarm, bytes } => Self::LetGo { alarm, bytes },
+            TrailCommand::Reopen { alarm, bytes } => Self::Reopen { alarm, bytes },
+            TrailCommand::ReadKept { after, max } => Self::ReadKept { after, max },
+            TrailCommand::ReadCopy { read, of, from, max_bytes } => {
+                Self::ReadCopy { read, of, from, max_bytes }
+            }
+            TrailCommand::TakeCopy { piece, bytes, mark } => Self::TakeCopy { piece, bytes, mark },
+            TrailCommand::ReadRest { max } => Self::ReadRest { max },
+            TrailCommand::DropRest { deed } => Self::DropRest { deed },
+            TrailCommand::Common(_)
+            | TrailCommand::RepairEnded(_)
+            | TrailCommand::AnswerDeed { .. }
+            | TrailCommand::Tell(_) => return None,
+        })
+    }
 }
 
 /// What the service does for the trail. What it must keep is told in [`vagn_cluster::trail`].
