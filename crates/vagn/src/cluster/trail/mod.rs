@@ -1,6 +1,6 @@
 //! This node's part in calls for help on many machines: the trail's driver on a thread of its own, and what the service shows of it.
 //!
-//! The driver uses the connections of the [node](super::node), and is started anew when that is. A crash of one does not end the other: where there are no
+//! The driver uses the connections of the node, and is started anew when that is. A crash of one does not end the other: where there are no
 //! connections, doors call by themselves.
 //!
 //! | file | holds |

@@ -10,7 +10,7 @@ use super::metrics::TrailMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 26] = [
+pub(super) const EVENTS: [&str; 36] = [
     "led",
     "deposed",
     "duty_full",
@@ -37,6 +37,16 @@ pub(super) const EVENTS: [&str; 26] = [
     "reopened",
     "handed_over",
     "deed_unavailable",
+    "purged",
+    "purged_for_room",
+    "copy_begun",
+    "copy_lost",
+    "copy_taken",
+    "copy_given",
+    "epoch_begun",
+    "epoch_over",
+    "rest_recorded",
+    "rest_refused",
 ];
 
 /// Takes what the driver tells, and wakes who looks at it. Clones share it.
@@ -155,6 +165,24 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         }
         H::DeedUnavailable => {
             ("deed_unavailable", Warning, "what a person wanted could not be recorded in time")
+        }
+        H::Purged => ("purged", Detail, "what all stores have is purged from the trail's stream"),
+        H::PurgedForRoom => (
+            "purged_for_room",
+            Warning,
+            "the trail's stream needed room: what a node that is away has not read is purged, and it will copy a store",
+        ),
+        H::CopyBegun => ("copy_begun", Notice, "the incident store is being copied from another node"),
+        H::CopyLost => ("copy_lost", Warning, "the copy of the incident store begins anew"),
+        H::CopyTaken => ("copy_taken", Notice, "the incident store of another node is taken over"),
+        H::CopyGiven => ("copy_given", Notice, "another node has got a copy of the incident store"),
+        H::EpochBegun => ("epoch_begun", Notice, "a new epoch of the trail is begun from what is here"),
+        H::EpochOver => ("epoch_over", Warning, "the trail has a new epoch, which this node follows from now on"),
+        H::RestRecorded => {
+            ("rest_recorded", Notice, "what only the store of this node had of an incident is recorded")
+        }
+        H::RestRefused => {
+            ("rest_refused", Warning, "what only the store of this node had of an incident is not recorded")
         }
     }
 }
