@@ -64,7 +64,7 @@ pub use crate::intake::known::{KnownVehicle, KnownVehicles, LiveFleet};
 pub use crate::lane::Seeds;
 use crate::lane::{Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;
-use crate::notifier::Notifier;
+use crate::notifier::{NoticeSource, Notifier};
 pub use crate::notify::target::{Target, Targets};
 pub use crate::raise::{Raise, Raised};
 use crate::reader::Reader;
@@ -188,7 +188,8 @@ fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpe
     let (reader, reader_spec) =
         ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
     let has_target = targets.all().next().is_some();
-    let notifier_spec = has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets)));
+    let notifier_spec =
+        has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets, lane.clock.clone())));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, incidents_spec.on_thread().watchdog(hang_limit)))
@@ -216,7 +217,7 @@ fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
     }));
 }
 
-fn notifier_spec(notifier: Notifier) -> ChildSpec {
+fn notifier_spec<S: NoticeSource>(notifier: Notifier<S>) -> ChildSpec {
     let notifier = Arc::new(notifier);
     ChildSpec::task("notifier", move |ctx| notifier::run(notifier.clone(), ctx))
 }
