@@ -8,6 +8,7 @@
 mod audit;
 mod calls;
 mod copy;
+mod groups;
 mod keeper;
 mod mark;
 mod open;
@@ -34,6 +35,7 @@ use redb::Database;
 
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
 pub use copy::{COPIED, copy_bytes, is_there};
+pub(crate) use groups::ALARMS_PER_INCIDENT;
 use keeper::{JournalFault, Keeper};
 pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};
