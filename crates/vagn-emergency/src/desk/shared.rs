@@ -87,7 +87,9 @@ impl Desk {
         }
         incident.notices.deliveries.iter_mut().for_each(|delivery| delivery.renumber());
         let in_trail = Some(Box::new(incident.clone()));
-        Live { in_trail, ..Live::restore(incident, now) }
+        let mut live = Live::restore(incident, now);
+        live.in_trail = in_trail;
+        live
     }
 
     /// Lets the opening of an incident go although it is not recorded.

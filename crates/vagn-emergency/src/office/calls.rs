@@ -193,7 +193,7 @@ mod tests {
         let keys: BTreeSet<_> =
             std::iter::from_fn(|| calls.next_notice()).map(|it| it.key.incident).collect();
         assert_eq!(keys, BTreeSet::from(ids));
-        ids.map(|id| calls.let_go(id));
+        ids.into_iter().for_each(|id| calls.let_go(id));
         clock.advance(Duration::from_secs(600));
         assert!(calls.next_notice().is_none() && calls.count() == 0);
     }

@@ -247,6 +247,12 @@ impl Door {
         to_call.into_iter().for_each(|id| self.call(id, room));
     }
 
+    /// Calls about all that waits, and keeps it: this node stops.
+    pub(crate) fn call_all(&self, room: &Room) {
+        let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.call(id, room));
+    }
+
     /// The trail has an alarm with these bytes: the senders of these reports hear it. `incident` is what it is about.
     pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, incident: IncidentId, room: &Room) {
         let (granted, next) = {

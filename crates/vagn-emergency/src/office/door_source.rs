@@ -31,7 +31,7 @@ impl NoticeSource for DoorSource {
             self.0.door.attend(&self.0);
         }
         if all {
-            self.0.door.look(&self.0);
+            self.0.door.call_all(&self.0);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::disk::reserve::ReservedFile;
 use crate::disk::watched::Watched;
 
 /// Name of the file in the folder of the desk.
-pub const FILE: &str = "kept.redb";
+const FILE: &str = "kept.redb";
 
 /// Disk space set aside, in bytes: some 8 000 alarms.
 const RESERVED: u64 = 8 << 20;

@@ -383,7 +383,7 @@ impl DeskState for TrailDesk {
         self.alarms.retain(|_, taken| !is_saved(taken.recorded_at));
         self.deeds.retain(|_, taken| !is_saved(taken.recorded_at));
         let ready: Vec<_> = self.over.iter().filter(|(_, at)| **at <= through).map(|(id, _)| *id).collect();
-        ready.iter().for_each(|id| drop(self.over.remove(id)));
+        self.over.retain(|_, at| *at > through);
         let left = self.desk.leave(ready);
         self.over.extend(left.into_iter().map(|id| (id, through)));
     }

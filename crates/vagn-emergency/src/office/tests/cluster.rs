@@ -95,7 +95,7 @@ async fn three_nodes_call_each_incident_under_one_key_while_leaders_end_and_thei
         incidents.insert(fates[0].incident.clone().unwrap_or_else(|| panic!("at {at}: {fates:?}")));
     }
     assert_eq!(incidents.len(), 15);
-    until("all are called about", async || keys(&target).len() == 15).await;
+    until("those at each door are called about", async || keys(&target).len() == 15).await;
 
     // One vehicle at two doors, one after the other: one incident.
     agree(&nodes).await;

@@ -1,13 +1,13 @@
 //! A node as it is: its actors, and the driver of the trail over brokers that may be away.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinHandle;
 use vagn_cluster::NodeId;
-use vagn_cluster::trail::{TrailHappened, TrailSettings, TrailView};
+use vagn_cluster::trail::{TrailSettings, TrailView};
 use vagn_flow::batch::Batch;
 use vagn_flow::clock::SystemClock;
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
@@ -32,13 +32,11 @@ const ROOM: u64 = 64 << 20;
 
 pub(super) struct Machine {
     pub(super) id: u64,
-    pub(super) dir: PathBuf,
     pub(super) handle: EmergencyHandle,
     pub(super) lane: NodeLane,
     pub(super) trail: TrailHandle<TrailDesk>,
-    pub(super) told: Arc<parking_lot::Mutex<Vec<TrailHappened>>>,
     lanes: TestLane,
-    driver: JoinHandle<()>,
+    driver: Option<JoinHandle<()>>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
@@ -89,9 +87,8 @@ impl Machine {
         let root: Root = Supervisor::new("vagn", Strategy::OneForOne).child(spec).start().await.unwrap();
         let reports = ReportMetrics::new(&registry);
         let lanes = TestLane { handle: handle.clone(), topic, root, metrics, reports, readiness };
-        let told: Arc<parking_lot::Mutex<Vec<TrailHappened>>> = Arc::default();
-        let (trail, driver) = drive(&lane, id, brokers, set, told.clone());
-        Self { id, dir: dir.into(), handle, lane, trail, told, lanes, driver }
+        let (trail, driver) = drive(&lane, id, brokers, set);
+        Self { id, handle, lane, trail, lanes, driver: Some(driver) }
     }
 
     /// Publishes reports as one batch from UDP.
@@ -114,8 +111,10 @@ impl Machine {
 
     /// Ends the driver as a crash does.
     pub(super) async fn end_driver(&mut self) {
-        self.driver.abort();
-        drop((&mut self.driver).await);
+        if let Some(driver) = self.driver.take() {
+            driver.abort();
+            drop(driver.await);
+        }
         assert!(self.trail.has_ended());
     }
 
@@ -131,7 +130,6 @@ fn drive(
     id: u64,
     brokers: &[impl AsRef<str>],
     set: &str,
-    told: Arc<parking_lot::Mutex<Vec<TrailHappened>>>,
 ) -> (TrailHandle<TrailDesk>, JoinHandle<()>) {
     let addresses: Vec<String> = brokers.iter().map(|address| address.as_ref().to_owned()).collect();
     let options = Options::new(&addresses, set, NodeId(id), fastrand::u64(..)).unwrap();
@@ -140,8 +138,8 @@ fn drive(
         settings_hash: lane.settings_hash(),
         ..TrailSettings::new(NodeId(id), fastrand::u64(..))
     };
-    let tell = Box::new(move |happened| told.lock().push(happened));
-    let (trail, driver) = TrailDriver::new(settings, lane.open(), (brokers, ROOM), Arc::new(now_ms), tell);
+    let (trail, driver) =
+        TrailDriver::new(settings, lane.open(), (brokers, ROOM), Arc::new(now_ms), Box::new(drop));
     lane.connect(trail.clone());
     let driver = spawn(async move {
         tokio::select! {

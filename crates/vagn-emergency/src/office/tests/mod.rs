@@ -6,5 +6,6 @@ mod bench;
 mod cluster;
 mod desk;
 mod machine;
+#[expect(dead_code, reason = "the tests of vagn-nats do more with brokers")]
 #[path = "../../../../vagn-nats/tests/it/processes.rs"]
 mod processes;
