@@ -34,7 +34,7 @@ pub(crate) struct Append {
     pub(crate) kind: Kind,
     stream: StreamId,
     expected: u64,
-    bytes: Arc<[u8]>,
+    pub(crate) bytes: Arc<[u8]>,
     publish: Option<PublishId>,
     /// Moment at which it was sent first: no entry of its leader is older than that.
     pub(crate) sent_ms: u64,
@@ -94,6 +94,11 @@ impl Append {
             is_full: false,
             has_fence: true,
         }
+    }
+
+    /// Returns true if the brokers refused it for want of room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Planted fault.

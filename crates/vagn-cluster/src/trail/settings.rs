@@ -15,6 +15,10 @@ pub struct TrailSettings {
     pub door_max: usize,
     /// Most alarms that wait for their record at the leader.
     pub desk_max: usize,
+    /// Room of the trail's stream, in bytes.
+    pub room_bytes: u64,
+    /// Time for which a node may be away and still find in the stream what it lacks, ms. When half of the room is taken it may be less.
+    pub away_ms: u64,
     /// Faults to plant.
     pub faults: TrailFaults,
 }
@@ -23,7 +27,16 @@ impl TrailSettings {
     /// Settings of a node with room for 4 096 alarms at its door and 16 384 at its desk.
     pub fn new(node: NodeId, random: u64) -> Self {
         let faults = TrailFaults::default();
-        Self { node, random, settings_hash: 0, door_max: 4_096, desk_max: 16_384, faults }
+        Self {
+            node,
+            random,
+            settings_hash: 0,
+            door_max: 4_096,
+            desk_max: 16_384,
+            room_bytes: u64::MAX,
+            away_ms: 3_600_000,
+            faults,
+        }
     }
 }
 
@@ -38,4 +51,8 @@ pub struct TrailFaults {
     pub one_key: bool,
     /// A door forgets an alarm once it was handed to the leader.
     pub forgotten_at_handover: bool,
+    /// The leader purges what it has received, whether stores have it or not.
+    pub purge_before_saved: bool,
+    /// The first piece of a copy is taken for all of it.
+    pub copy_whole_too_early: bool,
 }

@@ -7,6 +7,9 @@ use crate::trail::ids::EntryId;
 /// Silence of a leader after which another node claims.
 pub(crate) const SILENCE_MS: u64 = 3_000;
 
+/// Time after an entry for which this node is sure to follow the trail as it is.
+const LED_MS: u64 = 5_000;
+
 /// Span over which the claims of nodes are spread.
 const SPREAD_MS: u64 = 250;
 
@@ -17,6 +20,8 @@ pub(crate) struct Succession {
     leader: Option<(NodeId, u64)>,
     /// Moment of the last sign of a leader; of the start, when there was none.
     heard_ms: Option<u64>,
+    /// Moment of the last entry of a leader.
+    led_ms: Option<u64>,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
@@ -34,9 +39,14 @@ impl Succession {
 
     /// The leader gave a sign. Returns true if it is another one than before.
     pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
-        (self.heard_ms, self.differs) = (Some(now.elapsed_ms), false);
+        (self.heard_ms, self.led_ms, self.differs) = (Some(now.elapsed_ms), Some(now.elapsed_ms), false);
         let leader = Some((id.node, id.run));
         std::mem::replace(&mut self.leader, leader) != leader
+    }
+
+    /// Returns true while entries of a leader come.
+    pub(crate) fn is_led(&self, now: Moment) -> bool {
+        self.led_ms.is_some_and(|led_ms| now.elapsed_ms < led_ms + LED_MS)
     }
 
     pub(crate) fn ask(&mut self) {

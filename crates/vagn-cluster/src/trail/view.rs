@@ -29,6 +29,12 @@ pub struct TrailView {
     pub running_hash: u64,
     /// Groups that are not in the incident store yet.
     pub unsaved: usize,
+    /// Its store lacks what the stream has no more, and copies another's.
+    pub lacks_copy: bool,
+    /// Last entry that the store has on disk.
+    pub saved: u64,
+    /// Parts that only this store had before a copy may not be in the trail yet.
+    pub has_rest: bool,
     /// Reason why it follows no more.
     pub stopped: Option<Stop>,
     /// Term of the last claim.

@@ -60,9 +60,13 @@ impl World {
                 self.agenda.after(away, Due::Cheer);
             }
             (Blow::Burst { machine, count }, _) => (0..count).for_each(|_| self.call(machine)),
+            (Blow::Fresh { machine, away }, _) => self.lose_disk(machine, away),
+            (Blow::Giver { away }, _) => self.giver_dies = Some(away),
+            (Blow::Taker { away }, _) => self.taker_dies = Some(away),
             (Blow::TailLost { lost }, _) => self.lose_tail(lost),
             (Blow::Anew, _) => {
                 self.brokers.make_anew(STREAM, now);
+                self.purged.clear();
                 self.oracle.harmed(&[]);
                 self.reached.note("stream made anew");
             }
@@ -86,6 +90,7 @@ impl World {
         let now = self.now();
         self.trace.line(now, || "* calm".to_owned());
         self.calm = true;
+        (self.giver_dies, self.taker_dies) = (None, None);
         self.held_until = now;
         self.target.mood = Mood::Accepts;
         let weather = Weather { lost: 0, twice: 0, late: 0, cut: 0, ..self.plan.weather };
