@@ -202,8 +202,10 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let (for_door, for_files, for_kept, for_reader) =
         (room.clone(), room.clone(), room.clone(), lane.clone());
     let (door, door_spec) = ChildSpec::actor("door", MAILBOX, move || DoorActor::new(for_door.clone()));
-    let (files, files_spec) =
-        ChildSpec::actor("incident-files", MAILBOX, move || IncidentFiles::new(for_files.clone()));
+    let folder = data_dir.clone();
+    let (files, files_spec) = ChildSpec::actor("incident-files", MAILBOX, move || {
+        IncidentFiles::new(for_files.clone(), folder.clone())
+    });
     let (kept, kept_spec) =
         ChildSpec::actor("kept-alarms", MAILBOX, move || KeptAlarms::new(for_kept.clone(), data_dir.clone()));
     let (reader, reader_spec) =

@@ -340,6 +340,13 @@ impl Live {
         self.events.push(NumberedEvent { number: self.last_event, event });
     }
 
+    /// Adds events that another store had.
+    pub(super) fn note_all(&mut self, events: Vec<Event>) {
+        for Event { at_ms, action, by, reason, .. } in events {
+            self.note(&by, at_ms, action, &reason);
+        }
+    }
+
     /// Returns the events that are not in the trail yet.
     pub(super) fn events(&self) -> Vec<Event> {
         self.events.iter().map(|numbered| numbered.event.clone()).collect()

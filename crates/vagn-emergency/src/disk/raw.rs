@@ -27,16 +27,16 @@ pub(crate) trait RawTable: Send + Sync {
     fn clear(&self, txn: &WriteTransaction) -> Result<(), redb::Error>;
 }
 
-struct Raw<K: Key + 'static, V: Value + 'static>(TableDefinition<'static, K, V>);
+struct Raw<K: Key + Send + Sync + 'static, V: Value + Send + Sync + 'static>(TableDefinition<'static, K, V>);
 
 /// Returns a table as one whose rows are copied.
-pub(crate) fn raw<K: Key + 'static, V: Value + 'static>(
+pub(crate) fn raw<K: Key + Send + Sync + 'static, V: Value + Send + Sync + 'static>(
     table: TableDefinition<'static, K, V>,
 ) -> Box<dyn RawTable> {
     Box::new(Raw(table))
 }
 
-impl<K: Key + 'static, V: Value + 'static> RawTable for Raw<K, V> {
+impl<K: Key + Send + Sync + 'static, V: Value + Send + Sync + 'static> RawTable for Raw<K, V> {
     fn rows(
         &self,
         txn: &ReadTransaction,
@@ -133,7 +133,8 @@ pub(crate) fn put_all(
             let bytes = head[at..at + 4].try_into().map(u32::from_le_bytes);
             bytes.map(|length| length as usize).ok().filter(|length| *length <= FIELD_MAX)
         };
-        let (Some(table), Some(key), Some(value)) = (tables.get(usize::from(head[0])), length(1), length(5)) else {
+        let (Some(table), Some(key), Some(value)) = (tables.get(usize::from(head[0])), length(1), length(5))
+        else {
             return Err(redb::Error::Corrupted("it is no copy of a store".into()));
         };
         let mut row = vec![0; key + value];

@@ -1,5 +1,6 @@
 //! Actor `incident-files`: applies groups of the trail to the incident store, and shows what it has.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use vagn_cluster::trail::TrailEvent;
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
 use vagn_seal::KeyId;
 
+use crate::office::copies::{Copies, CopyQueue, CopyTaken};
 use crate::office::room::Room;
+use crate::record::alarms::KnownAlarms;
 use crate::record::group::Group;
 use crate::record::incident::Incident;
 use crate::record::store::{Store, StoreError};
@@ -27,6 +30,7 @@ pub(crate) struct FilesQueue {
     /// The mark that the store has, as far as this run knows.
     mark: Mutex<Option<Vec<u8>>>,
     bell: Mutex<Option<Addr<IncidentFiles>>>,
+    pub(crate) copies: CopyQueue,
 }
 
 /// Groups that are to be applied.
@@ -45,6 +49,7 @@ impl FilesQueue {
     /// Has the driver told what the store has, once it is open. What an earlier driver wanted saved is done with.
     pub(crate) fn ask(&self) {
         *self.save.lock() = None;
+        self.copies.forget();
         *self.is_asked.lock() = true;
         self.ring();
     }
@@ -60,25 +65,29 @@ impl FilesQueue {
         self.mark.lock().clone()
     }
 
-    fn ring(&self) {
-        // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
-        drop(self.bell.lock().as_ref().map(|actor| actor.try_tell(Work)));
+    /// Has the actor look for something to do.
+    pub(crate) fn ring(&self) {
+        if let Some(actor) = &*self.bell.lock() {
+            // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
+            actor.try_tell(Work).ok();
+        }
     }
 }
 
 /// Actor that writes the incident store of a node.
 pub(crate) struct IncidentFiles {
     room: Arc<Room>,
+    copies: Copies,
 }
 
 impl IncidentFiles {
-    pub(crate) fn new(room: Arc<Room>) -> Self {
-        Self { room }
+    pub(crate) fn new(room: Arc<Room>, folder: PathBuf) -> Self {
+        Self { room, copies: Copies::new(folder) }
     }
 
-    pub(super) fn work(&self) {
-        let lane = &self.room.lane;
-        let queue = &self.room.files;
+    pub(super) fn work(&mut self) {
+        let room = self.room.clone();
+        let (lane, queue) = (&room.lane, &room.files);
         if let Some(live) = lane.shelf.open(lane.clock.monotonic())
             && let Some(store) = lane.shelf.store()
             && let Err(err) = self.show(&store, live)
@@ -88,12 +97,33 @@ impl IncidentFiles {
         let Some(store) = lane.shelf.store() else { return };
         lane.set_recalled();
         if std::mem::take(&mut *queue.is_asked.lock()) {
+            self.copies.begin(&room);
             self.room.answers.tell(TrailEvent::Restored(queue.mark()));
         }
         let save = queue.save.lock().clone();
         if let Some(save) = save {
             self.save(&store, &save);
         }
+        if let Some(taken) = self.copies.take(&room, &store) {
+            self.taken(&store, taken);
+        }
+        self.copies.work(&room, &store);
+    }
+
+    /// Answers a piece of a copy; behind the last one shows what the store has now.
+    fn taken(&self, store: &Store, taken: Result<CopyTaken, DiskFault>) {
+        let queue = &self.room.files;
+        if let Ok(CopyTaken::Replaced(mark)) = &taken {
+            *queue.mark.lock() = Some(mark.write());
+            *self.room.known.lock() = KnownAlarms::default();
+            let shown = store.live().and_then(|live| self.show(store, live));
+            if let Err(err) = shown {
+                // It is read again when the store is opened anew.
+                self.room.lane.store_failed(&err);
+            }
+        }
+        queue.copies.taken();
+        self.room.answers.tell(TrailEvent::CopyTaken(taken.map(drop)));
     }
 
     /// Shows all that a store has that was opened.
@@ -188,9 +218,9 @@ impl IncidentFiles {
         }
     }
 
-    fn round(&self) {
-        let lane = &self.room.lane;
+    fn round(&mut self) {
         self.work();
+        let lane = &self.room.lane;
         // A store that does not open holds up no call: the node takes them.
         if lane.clock.monotonic() >= self.room.began + lane.rules.recall_within {
             lane.set_recalled();
@@ -220,7 +250,9 @@ pub(crate) struct Work;
 impl Handle<Work> for IncidentFiles {
     type Reply = ();
 
-    async fn handle(&mut self, _: Work, _: &mut Context<Self>) {
+    async fn handle(&mut self, _: Work, ctx: &mut Context<Self>) {
+        // The last piece of a copy is all of it.
+        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
         self.work();
     }
 }
@@ -232,6 +264,7 @@ impl Handle<Round> for IncidentFiles {
 
     async fn handle(&mut self, _: Round, ctx: &mut Context<Self>) {
         ctx.tell_self_after(ROUND, Round);
+        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
         self.round();
     }
 }

@@ -189,11 +189,14 @@ mod tests {
     use super::*;
     use crate::disk::forgetful::Forgetful;
 
+    /// Alarms with their notes.
+    type Rows = BTreeMap<u128, (Vec<u8>, Vec<u8>)>;
+
     fn keep(alarm: u128, bytes: &[u8]) -> Change {
         Change::Keep { alarm: AlarmId(alarm), bytes: bytes.to_vec() }
     }
 
-    fn all(store: &KeptStore) -> BTreeMap<u128, (Vec<u8>, Vec<u8>)> {
+    fn all(store: &KeptStore) -> Rows {
         let (alarms, is_end) = store.read(None, usize::MAX).unwrap();
         assert!(is_end);
         alarms.into_iter().map(|kept| (kept.alarm.0, (kept.bytes, kept.note))).collect()
@@ -232,11 +235,11 @@ mod tests {
 
     /// Keeps alarms, writes notes, renames and lets go until the power goes. Returns what must be there after each change that returned, and
     /// after the one that did not.
-    fn work(disk: &Forgetful) -> [BTreeMap<u128, (Vec<u8>, Vec<u8>)>; 2] {
+    fn work(disk: &Forgetful) -> [Rows; 2] {
         let mut safe = BTreeMap::new();
         let Ok(store) = KeptStore::on(disk.clone()) else { return [safe.clone(), safe] };
         for round in 0..8_u128 {
-            let mut next: BTreeMap<u128, (Vec<u8>, Vec<u8>)> = safe.clone();
+            let mut next: Rows = safe.clone();
             let bytes = vec![round as u8; 700];
             let mut changes = vec![keep(round, &bytes), keep(100 + round, b"short")];
             next.insert(round, (bytes.clone(), Vec::new()));

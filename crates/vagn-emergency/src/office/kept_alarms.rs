@@ -72,8 +72,10 @@ impl KeptQueue {
     }
 
     fn ring(&self) {
-        // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
-        drop(self.bell.lock().as_ref().map(|actor| actor.try_tell(Work)));
+        if let Some(actor) = &*self.bell.lock() {
+            // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
+            actor.try_tell(Work).ok();
+        }
     }
 
     /// Counts the alarms that are kept.

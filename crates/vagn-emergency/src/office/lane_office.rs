@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::error;
 use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, Duty, TrailEvent};
+use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent};
 use vagn_nats::{Office, OfficeCommand};
 
 use crate::id::IncidentId;
@@ -22,6 +22,7 @@ use crate::notifier::{NoticeSender, TargetMood};
 use crate::notify::notice::EndedNotice;
 use crate::office::alarm_form::AlarmForm;
 use crate::office::calls::{count_attempt, observe_first};
+use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
 use crate::office::kept::Change;
 use crate::office::room::Room;
@@ -129,6 +130,25 @@ impl Office for LaneOffice {
             OfficeCommand::LetGo { alarm, bytes } => self.let_go(alarm, bytes),
             OfficeCommand::Reopen { alarm, bytes } => self.reopen(alarm, bytes),
             OfficeCommand::ReadKept { after, max } => self.room.kept.read(after, max),
+            OfficeCommand::ReadCopy { read, of, least, from, max_bytes } => {
+                let copy = CopyRead { read, of, least, from, max_bytes };
+                if let Err(read) = self.room.files.copies.read(copy) {
+                    self.events.push_back(TrailEvent::CopyRead { read, outcome: CopyOutcome::Fault });
+                }
+                self.room.files.ring();
+            }
+            OfficeCommand::TakeCopy { piece, bytes, mark } => {
+                self.room.files.copies.take(TakenPiece { piece, bytes, mark });
+                self.room.files.ring();
+            }
+            OfficeCommand::ReadRest { max } => {
+                self.room.files.copies.read_rest(max);
+                self.room.files.ring();
+            }
+            OfficeCommand::DropRest { deed } => {
+                self.room.files.copies.drop_rest(deed);
+                self.room.files.ring();
+            }
         }
     }
 

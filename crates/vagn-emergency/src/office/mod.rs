@@ -17,7 +17,7 @@
 //! | `door.rs`, `door_actor.rs` | alarms of this node's reporters, until the trail has them |
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
-//! | `files.rs`, `results.rs` | groups on disk, and what deeds came to |
+//! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
 //! | `lane_office.rs`, `answers.rs` | what the driver asks for, and what it hears |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
@@ -26,6 +26,7 @@ pub(crate) mod alarm_form;
 mod answers;
 mod call_note;
 pub(crate) mod calls;
+pub(crate) mod copies;
 pub(crate) mod deed_form;
 mod deeds;
 mod door;

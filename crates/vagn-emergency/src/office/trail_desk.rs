@@ -23,6 +23,7 @@ use crate::office::deed_form::DeedRefusal;
 use crate::office::room::Room;
 use crate::record::alarms::AlarmState;
 use crate::record::group::{DeedResult, EMPTY_LEN, Group, NAME_LEN_MAX, draft_len};
+use crate::record::rest::RestPart;
 
 /// Most incidents in a group.
 const TOGETHER: usize = 256;
@@ -300,6 +301,25 @@ impl TrailDesk {
         self.over.entry(id).or_insert(0);
     }
 
+    /// Takes in what another store knew of an incident before a copy took its place.
+    fn learn_rest(&mut self, deed: DeedId, bytes: &[u8]) -> DeedTaken {
+        let Some(part) = RestPart::from_bytes(bytes) else {
+            error!("what a store knew before it was replaced cannot be read, and is let go");
+            return DeedTaken::Recorded;
+        };
+        let (id, is_over, now) = (part.knew.incident.id, part.over.is_some(), self.now());
+        let is_known = self.about(id).is_some();
+        if !self.desk.learn_rest(part, is_known, now) {
+            return DeedTaken::Recorded;
+        }
+        if is_over {
+            self.brought_back(id);
+        }
+        self.deeds.insert(deed, TakenDeed { tag: 0, ids: vec![id], count: 1, recorded_at: None });
+        self.has_news = true;
+        DeedTaken::Open
+    }
+
     /// Names a call that a person has raised, so that it is known if it comes again.
     pub(super) fn raised(&mut self, alarm: IncidentId, incident: IncidentId, form: &AlarmForm) {
         let mut state = AlarmState::new(incident);
@@ -337,6 +357,9 @@ impl DeskState for TrailDesk {
         }
         if self.room.known.lock().has_deed(deed.0) {
             return Ok(DeedTaken::Recorded);
+        }
+        if RestPart::is_one(bytes) {
+            return Ok(self.learn_rest(deed, bytes));
         }
         self.carry_out(deed, bytes).map_err(|refusal: DeedRefusal| refusal.to_bytes())
     }

@@ -122,7 +122,7 @@ mod tests {
         let bytes = state.to_bytes();
         assert_eq!(AlarmState::from_bytes(&bytes), Ok(state));
         for end in 0..bytes.len() {
-            let is_state = end == ID_LEN || (end > ID_LEN && (end - ID_LEN) % 16 == 0);
+            let is_state = end == ID_LEN || (end > ID_LEN && (end - ID_LEN).is_multiple_of(16));
             assert_eq!(AlarmState::from_bytes(&bytes[..end]).is_ok(), is_state, "{end}");
         }
         assert!(AlarmState::from_bytes(&[&bytes[..], &[0; 16]].concat()).is_err());

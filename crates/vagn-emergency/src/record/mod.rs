@@ -11,6 +11,7 @@ pub mod incident;
 pub mod journal;
 pub mod notices;
 pub mod progress;
+pub(crate) mod rest;
 pub mod shelf;
 pub mod standing;
 pub mod store;

@@ -22,7 +22,8 @@ pub(crate) struct RestPart {
 
 /// Returns the parts that tell all of an incident, each with some of the events.
 pub(crate) fn parts_of(knew: &Draft, now: Option<Incident>) -> Vec<Vec<u8>> {
-    let over = now.filter(Incident::is_resolved).map(|now| Draft::of_record(now).to_bytes()).unwrap_or_default();
+    let over =
+        now.filter(Incident::is_resolved).map(|now| Draft::of_record(now).to_bytes()).unwrap_or_default();
     let mut parts = Vec::new();
     let mut events = knew.events.as_slice();
     loop {
@@ -83,7 +84,9 @@ mod tests {
         let events: Vec<Event> = (0..60).map(event).collect();
         let knew = Draft { events: events.clone(), ..Draft::of_record(Incident::example(id, "bus 7")) };
         let parts = parts_of(&knew, None);
-        assert!(parts.len() > 3 && parts.iter().all(|part| part.len() <= ALARM_MAX && RestPart::is_one(part)));
+        assert!(
+            parts.len() > 3 && parts.iter().all(|part| part.len() <= ALARM_MAX && RestPart::is_one(part))
+        );
         let read = parts.iter().flat_map(|part| RestPart::from_bytes(part).unwrap().knew.events);
         assert_eq!(read.collect::<Vec<_>>(), events);
         let mut over = Incident::example(id, "bus 7");
@@ -91,6 +94,9 @@ mod tests {
         over.resolve(crate::record::progress::Decision { by: "Bo".into(), at_ms: 5, note: "".into() });
         let part = &parts_of(&knew, Some(over.clone()))[0];
         assert_eq!(RestPart::from_bytes(part).unwrap().over, Some(over));
-        assert!((0..part.len()).all(|end| RestPart::from_bytes(&part[..end]).is_none_or(|cut| cut.over.is_none())));
+        assert!(
+            (0..part.len())
+                .all(|end| RestPart::from_bytes(&part[..end]).is_none_or(|cut| cut.over.is_none()))
+        );
     }
 }

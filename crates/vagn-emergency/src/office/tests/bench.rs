@@ -7,10 +7,11 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use vagn_cluster::Incarnation;
 use vagn_cluster::trail::{
-    Alarm as TrailAlarm, AlarmId, DeedId, DeedTaken, DeskState, Duty, Mark, Taken, Term, TrailEvent, TrailId,
+    Alarm as TrailAlarm, AlarmId, CopyOutcome, DeedId, DeedTaken, DeskState, Duty, Mark, Taken, Term,
+    TrailEvent, TrailId,
 };
+use vagn_cluster::{Incarnation, ReadId};
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
@@ -23,6 +24,7 @@ use crate::intake::known::KnownVehicle;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::deed_form::{Deed, DeedForm, DeedRefusal};
 use crate::office::files::IncidentFiles;
 use crate::office::room::Room;
@@ -81,7 +83,7 @@ impl Bench {
         let rules = Rules { chain, ..Rules::new(100, &Targets::default()) };
         let (_, node, _) = build_node(parts, rules, 50);
         let room = node.room.clone();
-        let files = IncidentFiles::new(room.clone());
+        let mut files = IncidentFiles::new(room.clone(), dir.path().into());
         let mut answers = room.answers.open();
         room.files.ask();
         files.work();
@@ -160,6 +162,58 @@ impl Bench {
         done.map_err(|answer| DeedRefusal::from_bytes(&answer))
     }
 
+    /// Reads a piece of this store.
+    fn read_copy(&mut self, of: Option<Mark>, from: Vec<u8>, max_bytes: usize) -> CopyOutcome {
+        let read = CopyRead { read: ReadId(1), of, least: 0, from, max_bytes };
+        self.room.files.copies.read(read).unwrap();
+        self.files.work();
+        match self.answers.try_recv() {
+            Ok(TrailEvent::CopyRead { outcome, .. }) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes a copy of another node's store in such pieces, while that goes on by `meanwhile`. Returns the number of pieces.
+    pub(super) fn copy_of(
+        &mut self,
+        other: &mut Self,
+        max: usize,
+        mut meanwhile: impl FnMut(&mut Self),
+    ) -> u32 {
+        let (mut of, mut from) = (None, Vec::new());
+        for piece in 0.. {
+            let outcome = other.read_copy(of, from.clone(), max);
+            assert_eq!(other.read_copy(outcome_mark(&outcome), from, max), outcome, "the same once more");
+            let CopyOutcome::Piece { mark, bytes, next } = outcome else { panic!("{outcome:?}") };
+            meanwhile(other);
+            let last = next.is_none().then_some(mark);
+            self.room.files.copies.take(TakenPiece { piece, bytes, mark: last });
+            self.files.work();
+            assert!(matches!(self.answers.try_recv(), Ok(TrailEvent::CopyTaken(Ok(())))));
+            (of, from) = (Some(mark), next.clone().unwrap_or_default());
+            if next.is_none() {
+                return piece + 1;
+            }
+        }
+        unreachable!("there are fewer pieces than numbers")
+    }
+
+    /// Reads the first parts of the rest.
+    pub(super) fn rest(&mut self, max: usize) -> (Vec<(DeedId, Vec<u8>)>, bool) {
+        self.room.files.copies.read_rest(max);
+        self.files.work();
+        match self.answers.try_recv() {
+            Ok(TrailEvent::RestRead { rest, is_end }) => (rest, is_end),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The trail has this part of the rest.
+    pub(super) fn drop_rest(&mut self, deed: DeedId) {
+        self.room.files.copies.drop_rest(deed);
+        self.files.work();
+    }
+
     pub(super) fn store(&self) -> Arc<Store> {
         self.room.lane.shelf.store().unwrap()
     }
@@ -186,6 +240,13 @@ impl Bench {
         assert_eq!(shown, live, "a node shows what its store has");
         let (applied, windows) = (store.applied().unwrap(), store.call_windows().unwrap());
         format!("{incidents:#?}\n{ledgers:#?}\n{trail:#?}\n{live:#?}\n{applied:#?}\n{windows:#?}")
+    }
+}
+
+fn outcome_mark(outcome: &CopyOutcome) -> Option<Mark> {
+    match outcome {
+        CopyOutcome::Piece { mark, .. } => Some(*mark),
+        _ => None,
     }
 }
 

@@ -108,7 +108,7 @@ async fn three_nodes_call_each_incident_under_one_key_while_leaders_end_and_thei
     let open = all_open(other).await;
     assert_eq!(open.len(), 15);
     let request = |action| Request { action, by: "Anna".into(), note: "car 4".into() };
-    let id = open[0].id;
+    let id = open.iter().find(|view| &*view.vehicle_id == "bus 0 1").unwrap().id;
     let done = other.handle.act(id, request(RequestKind::Acknowledge), WITHIN).await.unwrap();
     assert!(
         matches!(&done, RequestOutcome::Done(detail) if detail.incident.state == State::Acknowledged),

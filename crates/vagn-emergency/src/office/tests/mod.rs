@@ -4,6 +4,7 @@
 mod alone;
 mod bench;
 mod cluster;
+mod copies;
 mod desk;
 mod machine;
 #[expect(dead_code, reason = "the tests of vagn-nats do more with brokers")]

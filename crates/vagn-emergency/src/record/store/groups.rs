@@ -8,6 +8,7 @@ use redb::{
 
 use super::schema::IncidentTables;
 use super::{Store, StoreError};
+use crate::disk::raw::{RawTable, raw};
 use crate::disk::rows::Rows;
 use crate::record::alarms::{AlarmState, BadState, DEEDS_KEPT};
 use crate::record::group::Group;
@@ -58,7 +59,7 @@ impl Store {
                 IncidentTables::open(&txn)?.prune(ended_kept)?;
                 self.put_names(&txn, group)?;
             }
-            txn.open_table(APPLIED)?.insert(MARK, mark)?;
+            set_mark(&txn, mark)?;
             Ok(head)
         };
         let head = write().map_err(StoreError::Failed)?;
@@ -96,7 +97,7 @@ impl Store {
     }
 }
 
-fn read(txn: &ReadTransaction) -> Result<Applied, redb::Error> {
+pub(super) fn read(txn: &ReadTransaction) -> Result<Applied, redb::Error> {
     let mut found = Applied::default();
     let applied = match txn.open_table(APPLIED) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(found),
@@ -119,6 +120,17 @@ fn read(txn: &ReadTransaction) -> Result<Applied, redb::Error> {
 
 fn read_deeds(bytes: &[u8]) -> Vec<u128> {
     bytes.as_chunks::<16>().0.iter().map(|deed| u128::from_be_bytes(*deed)).collect()
+}
+
+/// Returns the tables as those whose rows are copied between nodes.
+pub(super) fn raw_tables() -> Vec<Box<dyn RawTable>> {
+    vec![raw(ALARMS), raw(APPLIED)]
+}
+
+/// Notes the place in the trail.
+pub(super) fn set_mark(txn: &redb::WriteTransaction, mark: &[u8]) -> Result<(), redb::Error> {
+    txn.open_table(APPLIED)?.insert(MARK, mark)?;
+    Ok(())
 }
 
 /// Copies the tables.

@@ -12,6 +12,7 @@ mod groups;
 mod keeper;
 mod mark;
 mod open;
+mod pieces;
 #[cfg(test)]
 mod power_cuts;
 mod query;
@@ -39,6 +40,7 @@ pub(crate) use groups::ALARMS_PER_INCIDENT;
 use keeper::{JournalFault, Keeper};
 pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};
+pub(crate) use pieces::Picture;
 pub use recall::{Recall, Recalled};
 pub use repair::{is_damaged, rebuild, set_aside};
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+};
 use sha2::{Digest, Sha256};
 
 use super::schema::INCIDENTS;
 use super::{Store, StoreError, groups, schema};
 use crate::disk::raw::{Place, RawTable, piece, put_all};
+use crate::disk::rows::Rows;
 use crate::id::IncidentId;
 use crate::record::draft::Draft;
 use crate::record::rest::parts_of;
@@ -75,7 +78,7 @@ impl Store {
         let _journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
         let before = self.db.begin_read().map_err(|err| StoreError::Failed(err.into()))?;
         let txn = self.begin()?;
-        let put = || -> Result<(), redb::Error> {
+        let mut put = || -> Result<(), redb::Error> {
             let tables = tables();
             tables.iter().try_for_each(|table| table.clear(&txn))?;
             put_all(&tables, &txn, stream)?;
@@ -89,7 +92,13 @@ impl Store {
     fn put_rest(&self, before: &ReadTransaction, txn: &redb::WriteTransaction) -> Result<(), redb::Error> {
         let mut lacking: BTreeMap<IncidentId, Vec<Event>> = BTreeMap::new();
         for event in trail::not_in(before, txn)? {
-            lacking.extend(event.subject.incident().map(|id| (id, Vec::new())).filter(|(id, _)| !lacking.contains_key(id)));
+            lacking.extend(
+                event
+                    .subject
+                    .incident()
+                    .map(|id| (id, Vec::new()))
+                    .filter(|(id, _)| !lacking.contains_key(id)),
+            );
             if let Some(events) = event.subject.incident().and_then(|id| lacking.get_mut(&id)) {
                 events.push(event);
             }
@@ -157,6 +166,12 @@ impl Store {
         drop_all().map_err(StoreError::Failed)?;
         txn.commit().map_err(|err| StoreError::Failed(err.into()))
     }
+}
+
+/// Copies the tables of the rest, for a backup.
+pub(super) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
+    rows.copy(REST)?;
+    rows.copy(REST_NAMES)
 }
 
 /// Returns the name of a part: the first half of its SHA-256, so that it is the same in each run.
