@@ -72,8 +72,10 @@ pub enum TrailCommand {
     ReadCopy {
         /// To be given back.
         read: ReadId,
-        /// The copy, by its mark. `None` begins: with the one that is held, or else with the store as it is now.
+        /// The copy, by its mark. `None` begins: with the one that is held if its mark is at `least` or behind that, or else with the store as it is now.
         of: Option<Mark>,
+        /// Entry up to which a copy that begins must reach: the stream goes on behind it.
+        least: u64,
         /// Where the piece begins: empty for the first one, else as the piece before said.
         from: Vec<u8>,
         /// Most bytes of the piece. It may be cut anywhere.

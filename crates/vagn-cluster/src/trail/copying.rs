@@ -34,6 +34,7 @@ pub(crate) struct Taking {
     /// First entry that its stream still holds, as far as is known: the copy must reach there.
     pub(crate) first: u64,
     source: Option<Source>,
+    begin_at_ms: u64,
     tries: u64,
     /// Planted fault.
     is_hasty: bool,
@@ -54,7 +55,7 @@ struct Source {
 
 impl Taking {
     pub(crate) fn new(trail: TrailId, first: u64, is_hasty: bool) -> Self {
-        Self { trail, first, source: None, tries: 0, is_hasty }
+        Self { trail, first, source: None, begin_at_ms: 0, tries: 0, is_hasty }
     }
 
     /// Returns the mark behind which this node will go on.
@@ -71,9 +72,9 @@ impl Taking {
         let is_silent =
             |source: &mut Source| source.writing.is_none() && now.elapsed_ms >= source.heard_ms + SILENCE_MS;
         if self.source.take_if(is_silent).is_some() {
-            self.lose(out);
+            self.lose(now, out);
         }
-        self.source.is_none()
+        self.source.is_none() && now.elapsed_ms >= self.begin_at_ms
     }
 
     /// Returns how many givers were lost.
@@ -81,8 +82,8 @@ impl Taking {
         self.tries
     }
 
-    fn lose(&mut self, out: &mut Vec<TrailCommand>) {
-        self.source = None;
+    fn lose(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        (self.source, self.begin_at_ms) = (None, now.elapsed_ms + AGAIN_MS);
         self.tries += 1;
         out.push(TrailCommand::Tell(TrailHappened::CopyLost));
     }
@@ -106,13 +107,17 @@ impl Taking {
         if source.writing.is_none() && now.elapsed_ms >= source.ask_at_ms {
             source.ask_at_ms = now.elapsed_ms + AGAIN_MS;
             let (of, from) = (source.mark, source.from.clone());
-            mail.push((source.giver, TrailMessage::AskCopy { trail: self.trail, of, from }));
+            let least = self.first.saturating_sub(1);
+            mail.push((source.giver, TrailMessage::AskCopy { trail: self.trail, least, of, from }));
         }
     }
 
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        let source = self.source.as_ref()?;
-        source.writing.is_none().then_some(source.ask_at_ms)
+        match &self.source {
+            Some(source) => source.writing.is_none().then_some(source.ask_at_ms),
+            // Who gives is heard of by a message, or found when it is time to tell others of this node.
+            None => None,
+        }
     }
 
     /// A piece came.
@@ -132,7 +137,7 @@ impl Taking {
         }
         if mark.sequence + 1 < first {
             // The stream goes on behind what it would give.
-            return self.lose(out);
+            return self.lose(now, out);
         }
         source.heard_ms = now.elapsed_ms;
         source.mark = Some(mark);
@@ -143,11 +148,11 @@ impl Taking {
     }
 
     /// The giver holds the copy no more.
-    pub(crate) fn gone(&mut self, giver: NodeId, of: Mark, out: &mut Vec<TrailCommand>) {
+    pub(crate) fn gone(&mut self, giver: NodeId, of: Mark, now: Moment, out: &mut Vec<TrailCommand>) {
         let is_it =
             |source: &Source| source.giver == giver && source.mark == Some(of) && source.writing.is_none();
         if self.source.as_ref().is_some_and(is_it) {
-            self.lose(out);
+            self.lose(now, out);
         }
     }
 
@@ -177,7 +182,7 @@ impl Giving {
     pub(crate) fn ask(
         &mut self,
         to: NodeId,
-        (of, from): (Option<Mark>, Vec<u8>),
+        (of, least, from): (Option<Mark>, u64, Vec<u8>),
         numbers: &mut Numbers,
         out: &mut Vec<TrailCommand>,
     ) {
@@ -189,7 +194,7 @@ impl Giving {
         }
         let read = numbers.read();
         self.reads.insert(read, (to, of, from.clone()));
-        out.push(TrailCommand::ReadCopy { read, of, from, max_bytes: PIECE_MAX });
+        out.push(TrailCommand::ReadCopy { read, of, least, from, max_bytes: PIECE_MAX });
     }
 
     /// Returns what is to be sent when a piece was read.

@@ -280,7 +280,8 @@ impl<D: DeskState> Lead<D> {
             }
             return false;
         }
-        let has_room = waiting.is_some() || self.taken.len() < self.max;
+        let has_room = waiting.is_some() || self.has_room();
+        let waiting = self.taken.get(&id);
         let taken = if has_room { self.desk.take(alarm) } else { Taken::NoRoom };
         match taken {
             Taken::Recorded => {
@@ -312,6 +313,15 @@ impl<D: DeskState> Lead<D> {
         }
         self.taken.insert(id, Waiting { door, hash, release_at_ms, is_released, is_recorded });
         false
+    }
+
+    /// Returns true when there is room for another alarm. One that the trail has in an earlier version leaves its place: its door hands the newer one over
+    /// again, if it is still there.
+    fn has_room(&mut self) -> bool {
+        if self.taken.len() >= self.max {
+            self.taken.retain(|_, waiting| !waiting.is_recorded);
+        }
+        self.taken.len() < self.max
     }
 
     /// A person wants something done, or a node hands in a part of its rest, of which none is refused for good.

@@ -49,7 +49,7 @@ pub(crate) enum TrailMessage {
     /// How far a node's store has the trail. Goes to all nodes.
     Progress(Progress),
     /// A node asks for a piece of a copy: of this trail, from its beginning or behind what it has.
-    AskCopy { trail: TrailId, of: Option<Mark>, from: Vec<u8> },
+    AskCopy { trail: TrailId, least: u64, of: Option<Mark>, from: Vec<u8> },
     /// A piece of a copy, from a place on.
     Piece { mark: Mark, from: Vec<u8>, bytes: Vec<u8>, next: Option<Vec<u8>> },
     /// The copy with this mark is not held any more.
@@ -142,9 +142,10 @@ impl TrailMessage {
                 out.put_u64(*saved);
                 out.put_u8(*state as u8);
             }
-            Self::AskCopy { trail, of, from } => {
+            Self::AskCopy { trail, least, of, from } => {
                 out.put_u8(76);
                 put_trail(&mut out, *trail);
+                out.put_u64(*least);
                 out.put_long(&of.map_or(Vec::new(), |mark| mark.write()));
                 out.put_long(from);
             }
@@ -196,6 +197,7 @@ impl TrailMessage {
             }),
             76 => Self::AskCopy {
                 trail: trail(&mut reader)?,
+                least: reader.u64()?,
                 of: match reader.long(MARK_LEN)? {
                     [] => None,
                     mark => Some(Mark::read(mark)?),
@@ -262,8 +264,11 @@ pub(crate) mod tests {
             ("over", TrailMessage::Over(called.version())),
             ("rest", TrailMessage::Rest { deed, bytes: vec![4] }),
             ("progress", TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies })),
-            ("askcopy", TrailMessage::AskCopy { trail, of: None, from: Vec::new() }),
-            ("askmore", TrailMessage::AskCopy { trail, of: Some(Mark::begin(trail)), from: vec![8] }),
+            ("askcopy", TrailMessage::AskCopy { trail, least: 3, of: None, from: Vec::new() }),
+            (
+                "askmore",
+                TrailMessage::AskCopy { trail, least: 3, of: Some(Mark::begin(trail)), from: vec![8] },
+            ),
             (
                 "piece",
                 TrailMessage::Piece {

@@ -402,8 +402,8 @@ impl<D: DeskState> TrailNode<D> {
             }
             TrailMessage::DeedUnavailable { deed } => self.answer(deed, DeedOutcome::Unavailable, out),
             TrailMessage::Progress(progress) => self.peers.note(from, progress, now),
-            TrailMessage::AskCopy { trail, of, from: place } => {
-                self.give(from, trail, (of, place), out);
+            TrailMessage::AskCopy { trail, least, of, from: place } => {
+                self.give(from, trail, (of, least, place), out);
             }
             TrailMessage::Piece { mark, from: place, bytes, next } => {
                 if let Some(taking) = &mut self.taking {
@@ -412,7 +412,7 @@ impl<D: DeskState> TrailNode<D> {
             }
             TrailMessage::NoCopy { of } => {
                 if let Some(taking) = &mut self.taking {
-                    taking.gone(from, of, out);
+                    taking.gone(from, of, now, out);
                 }
             }
         }

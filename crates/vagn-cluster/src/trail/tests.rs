@@ -54,6 +54,22 @@ fn a_newer_version_of_an_alarm_is_not_answered_for_with_an_older_one() {
 }
 
 #[test]
+fn an_alarm_of_which_the_trail_has_an_older_version_takes_no_room_from_others() {
+    let mut bench = Bench::new(|settings| settings.desk_max = 1);
+    bench.lead();
+    bench.hand_over(A);
+    let (publish, ..) = bench.published();
+    bench.node.desk_mut().recorded.clear();
+    let newer = Alarm { id: A, bytes: vec![2], unrecorded: false, note: Vec::new() };
+    bench.receive(TrailMessage::Alarm(newer));
+    bench.stored(publish, 2);
+    // Its door ends, and hands nothing over again.
+    bench.hand_over(AlarmId(71));
+    assert_eq!(bench.sent(), []);
+    assert_eq!(bench.node.view(bench.moment()).unrecorded, 1);
+}
+
+#[test]
 fn an_alarm_that_says_more_than_an_incident_that_is_over_comes_again_under_a_new_id() {
     let mut bench = Bench::leader();
     bench.node.desk_mut().over.push(A);

@@ -155,7 +155,7 @@ impl<D: DeskState> TrailNode<D> {
         &mut self,
         to: NodeId,
         trail: TrailId,
-        asked: (Option<Mark>, Vec<u8>),
+        asked: (Option<Mark>, u64, Vec<u8>),
         out: &mut Vec<TrailCommand>,
     ) {
         let is_sound = self.chain.stopped().is_none() && self.taking.is_none();

@@ -16,7 +16,7 @@ pub enum OfficeCommand {
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
     Reopen { alarm: AlarmId, bytes: Vec<u8> },
     ReadKept { after: Option<AlarmId>, max: usize },
-    ReadCopy { read: ReadId, of: Option<Mark>, from: Vec<u8>, max_bytes: usize },
+    ReadCopy { read: ReadId, of: Option<Mark>, least: u64, from: Vec<u8>, max_bytes: usize },
     TakeCopy { piece: u32, bytes: Vec<u8>, mark: Option<Mark> },
     ReadRest { max: usize },
     DropRest { deed: DeedId },
@@ -32,8 +32,8 @@ impl OfficeCommand {
             TrailCommand::LetGo { alarm, bytes } => Self::LetGo { alarm, bytes },
             TrailCommand::Reopen { alarm, bytes } => Self::Reopen { alarm, bytes },
             TrailCommand::ReadKept { after, max } => Self::ReadKept { after, max },
-            TrailCommand::ReadCopy { read, of, from, max_bytes } => {
-                Self::ReadCopy { read, of, from, max_bytes }
+            TrailCommand::ReadCopy { read, of, least, from, max_bytes } => {
+                Self::ReadCopy { read, of, least, from, max_bytes }
             }
             TrailCommand::TakeCopy { piece, bytes, mark } => Self::TakeCopy { piece, bytes, mark },
             TrailCommand::ReadRest { max } => Self::ReadRest { max },

@@ -256,7 +256,7 @@ impl Office for Memory {
                 alarms.truncate(max);
                 self.events.push_back(TrailEvent::Kept { alarms, is_end });
             }
-            OfficeCommand::ReadCopy { read, of, from, max_bytes } => {
+            OfficeCommand::ReadCopy { read, of, from, max_bytes, .. } => {
                 if of.is_none()
                     && let Some(mark) = store.mark
                 {

@@ -23,7 +23,7 @@ const LOOK: u64 = 3 * SECOND;
 
 impl World {
     /// Reads a piece of a machine's store for another one.
-    pub(crate) fn read_copy(&mut self, id: usize, read: ReadId, of: Option<Mark>, from: &[u8]) {
+    pub(crate) fn read_copy(&mut self, id: usize, read: ReadId, of: (Option<Mark>, u64), from: &[u8]) {
         if !from.is_empty()
             && let Some(away) = self.giver_dies.take()
         {
@@ -151,9 +151,10 @@ impl World {
 }
 
 /// Returns a piece of a machine's store as it was when the copy began.
-fn piece(machine: &mut Machine, of: Option<Mark>, from: &[u8], now: u64) -> CopyOutcome {
+fn piece(machine: &mut Machine, (of, least): (Option<Mark>, u64), from: &[u8], now: u64) -> CopyOutcome {
     let store = machine.store.borrow();
-    if of.is_none() && machine.picture.as_ref().is_none_or(|picture| picture.read_at + HELD <= now) {
+    let is_held = |picture: &Picture| picture.read_at + HELD > now && picture.mark.sequence >= least;
+    if of.is_none() && !machine.picture.as_ref().is_some_and(is_held) {
         let Some(mark) = store.mark else { return CopyOutcome::Gone };
         machine.picture = Some(Picture { mark, bytes: store.picture(), read_at: now });
     }

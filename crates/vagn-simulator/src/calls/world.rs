@@ -393,7 +393,9 @@ impl World {
             TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
             TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
             TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
-            TrailCommand::ReadCopy { read, of, from, .. } => self.read_copy(id, read, of, &from),
+            TrailCommand::ReadCopy { read, of, least, from, .. } => {
+                self.read_copy(id, read, (of, least), &from);
+            }
             TrailCommand::TakeCopy { piece, bytes, mark } => self.take_copy(id, piece, bytes, mark),
             TrailCommand::ReadRest { max } => self.read_rest(id, max),
             TrailCommand::DropRest { deed } => {

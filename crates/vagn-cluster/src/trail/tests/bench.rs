@@ -123,13 +123,18 @@ impl Bench {
     /// A node that leads since its claim, the first entry, was stored.
     pub(super) fn leader() -> Self {
         let mut bench = Self::new(|_| {});
-        bench.at(3_000);
-        let (publish, expected, bytes) = bench.published();
-        assert_eq!(expected, Some(0));
-        bench.stored(publish, 1);
-        bench.first = bytes.clone();
-        bench.deliver(bytes);
+        bench.lead();
         bench
+    }
+
+    /// Lets it lead.
+    pub(super) fn lead(&mut self) {
+        self.at(3_000);
+        let (publish, expected, bytes) = self.published();
+        assert_eq!(expected, Some(0));
+        self.stored(publish, 1);
+        self.first = bytes.clone();
+        self.deliver(bytes);
     }
 
     pub(super) fn moment(&self) -> Moment {

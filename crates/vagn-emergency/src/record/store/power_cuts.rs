@@ -4,8 +4,11 @@
 use super::Store;
 use crate::disk::forgetful::Forgetful;
 use crate::id::IncidentId;
+use crate::record::alarms::AlarmState;
 use crate::record::draft::Draft;
+use crate::record::group::Group;
 use crate::record::incident::Incident;
+use crate::trail::{Event, EventKind, SubjectId};
 
 /// Saves incidents in groups until the power goes. Returns those whose save returned.
 fn work(disk: &Forgetful) -> Vec<Incident> {
@@ -72,4 +75,87 @@ fn a_failed_sync_is_not_forgotten() {
     assert!(store.save(&[incident(1).into()]).is_err());
     disk.fail_syncs(false);
     assert!(store.sync_failed());
+}
+
+/// Most groups that are applied.
+const GROUPS: u64 = 8;
+
+/// The group at a place in the trail of a cluster. Each after the first resolves an incident of the one before.
+fn group(number: u64) -> Group {
+    let changed = |id: u128, action| {
+        let mut draft = Draft::from(incident(id));
+        let subject = SubjectId::Incident(draft.incident.id);
+        let (by, reason) = ("vagn".into(), "a test".into());
+        draft.events.push(Event { at_ms: number as i64, subject, action, by, reason });
+        draft
+    };
+    let first = 1 + u128::from(number) * 4;
+    let mut drafts: Vec<Draft> = (first..first + 4).map(|id| changed(id, EventKind::Opened)).collect();
+    if number > 1 {
+        let mut over = changed(first - 1, EventKind::Resolved);
+        let by = "Anna".into();
+        over.incident.resolve(crate::record::progress::Decision { by, at_ms: 5, note: "".into() });
+        drafts.push(over);
+    }
+    let mut state = AlarmState::new(IncidentId::from_u128(first));
+    state.note(number, 1);
+    Group {
+        salt: u128::from(number) * 77,
+        is_clock_doubted: false,
+        drafts,
+        alarms: vec![(IncidentId::from_u128(first), state)],
+        deeds: vec![u128::from(number)],
+        results: Vec::new(),
+    }
+}
+
+/// Applies groups until the power goes. Returns the place of the last that was applied.
+fn apply(disk: &Forgetful) -> u64 {
+    let Ok(store) = Store::on(disk.clone(), 2) else { return 0 };
+    let is_applied = |number: &u64| store.apply(&[group(*number)], &number.to_be_bytes()).is_ok();
+    (1..=GROUPS).take_while(is_applied).last().unwrap_or(0)
+}
+
+/// All that a store has.
+fn all(store: &Store) -> String {
+    let mut incidents = Vec::new();
+    let note = |incident| {
+        incidents.push(incident);
+        true
+    };
+    store.newest_first(None, note).unwrap();
+    let (trail, applied) = (store.trail(0, 1_000).unwrap(), store.applied().unwrap());
+    format!("{incidents:?} {:?} {trail:?} {applied:?}", store.live().unwrap())
+}
+
+#[test]
+fn groups_of_a_cluster_are_there_up_to_the_mark_and_no_others_after_a_cut_anywhere() {
+    let untouched = made(usize::MAX);
+    assert_eq!(apply(&untouched), GROUPS);
+    let expected: Vec<String> = (0..=GROUPS)
+        .map(|count| {
+            let store = Store::on(made(usize::MAX), 2).unwrap();
+            (1..=count).for_each(|number| {
+                store.apply(&[group(number)], &number.to_be_bytes()).unwrap();
+            });
+            all(&store)
+        })
+        .collect();
+    let seed = fastrand::u64(..);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for cut in 0..untouched.done() {
+        let disk = made(cut);
+        let applied = apply(&disk);
+        let found = Forgetful::with_power_for(usize::MAX, disk.found_later(&mut rng));
+        let store = Store::on(found, 2).unwrap_or_else(|err| panic!("cut at {cut}, seed {seed}: {err}"));
+        let mark = store.applied().unwrap().mark;
+        let at = mark.map_or(0, |mark| u64::from_be_bytes(mark.try_into().unwrap()));
+        assert!(at == applied || at == applied + 1, "{at} of {applied}; cut at {cut}, seed {seed}");
+        assert_eq!(all(&store), expected[at as usize], "cut at {cut}, seed {seed}");
+        // It goes on as the others did.
+        (at + 1..=GROUPS).for_each(|number| {
+            store.apply(&[group(number)], &number.to_be_bytes()).unwrap();
+        });
+        assert_eq!(all(&store), expected[GROUPS as usize], "cut at {cut}, seed {seed}");
+    }
 }
