@@ -1,6 +1,7 @@
 //! Lane: what is asked of the emergency lane of a node. It outlives each run of the driver.
 
 use vagn_cluster::trail::DeskState;
+use vagn_emergency::{LaneOffice, NodeLane, TrailDesk};
 use vagn_nats::{Office, TrailHandle};
 
 /// Emergency lane of a node, as the thread of the driver and those who look at it need it. Clones are the same.
@@ -18,6 +19,30 @@ pub trait Lane: Clone + Send + Sync + 'static {
 
     /// Returns what it has, from memory.
     fn status(&self) -> DeskStatus;
+}
+
+impl Lane for NodeLane {
+    type Office = LaneOffice;
+    type Desk = TrailDesk;
+
+    fn open(&self) -> (TrailDesk, LaneOffice) {
+        self.open()
+    }
+
+    fn connect(&self, trail: TrailHandle<TrailDesk>) {
+        self.connect(trail);
+    }
+
+    fn status(&self) -> DeskStatus {
+        let status = self.status();
+        DeskStatus {
+            waiting: status.waiting,
+            kept: status.kept,
+            calling_alone: status.calling_alone,
+            store_fault: status.store_fault,
+            kept_fault: status.kept_fault,
+        }
+    }
 }
 
 /// What the lane of a node has.

@@ -177,7 +177,9 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         H::CopyTaken => ("copy_taken", Notice, "the incident store of another node is taken over"),
         H::CopyGiven => ("copy_given", Notice, "another node has got a copy of the incident store"),
         H::EpochBegun => ("epoch_begun", Notice, "a new epoch of the trail is begun from what is here"),
-        H::EpochOver => ("epoch_over", Warning, "the trail has a new epoch, which this node follows from now on"),
+        H::EpochOver => {
+            ("epoch_over", Warning, "the trail has a new epoch, which this node follows from now on")
+        }
         H::RestRecorded => {
             ("rest_recorded", Notice, "what only the store of this node had of an incident is recorded")
         }

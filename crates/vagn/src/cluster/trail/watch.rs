@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
-use vagn_cluster::trail::TrailView;
+use vagn_cluster::trail::{TrailRefusal, TrailRepair, TrailView};
 use vagn_nats::Unavailable;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 
@@ -82,6 +82,14 @@ impl<L: Lane> TrailWatch<L> {
     /// [`Unavailable`] while the driver is being started, or has too much to do.
     pub fn lead(&self) -> Result<(), Unavailable> {
         self.parts.link.handle()?.lead()
+    }
+
+    /// Has a broken trail begun anew from what this node has, or this node copy another one's incidents, as a person says. Waits for 33 s at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked, or the driver has ended. The other error is the reason that nothing was begun.
+    pub async fn repair(&self) -> Result<Result<TrailRepair, TrailRefusal>, Unavailable> {
+        self.parts.link.handle()?.repair().await
     }
 
     /// Returns the child that looks.
