@@ -221,4 +221,20 @@ mod tests {
         }
         assert!(copy(&outer.path().join("copy")).is_ok());
     }
+
+    #[test]
+    fn a_copy_of_a_node_has_the_files_of_its_desk() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = outer.path().join("data");
+        drop(DataDir::open(Arc::new(RealDisk), &data, Some(1), 7).unwrap());
+        let fleet = FleetSource::at_rest(Arc::new(RealDisk), &data).unwrap();
+        fs::create_dir(data.join("desk")).unwrap();
+        fs::write(data.join("desk/kept.redb"), "alarms").unwrap();
+        let copy =
+            copy_stopped(&fleet, &outer.path().join("copy"), 0, &|_| ControlFlow::Continue(())).unwrap();
+        let copied = |name: &str| fs::read_to_string(copy.data_dir().join(name)).ok();
+        assert_eq!(copied("desk/kept.redb").as_deref(), Some("alarms"));
+        assert_eq!(copied("desk/incidents.redb"), None, "there was none");
+        assert!(copy.check(&|_| ControlFlow::Continue(())).is_ok());
+    }
 }
