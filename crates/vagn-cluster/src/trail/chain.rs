@@ -313,11 +313,13 @@ impl Chain {
         }
     }
 
-    /// Gives groups to the store that this node as the leader has in the trail and did not receive: the trail may have lost them.
-    pub(crate) fn keep_promised(&mut self, groups: Vec<Arc<[u8]>>) {
-        if let Some(mark) = self.mark {
-            self.unsaved.extend(groups.into_iter().map(|group| (mark, group)));
-        }
+    /// Gives groups to the store that this node as the leader was told to be in the trail at these places, and that did not come: the trail may have lost
+    /// them. No entry has the hash of their mark, so that no later run takes the store for one that has what the trail has.
+    pub(crate) fn keep_promised(&mut self, groups: Vec<(u64, Arc<[u8]>)>) {
+        let Some(mark) = self.mark else { return };
+        let promised = groups.into_iter().filter(|(sequence, _)| *sequence > mark.sequence);
+        self.unsaved
+            .extend(promised.map(|(sequence, group)| (Mark { sequence, entry_hash: 0, ..mark }, group)));
     }
 
     fn has_unsaved(&self) -> bool {

@@ -203,8 +203,8 @@ impl<D: DeskState> Lead<D> {
     }
 
     /// Returns the own entries that are in the trail and were not delivered, in their order.
-    pub(crate) fn promised(&self) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.reign.iter().flat_map(|reign| &reign.promised).map(|promised| &promised.bytes)
+    pub(crate) fn promised(&self) -> impl Iterator<Item = &Promised> {
+        self.reign.iter().flat_map(|reign| &reign.promised)
     }
 
     /// Returns the moment since which this node leads.

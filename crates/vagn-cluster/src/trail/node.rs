@@ -245,8 +245,12 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     /// Returns true for an entry whose writer had read something else. One that counts for nothing is asked too: where this node missed a
-    /// claim, the entries of the leader are such. An entry of a leader that was deposed says nothing against anybody.
+    /// claim, the entries of the leader are such, groups too. An entry of a leader that was deposed says nothing against anybody.
     fn contradicts(&self, entry: &TrailEntry<'_>, at: u64) -> bool {
+        let missed_claim = |mark: Mark| entry.term > mark.term && entry.epoch == mark.trail.epoch;
+        if !matches!(entry.body, TrailBody::Claim { .. }) && self.chain.mark().is_some_and(missed_claim) {
+            return true;
+        }
         let (TrailBody::Claim { sequence, running_hash, .. }
         | TrailBody::Renewal { sequence, running_hash, .. }
         | TrailBody::Farewell { sequence, running_hash, .. }) = entry.body

@@ -260,19 +260,18 @@ fn a_claim_whose_place_an_entry_without_effect_has_is_made_anew_behind_it() {
 
 #[test]
 fn a_node_that_missed_a_claim_finds_it_by_the_entries_of_the_next_leader() {
-    let mut bench = Bench::new(|_| {});
-    bench.deliver_claim(OTHER, 4, 0);
-    let id = EntryId { node: OTHER, run: 9, number: 2 };
-    let renewal = |term, running_hash| {
-        let body = TrailBody::Renewal { settings_hash: 0, sequence: 1, running_hash };
-        TrailEntry { epoch: 1, id, term: Term(term), body }.write()
-    };
-    let known = bench.node.view(bench.moment()).running_hash;
-    bench.deliver(renewal(6, known));
-    bench.deliver(renewal(3, known + 1));
-    assert_eq!(bench.node.view(bench.moment()).stopped, None, "what a leader that was deposed had read");
-    bench.deliver(renewal(6, known + 1));
-    assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::HashDiffers));
+    let renewal = TrailBody::Renewal { settings_hash: 0, sequence: 1, running_hash: 7 };
+    let group = TrailBody::Group { alarms: Vec::new(), deeds: Vec::new(), content: b"drafts" };
+    for body in [renewal, group] {
+        let mut bench = Bench::new(|_| {});
+        bench.deliver_claim(OTHER, 4, 0);
+        let id = EntryId { node: OTHER, run: 9, number: 2 };
+        let entry = |term| TrailEntry { epoch: 1, id, term: Term(term), body: body.clone() }.write();
+        bench.deliver(entry(3));
+        assert_eq!(bench.node.view(bench.moment()).stopped, None, "of a leader that was deposed");
+        bench.deliver(entry(6));
+        assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::HashDiffers));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened, TrailRefus
 use crate::trail::copying::Taking;
 use crate::trail::entry::{TrailBody, TrailEntry};
 use crate::trail::ids::{DeedId, TrailId};
+use crate::trail::lead::Promised;
 use crate::trail::mark::Mark;
 use crate::trail::message::{Progress, Standing, TrailMessage};
 use crate::trail::node::TrailNode;
@@ -127,8 +128,8 @@ impl<D: DeskState> TrailNode<D> {
     /// A leader that can follow no more goes on with its openings. What the trail is said to have of its groups its store gets now.
     pub(super) fn go_alone(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         if self.lead.leads() {
-            let content = |bytes: &std::sync::Arc<[u8]>| match TrailEntry::read(bytes).ok()?.body {
-                TrailBody::Group { content, .. } => Some(content.into()),
+            let content = |promised: &Promised| match TrailEntry::read(&promised.bytes).ok()?.body {
+                TrailBody::Group { content, .. } => Some((promised.sequence, content.into())),
                 _ => None,
             };
             let groups = self.lead.promised().filter_map(content).collect();
