@@ -16,7 +16,7 @@ use crate::desk::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
-use crate::metrics::{AttemptLabel, EmergencyMetrics};
+use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::record::attempt::Attempt;
 use crate::rules::Rules;
@@ -102,7 +102,6 @@ impl DoorCalls {
 
     /// Notes what came of a call. Returns the attempt if a target has accepted it: then there is nothing more to call.
     pub(crate) fn attempted(&self, ended: EndedNotice) -> Option<(IncidentId, Attempt)> {
-        count_attempt(&self.metrics, &ended);
         let (id, attempt) = (ended.id, ended.attempt.clone());
         let is_accepted = attempt.outcome.accepted();
         let mut desk = self.desk.lock();
@@ -115,13 +114,6 @@ impl DoorCalls {
         }
         (is_accepted && is_here).then_some((id, attempt))
     }
-}
-
-/// Counts an attempt.
-pub(crate) fn count_attempt(metrics: &EmergencyMetrics, ended: &EndedNotice) {
-    let label =
-        AttemptLabel { target: ended.attempt.target.to_string(), outcome: ended.attempt.outcome.word() };
-    metrics.emergency_attempts.get_or_create(&label).inc();
 }
 
 /// Notes how long a first attempt has taken to begin.

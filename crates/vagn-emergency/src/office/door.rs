@@ -93,12 +93,17 @@ impl Sitting {
 }
 
 impl Waiting {
-    fn insert(&mut self, mut alarm: Alarm, vehicle: KnownVehicle) {
+    fn insert(&mut self, alarm: Alarm, vehicle: KnownVehicle) {
+        let number = self.rng.u64(1..);
+        self.insert_as(number, alarm, vehicle);
+    }
+
+    fn insert_as(&mut self, number: u64, mut alarm: Alarm, vehicle: KnownVehicle) {
         let acks = std::mem::take(&mut alarm.acks);
         let ids = self.by_vehicle.entry(alarm.vehicle_id.clone()).or_default();
         ids.push(alarm.id);
         let mut sitting = Sitting {
-            number: self.rng.u64(1..),
+            number,
             alarm,
             vehicle,
             acks: Vec::new(),
@@ -245,6 +250,19 @@ impl Door {
         }
         to_hand.into_iter().for_each(|id| self.hand(id, room));
         to_call.into_iter().for_each(|id| self.call(id, room));
+    }
+
+    /// Goes on with an alarm that an earlier run kept: repeats of it belong to it, under its id.
+    pub(crate) fn remember(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
+        let mut waiting = self.waiting.lock();
+        if waiting.alarms.contains_key(&id) || waiting.alarms.len() >= WAITING_MAX {
+            return;
+        }
+        let alarm = form.alarm(id, room.lane.clock.monotonic());
+        waiting.insert_as(form.sitting, alarm, form.vehicle());
+        if let Some(sitting) = waiting.alarms.get_mut(&id) {
+            (sitting.is_handed, sitting.is_called) = (true, true);
+        }
     }
 
     /// Calls about all that waits, and keeps it: this node stops.

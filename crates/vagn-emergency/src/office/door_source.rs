@@ -40,6 +40,7 @@ impl NoticeSource for DoorSource {
     }
 
     fn attempted(&self, ended: EndedNotice) {
+        self.0.count_attempt(&ended);
         let Some((id, attempt)) = self.0.calls.attempted(ended) else { return };
         let (alarm, note) = (AlarmId(id.as_u128()), note_of(&[attempt]));
         // Without it the leader calls once more, under the same key.

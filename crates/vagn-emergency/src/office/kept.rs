@@ -12,6 +12,7 @@ use vagn_cluster::trail::{AlarmId, KeptAlarm};
 
 use crate::disk::reserve::ReservedFile;
 use crate::disk::watched::Watched;
+use crate::office::alarm_form::AlarmForm;
 
 /// Name of the file in the folder of the desk.
 const FILE: &str = "kept.redb";
@@ -35,7 +36,7 @@ pub(crate) enum Change {
     Keep { alarm: AlarmId, bytes: Vec<u8> },
     /// Something came of the calls about an alarm that is kept.
     Note { alarm: AlarmId, note: Vec<u8> },
-    /// The trail has an alarm with these bytes: it is kept no more if it has these.
+    /// The trail has an alarm with these bytes: it is kept no more if these tell all that is kept.
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
     /// An alarm is kept under another id from now on.
     Rename { alarm: AlarmId, into: AlarmId },
@@ -47,6 +48,9 @@ pub(crate) enum KeptError {
     /// The file cannot be opened.
     #[error("alarms cannot be kept on disk: {FILE} cannot be opened: {0}")]
     Open(String),
+    /// An earlier life of the writer has not come back from the disk.
+    #[error("alarms cannot be kept on disk: it does not answer")]
+    Busy,
     /// The disk would not.
     #[error("alarms cannot be kept on disk: {0}")]
     Failed(#[from] redb::Error),
@@ -96,52 +100,12 @@ impl KeptStore {
 
     /// Makes changes in their order, all or none, and on disk when it returns.
     pub(crate) fn change(&self, changes: &[Change]) -> Result<Changed, KeptError> {
-        Ok(self.write(changes)?)
-    }
-
-    fn write(&self, changes: &[Change]) -> Result<Changed, redb::Error> {
-        let txn = self.db.begin_write()?;
-        let mut changed = Changed::default();
-        {
-            let mut kept = txn.open_table(KEPT)?;
-            let read = |row: Option<redb::AccessGuard<'_, (&[u8], &[u8])>>| {
-                row.map(|row| (row.value().0.to_vec(), row.value().1.to_vec()))
-            };
-            for change in changes {
-                match change {
-                    Change::Keep { alarm, bytes } => {
-                        let was = read(kept.get(alarm.0)?);
-                        if was.is_none() && kept.len()? >= ALARMS_MAX {
-                            changed.no_room.push((*alarm, bytes.clone()));
-                            continue;
-                        }
-                        let note = was.map(|(_, note)| note).unwrap_or_default();
-                        kept.insert(alarm.0, (bytes.as_slice(), note.as_slice()))?;
-                    }
-                    Change::Note { alarm, note } => {
-                        let was = read(kept.get(alarm.0)?);
-                        if let Some((bytes, _)) = was {
-                            kept.insert(alarm.0, (bytes.as_slice(), note.as_slice()))?;
-                        }
-                    }
-                    Change::LetGo { alarm, bytes } => {
-                        let was = read(kept.get(alarm.0)?);
-                        if was.is_some_and(|(kept, _)| kept == *bytes) {
-                            kept.remove(alarm.0)?;
-                        }
-                    }
-                    Change::Rename { alarm, into } => {
-                        let was = read(kept.remove(alarm.0)?);
-                        if let Some((bytes, note)) = was {
-                            kept.insert(into.0, (bytes.as_slice(), note.as_slice()))?;
-                        }
-                    }
-                }
-            }
-            changed.count = kept.len()?;
-        }
-        txn.commit()?;
-        Ok(changed)
+        // One that hangs in a sync must not take this thread as well.
+        let txn = match self.db.try_begin_write() {
+            Err(redb::TransactionError::WouldBlock) => return Err(KeptError::Busy),
+            begun => begun.map_err(redb::Error::from)?,
+        };
+        Ok(write(txn, changes)?)
     }
 
     /// Returns up to `max` alarms behind `after`, by rising id, and whether there are no more behind the last of them.
@@ -182,6 +146,59 @@ impl KeptStore {
     }
 }
 
+/// Makes changes and commits them.
+fn write(txn: redb::WriteTransaction, changes: &[Change]) -> Result<Changed, redb::Error> {
+    let mut changed = Changed::default();
+    {
+        let mut kept = txn.open_table(KEPT)?;
+        let read = |row: Option<redb::AccessGuard<'_, (&[u8], &[u8])>>| {
+            row.map(|row| (row.value().0.to_vec(), row.value().1.to_vec()))
+        };
+        for change in changes {
+            match change {
+                Change::Keep { alarm, bytes } => {
+                    let was = read(kept.get(alarm.0)?);
+                    if was.is_none() && kept.len()? >= ALARMS_MAX {
+                        changed.no_room.push((*alarm, bytes.clone()));
+                        continue;
+                    }
+                    let note = was.map(|(_, note)| note).unwrap_or_default();
+                    kept.insert(alarm.0, (bytes.as_slice(), note.as_slice()))?;
+                }
+                Change::Note { alarm, note } => {
+                    let was = read(kept.get(alarm.0)?);
+                    if let Some((bytes, _)) = was {
+                        kept.insert(alarm.0, (bytes.as_slice(), note.as_slice()))?;
+                    }
+                }
+                Change::LetGo { alarm, bytes } => {
+                    let was = read(kept.get(alarm.0)?);
+                    if was.is_some_and(|(kept, _)| is_told_by(&kept, bytes)) {
+                        kept.remove(alarm.0)?;
+                    }
+                }
+                Change::Rename { alarm, into } => {
+                    let was = read(kept.remove(alarm.0)?);
+                    if let Some((bytes, note)) = was {
+                        kept.insert(into.0, (bytes.as_slice(), note.as_slice()))?;
+                    }
+                }
+            }
+        }
+        changed.count = kept.len()?;
+    }
+    txn.commit()?;
+    Ok(changed)
+}
+
+/// Returns true when all that is kept of an alarm is told by these bytes: they are the same, or have more of one sitting.
+fn is_told_by(kept: &[u8], bytes: &[u8]) -> bool {
+    let forms = || Some((AlarmForm::from_bytes(kept).ok()?, AlarmForm::from_bytes(bytes).ok()?));
+    let has_more =
+        |(kept, told): (AlarmForm, AlarmForm)| kept.sitting == told.sitting && kept.reports <= told.reports;
+    kept == bytes || forms().is_some_and(has_more)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -213,6 +230,23 @@ mod tests {
         assert_eq!(all(&store), BTreeMap::from([(9, (b"b".to_vec(), b"county".to_vec()))]));
         let changed = store.change(&[Change::LetGo { alarm: AlarmId(9), bytes: b"b".to_vec() }]).unwrap();
         assert_eq!((changed.count, store.count()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_sitting_goes_with_a_later_version_and_a_newer_one_stays() {
+        let store = KeptStore::on(redb::backends::InMemoryBackend::new()).unwrap();
+        let form = |sitting, reports| {
+            let alarm = crate::intake::alarm::Alarm::example("bus 7");
+            let mut form = AlarmForm::new(&alarm, crate::intake::known::KnownVehicle::UNDECIDED, sitting, 0);
+            form.reports = reports;
+            form.to_bytes()
+        };
+        let let_go = |sitting, reports| Change::LetGo { alarm: AlarmId(1), bytes: form(sitting, reports) };
+        let left = |gone: Change| store.change(&[keep(1, &form(5, 2)), gone]).unwrap().count;
+        assert_eq!(
+            [left(let_go(5, 1)), left(let_go(6, 9)), left(let_go(5, 2)), left(let_go(5, 3))],
+            [1, 1, 0, 0]
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use vagn_cluster::trail::{AlarmId, TrailEvent};
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
 
-use crate::office::kept::{Change, Changed, KeptStore};
+use crate::office::kept::{Change, Changed, KeptError, KeptStore};
 use crate::office::room::Room;
 
 /// Changes that may wait for the disk.
@@ -110,6 +110,8 @@ impl KeptAlarms {
             }
             match store.change(&changes) {
                 Ok(changed) => self.changed(&changes, changed),
+                // They stay in the queue: what hangs may still write them.
+                Err(err @ KeptError::Busy) => return self.note_fault(&err.to_string()),
                 Err(err) => return self.failed(&changes, &err.to_string()),
             }
         }

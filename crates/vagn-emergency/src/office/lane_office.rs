@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::error;
 use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent};
+use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent, Why};
 use vagn_nats::{Office, OfficeCommand};
 
 use crate::id::IncidentId;
 use crate::notifier::{NoticeSender, TargetMood};
 use crate::notify::notice::EndedNotice;
 use crate::office::alarm_form::AlarmForm;
-use crate::office::calls::{count_attempt, observe_first};
+use crate::office::calls::observe_first;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
 use crate::office::kept::Change;
@@ -62,9 +62,14 @@ impl LaneOffice {
         }
     }
 
-    fn call_alone(&self, alarm: AlarmId, bytes: &[u8]) {
+    fn call_alone(&self, alarm: AlarmId, bytes: &[u8], why: Why) {
         match AlarmForm::from_bytes(bytes) {
-            Ok(form) => call_about(&self.room, &form, incident(alarm)),
+            Ok(form) => {
+                if why == Why::Kept {
+                    self.room.door.remember(incident(alarm), &form, &self.room);
+                }
+                call_about(&self.room, &form, incident(alarm));
+            }
             Err(err) => error!(error = %err, "an alarm that was kept cannot be called about"),
         }
     }
@@ -107,7 +112,7 @@ impl LaneOffice {
     }
 
     fn end(&mut self, reign: u64, ended: EndedNotice) {
-        count_attempt(&self.room.metrics, &ended);
+        self.room.count_attempt(&ended);
         let target = self.sender.target(ended.target_index);
         let now = self.room.lane.clock.monotonic();
         self.moods[ended.target_index.0].hear(target, &ended.attempt.outcome, now);
@@ -126,7 +131,7 @@ impl Office for LaneOffice {
         match command {
             OfficeCommand::Save { mark, groups } => self.room.files.save(mark.write(), groups),
             OfficeCommand::Keep { alarm, bytes } => self.keep(alarm, bytes),
-            OfficeCommand::CallAlone { alarm, bytes, why: _ } => self.call_alone(alarm, &bytes),
+            OfficeCommand::CallAlone { alarm, bytes, why } => self.call_alone(alarm, &bytes, why),
             OfficeCommand::LetGo { alarm, bytes } => self.let_go(alarm, bytes),
             OfficeCommand::Reopen { alarm, bytes } => self.reopen(alarm, bytes),
             OfficeCommand::ReadKept { after, max } => self.room.kept.read(after, max),

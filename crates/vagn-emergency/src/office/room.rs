@@ -10,7 +10,8 @@ use vagn_nats::TrailHandle;
 use crate::fix::Fix;
 use crate::id::IncidentId;
 use crate::lane::Lane;
-use crate::metrics::EmergencyMetrics;
+use crate::metrics::{AttemptLabel, EmergencyMetrics};
+use crate::notify::notice::EndedNotice;
 use crate::office::answers::Answers;
 use crate::office::calls::DoorCalls;
 use crate::office::door::Door;
@@ -101,6 +102,14 @@ impl Room {
     /// Returns the way to the driver, if there is one.
     pub(crate) fn trail(&self) -> Option<TrailHandle<TrailDesk>> {
         self.trail.lock().clone().filter(|trail| !trail.has_ended())
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count_attempt(&self, ended: &EndedNotice) {
+        let outcome = ended.attempt.outcome.word();
+        let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
+        self.metrics.emergency_attempts.get_or_create(&label).inc();
+        self.lane.gauges.count(if matches!(outcome, "refused" | "failed") { "retried" } else { outcome }, 1);
     }
 
     /// Returns a number that no other deed and no sitting of the service is likely to have.

@@ -39,6 +39,10 @@ async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_n
     let next = Machine::start(dir.path(), &next_target, 1, NOWHERE, "alone").await;
     until(|| (keys(&next_target).len() == 20).then_some(())).await;
     assert_eq!(keys(&next_target), keys(&target));
+    // A vehicle goes on under the id that its call had in the run before.
+    next.send(&[help("bus 3"), help("bus 20")]);
+    until(|| keys(&next_target).iter().any(|(vehicle, _)| vehicle == "bus 20").then_some(())).await;
+    assert_eq!((keys(&next_target).len(), next.lane.status().waiting), (21, 21));
     next.end().await;
 }
 

@@ -92,15 +92,8 @@ impl Store {
     fn put_rest(&self, before: &ReadTransaction, txn: &redb::WriteTransaction) -> Result<(), redb::Error> {
         let mut lacking: BTreeMap<IncidentId, Vec<Event>> = BTreeMap::new();
         for event in trail::not_in(before, txn)? {
-            lacking.extend(
-                event
-                    .subject
-                    .incident()
-                    .map(|id| (id, Vec::new()))
-                    .filter(|(id, _)| !lacking.contains_key(id)),
-            );
-            if let Some(events) = event.subject.incident().and_then(|id| lacking.get_mut(&id)) {
-                events.push(event);
+            if let Some(id) = event.subject.incident() {
+                lacking.entry(id).or_default().push(event);
             }
         }
         let had = match before.open_table(INCIDENTS) {

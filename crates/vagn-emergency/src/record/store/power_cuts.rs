@@ -159,3 +159,56 @@ fn groups_of_a_cluster_are_there_up_to_the_mark_and_no_others_after_a_cut_anywhe
         assert_eq!(all(&store), expected[GROUPS as usize], "cut at {cut}, seed {seed}");
     }
 }
+
+/// The bytes of a copy of a store, and its mark.
+fn copy_of(store: &Store) -> (Vec<u8>, Vec<u8>) {
+    let mut picture = store.picture().unwrap().unwrap();
+    let (mut stream, mut from) = (Vec::new(), Vec::new());
+    loop {
+        let (bytes, next) = picture.piece(&from, 1_000).unwrap().unwrap();
+        stream.extend(bytes);
+        match next {
+            Some(next) => from = next,
+            None => return (stream, picture.mark),
+        }
+    }
+}
+
+#[test]
+fn a_copy_takes_the_place_of_all_or_of_nothing_after_a_cut_anywhere() {
+    let put = |store: &Store, number: u64| {
+        store.apply(&[group(number)], &number.to_be_bytes()).unwrap();
+    };
+    let giver = Store::on(made(usize::MAX), 100).unwrap();
+    (1..=GROUPS).for_each(|number| put(&giver, number));
+    let (stream, mark) = copy_of(&giver);
+    // The taker went on alone after two groups.
+    let disk = made(usize::MAX);
+    let taker = Store::on(disk.clone(), 100).unwrap();
+    [1, 2, 103].into_iter().for_each(|number| put(&taker, number));
+    let old = all(&taker);
+    drop(taker);
+    let image = disk.image();
+    let take = |disk: &Forgetful| {
+        let store = Store::on(disk.clone(), 100).ok();
+        store.is_some_and(|store| store.take_copy(&mut stream.as_slice(), &mark).is_ok())
+    };
+    let untouched = Forgetful::with_power_for(usize::MAX, image.clone());
+    assert!(take(&untouched));
+    let seed = fastrand::u64(..);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut seen = [0, 0];
+    for cut in 0..=untouched.done() {
+        let disk = Forgetful::with_power_for(cut, image.clone());
+        let is_taken = take(&disk);
+        let found = Forgetful::with_power_for(usize::MAX, disk.found_later(&mut rng));
+        let store = Store::on(found, 100).unwrap_or_else(|err| panic!("cut at {cut}, seed {seed}: {err}"));
+        let (has, rest) = (all(&store), store.rest(100).unwrap().0.len());
+        let is_new = has == all(&giver);
+        assert!(is_new || (!is_taken && has == old), "cut at {cut}, seed {seed}");
+        // Four incidents that it alone had, and the one that it alone resolved.
+        assert_eq!(rest, if is_new { 5 } else { 0 }, "cut at {cut}, seed {seed}");
+        seen[usize::from(is_new)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
