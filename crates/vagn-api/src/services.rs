@@ -12,8 +12,8 @@ use vagn_wire::Oddity;
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{
-    Detail, Filter, IncidentId, Page, Raise, Raised, Request, RequestOutcome, ResolvedMany, Selection,
-    TrailPage,
+    DeedError, Detail, Filter, IncidentId, Page, Raise, Raised, Request, RequestOutcome, ResolvedMany,
+    Selection, TrailPage,
 };
 use vagn_http::problem::{Kind, Problem};
 
@@ -109,6 +109,8 @@ pub enum Unavailable {
     NotReady,
     /// The part that had the question crashed, or could not do it.
     Crashed,
+    /// No leader of the cluster recorded it in time. It may be done all the same.
+    NoLeader,
 }
 
 impl From<NotReady> for Unavailable {
@@ -128,6 +130,15 @@ impl From<CallError> for Unavailable {
     }
 }
 
+impl From<DeedError> for Unavailable {
+    fn from(err: DeedError) -> Self {
+        match err {
+            DeedError::Call(err) => err.into(),
+            DeedError::NoLeader => Self::NoLeader,
+        }
+    }
+}
+
 impl From<Unavailable> for Problem {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
@@ -141,6 +152,10 @@ impl From<Unavailable> for Problem {
                 Kind::NotReady,
                 "a part of the fleet is missing, and the rest is never shown as if it were all; \
                  /readyz on the ops port says which",
+            ),
+            Unavailable::NoLeader => Self::new(
+                Kind::NotReady,
+                "no node of the cluster could record it in time; look whether it is done before you try again",
             ),
             Unavailable::Crashed => {
                 Self::new(Kind::Internal, "the part that had this question failed and is restarted")

@@ -212,6 +212,8 @@ pub struct StreamInfo {
 pub enum RecordKey {
     /// Which nodes own which shards: one record for the data set.
     Assignment,
+    /// Epoch of the trail, once a person had it begun anew.
+    Trail,
 }
 
 /// What is known of a record. A read can be ten seconds old.

@@ -10,9 +10,12 @@ use vagn_seal::KeyId;
 
 use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
-use crate::incidents::{CarryOut, ForgetKeys, Incidents, ReplayAll, RequestOutcome, ResolveThese};
+use crate::incidents::{
+    CarryOut, ForgetKeys, Incidents, ReplayAll, RequestOutcome, ResolveThese, ResolvedThese,
+};
 use crate::intake::filter::AlarmFilter;
 use crate::lane::{Attend, Lane};
+use crate::node::{DEED_IDS_MAX, DeedError, NodeWork};
 use crate::raise::{Raise, Raised};
 use crate::reader::{FindIncidents, GetIncident, ReadTrail, Reader};
 use crate::record::incident::Incident;
@@ -37,8 +40,17 @@ const RESOLVED_MAX: usize = 10_000;
 #[derive(Clone)]
 pub struct EmergencyHandle {
     pub(crate) lane: Arc<Lane>,
-    pub(crate) incidents: Addr<Incidents>,
+    pub(crate) work: Work,
     pub(crate) reader: Addr<Reader>,
+}
+
+/// Who carries requests out.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// The actor of one machine.
+    Alone(Addr<Incidents>),
+    /// The one desk of a cluster.
+    Node(NodeWork),
 }
 
 /// The reason that the incident store was not copied.
@@ -85,22 +97,31 @@ impl EmergencyHandle {
     /// it counts all the same, and the incident says that it is not recorded.
     ///
     /// # Errors
-    /// When there is no answer `within` that time, or the store, which may have it, cannot be read.
+    /// When there is no answer `within` that time, or the store, which may have it, cannot be read. In a cluster also when no leader records it.
     pub async fn act(
         &self,
         id: IncidentId,
         request: Request,
         within: Duration,
-    ) -> Result<RequestOutcome, CallError> {
-        Ok(self.incidents.call(CarryOut { id, request }, within).await??)
+    ) -> Result<RequestOutcome, DeedError> {
+        match &self.work {
+            Work::Alone(incidents) => {
+                let done = incidents.call(CarryOut { id, request }, within).await?;
+                Ok(done.map_err(CallError::from)?)
+            }
+            Work::Node(node) => node.act(&self.reader, id, request, within).await,
+        }
     }
 
     /// Makes a real incident of a call that could not be proved, as a person requests. It is on disk before the answer.
     ///
     /// # Errors
     /// As [`act`](Self::act).
-    pub async fn raise(&self, raise: Raise, within: Duration) -> Result<Raised, CallError> {
-        Ok(self.incidents.call(raise, within).await??)
+    pub async fn raise(&self, raise: Raise, within: Duration) -> Result<Raised, DeedError> {
+        match &self.work {
+            Work::Alone(incidents) => Ok(incidents.call(raise, within).await?.map_err(CallError::from)?),
+            Work::Node(node) => node.raise(&self.reader, raise, within).await,
+        }
     }
 
     /// Forgets which sealed calls were taken under keys that were revoked. Costs a commit, however many they are, for which
@@ -109,7 +130,10 @@ impl EmergencyHandle {
     /// # Errors
     /// When there is no answer `within` that time.
     pub async fn forget_keys(&self, key_ids: Box<[KeyId]>, within: Duration) -> Result<(), CallError> {
-        self.incidents.call(ForgetKeys(key_ids), within).await
+        match &self.work {
+            Work::Alone(incidents) => incidents.call(ForgetKeys(key_ids), within).await,
+            Work::Node(node) => node.forget_keys(key_ids, within).await,
+        }
     }
 
     /// Returns the keys under which sealed calls were taken, in this run or an earlier one; `None` until the incident store has
@@ -121,9 +145,12 @@ impl EmergencyHandle {
     /// Sends every dead letter again, as `by` requests. Returns how many there were.
     ///
     /// # Errors
-    /// When there is no answer `within` that time.
-    pub async fn replay(&self, by: Box<str>, within: Duration) -> Result<u64, CallError> {
-        self.incidents.call(ReplayAll { by }, within).await
+    /// When there is no answer `within` that time, or no leader records it.
+    pub async fn replay(&self, by: Box<str>, within: Duration) -> Result<u64, DeedError> {
+        match &self.work {
+            Work::Alone(incidents) => Ok(incidents.call(ReplayAll { by }, within).await?),
+            Work::Node(node) => node.replay(by, within).await,
+        }
     }
 
     /// Counts the open incidents that `selection` chooses.
@@ -142,16 +169,15 @@ impl EmergencyHandle {
         by: Box<str>,
         note: Box<str>,
         within: Duration,
-    ) -> Result<ResolvedMany, CallError> {
+    ) -> Result<ResolvedMany, DeedError> {
         let end = Instant::now() + within;
-        self.incidents.call(Attend, within).await?;
+        self.attend(within).await?;
         let ids = self.select(&selection);
         let mut done = ResolvedMany { matched: ids.len() as u64, resolved: 0, recorded: true };
         let choice = Arc::new((selection, Request { action: RequestKind::Resolve, by, note }));
-        for some in ids.chunks(RESOLVED_AT_ONCE).take(RESOLVED_MAX / RESOLVED_AT_ONCE) {
+        for some in ids.chunks(self.resolved_at_once()).take(RESOLVED_MAX / self.resolved_at_once()) {
             let left = end.saturating_duration_since(Instant::now());
-            let resolve = ResolveThese { ids: some.into(), choice: choice.clone() };
-            match self.incidents.call(resolve, left).await {
+            match self.resolve_these(some, &choice, left).await {
                 Ok(these) => {
                     done.resolved += these.resolved;
                     done.recorded &= these.recorded;
@@ -162,6 +188,40 @@ impl EmergencyHandle {
             }
         }
         Ok(done)
+    }
+
+    fn resolved_at_once(&self) -> usize {
+        match self.work {
+            Work::Alone(_) => RESOLVED_AT_ONCE,
+            Work::Node(_) => DEED_IDS_MAX,
+        }
+    }
+
+    async fn resolve_these(
+        &self,
+        ids: &[IncidentId],
+        choice: &Arc<(Selection, Request)>,
+        within: Duration,
+    ) -> Result<ResolvedThese, DeedError> {
+        match &self.work {
+            Work::Alone(incidents) => {
+                let resolve = ResolveThese { ids: ids.into(), choice: choice.clone() };
+                Ok(incidents.call(resolve, within).await?)
+            }
+            Work::Node(node) => {
+                let (selection, request) = &**choice;
+                let resolved = node.resolve_these(ids, selection, request, within).await?;
+                Ok(ResolvedThese { resolved, recorded: true })
+            }
+        }
+    }
+
+    /// Lets in all that has arrived.
+    async fn attend(&self, within: Duration) -> Result<(), CallError> {
+        match &self.work {
+            Work::Alone(incidents) => incidents.call(Attend, within).await,
+            Work::Node(node) => node.attend(within).await,
+        }
     }
 
     /// Returns the open incidents that `selection` chooses, the oldest first.
@@ -196,7 +256,7 @@ impl EmergencyHandle {
         Reader: Handle<M>,
     {
         let end = Instant::now() + within;
-        self.incidents.call(Attend, within).await?;
+        self.attend(within).await?;
         self.reader.call(ask, end.saturating_duration_since(Instant::now())).await
     }
 

@@ -28,8 +28,10 @@ mod incidents;
 mod intake;
 mod lane;
 mod metrics;
+mod node;
 mod notifier;
 pub mod notify;
+mod office;
 mod raise;
 mod reader;
 pub mod record;
@@ -52,25 +54,38 @@ use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
-use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
+use vagn_otp::{Actor, Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::PartList;
 
 pub use crate::desk::{Request, RequestKind};
 pub use crate::handle::EmergencyHandle;
+use crate::handle::Work;
 pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
 pub use crate::incidents::RequestOutcome;
 pub use crate::intake::known::{KnownVehicle, KnownVehicles, LiveFleet};
 pub use crate::lane::Seeds;
-use crate::lane::{Lane, LaneParts};
+use crate::lane::{Attend, Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;
-use crate::notifier::Notifier;
+use crate::node::{Bounds, NodeWork, settings_hash};
+pub use crate::node::{DeedError, NodeLane, NodeStatus};
+use crate::notifier::{NoticeSender, NoticeSource, Notifier};
 pub use crate::notify::target::{Target, Targets};
+use crate::office::calls::DoorCalls;
+use crate::office::door_actor::DoorActor;
+use crate::office::door_source::DoorSource;
+use crate::office::files::IncidentFiles;
+use crate::office::kept_alarms::KeptAlarms;
+pub use crate::office::lane_office::LaneOffice;
+use crate::office::room::{Room, RoomParts};
+pub use crate::office::trail_desk::TrailDesk;
 pub use crate::raise::{Raise, Raised};
 use crate::reader::Reader;
 pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
-use crate::record::store::{FILE, Opening, Store, StoreError, has_nothing, live_in_journal};
+use crate::record::store::{
+    ALARMS_PER_INCIDENT, FILE, Opening, Recall, Store, StoreError, has_nothing, live_in_journal,
+};
 use crate::rules::Rules;
 pub use crate::selection::{ResolvedMany, Selection};
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
@@ -139,6 +154,98 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     (handle, spec)
 }
 
+/// Like [`start`], for a node of a cluster: what calls for help become is decided by the one desk of the service, which is the trail's. The
+/// directory is one of its own, apart from that of a lane of one machine. What [`NodeLane::open`] returns is for the driver of the trail; without
+/// one the node's door calls by itself.
+pub fn start_node(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, NodeLane, ChildSpec) {
+    let mut rules = Rules::new(parts.open_max, &parts.targets);
+    rules.resolve_after = parts.resolve_after;
+    rules.per_source_max = parts.per_source_max;
+    let (handle, node, spec) = build_node(parts, rules, ENDED_KEPT);
+    // The subscription lasts as long as the topic.
+    drop(traffic.subscribe("emergency", handle.subscriber()));
+    (handle, node, spec)
+}
+
+fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, NodeLane, ChildSpec) {
+    if parts.targets.chain.is_empty() {
+        warn_of_no_target(&parts.readiness);
+    }
+    let bounds = Bounds {
+        open_max: parts.open_max,
+        per_source_max: parts.per_source_max,
+        resolve_after: parts.resolve_after,
+        ended_kept,
+    };
+    let settings_hash = settings_hash(&parts.targets, &bounds);
+    let shelf = node_shelf(&parts, ended_kept);
+    let Parts { data_dir, targets, vehicles, seeds, clock, trust, metrics, readiness, replays, .. } = parts;
+    let (hang_limit, runtime) = (parts.hang_limit, parts.runtime);
+    let for_calls = metrics.clone();
+    let lane = Arc::new(Lane::new(LaneParts {
+        rules,
+        shelf,
+        vehicles,
+        seeds,
+        clock,
+        trust,
+        metrics: metrics.clone(),
+        readiness,
+        replays,
+    }));
+    lane.gauges.recalling();
+    let calls = DoorCalls::new(lane.rules.clone(), seeds.jitter, for_calls, lane.clock.clone());
+    let run = fastrand::Rng::with_seed(seeds.ids).u64(..);
+    let alarms_max = ended_kept.saturating_mul(ALARMS_PER_INCIDENT) as usize;
+    let room = RoomParts { lane: lane.clone(), metrics, calls: Arc::new(calls), alarms_max, run };
+    let room = Arc::new(Room::new(room));
+    let (for_door, for_files, for_kept, for_reader) =
+        (room.clone(), room.clone(), room.clone(), lane.clone());
+    let (door, door_spec) = ChildSpec::actor("door", MAILBOX, move || DoorActor::new(for_door.clone()));
+    let folder = data_dir.clone();
+    let (files, files_spec) = ChildSpec::actor("incident-files", MAILBOX, move || {
+        IncidentFiles::new(for_files.clone(), folder.clone())
+    });
+    let (kept, kept_spec) =
+        ChildSpec::actor("kept-alarms", MAILBOX, move || KeptAlarms::new(for_kept.clone(), data_dir.clone()));
+    let (reader, reader_spec) =
+        ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
+    room.files.connect(files.clone());
+    room.kept.connect(kept);
+    connect(&lane, &door);
+    let has_target = targets.all().next().is_some();
+    let source = Arc::new(DoorSource(room.clone()));
+    let notifier = has_target.then(|| notifier_spec(Notifier::new(source, &targets, lane.clock.clone())));
+    let actors = [door_spec, files_spec, kept_spec, reader_spec];
+    let actors = actors.map(|spec| on(&runtime, spec.on_thread().watchdog(hang_limit)));
+    let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
+        .intensity(20, Duration::from_secs(10))
+        .children(actors)
+        .children(notifier.map(|spec| on(&runtime, spec.watchdog(hang_limit))));
+    let sender = Arc::new(NoticeSender::new(&targets, lane.clock.clone()));
+    let node = NodeLane { room: room.clone(), sender, settings_hash, jitter: seeds.jitter };
+    let work = Work::Node(NodeWork { room, door, files });
+    (EmergencyHandle { lane, work, reader }, node, ChildSpec::supervisor(supervisor))
+}
+
+fn node_shelf(parts: &Parts, ended_kept: u64) -> Shelf {
+    let (data_dir, part_list) = (parts.data_dir.clone(), parts.part_list.clone());
+    let now_ms = parts.clock.now_ms();
+    let opening = Opening { reserved: RESERVED, ended_kept, recall: Recall::All, now_ms };
+    Shelf::new(Box::new(move |_| open_shared(&data_dir, opening, part_list.as_ref())))
+}
+
+fn open_shared(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
+    if let Some(Err(err)) = part_list.filter(|_| has_nothing(data_dir)).map(|list| list.check(FILE)) {
+        return Err(StoreError::File { path: data_dir.join(FILE), why: err.to_string() });
+    }
+    let store = Store::open_shared(data_dir, opening)?;
+    if let Some(Err(err)) = part_list.map(|list| list.add(FILE)) {
+        warn!(error = %err, "the manifest does not yet name the incident store");
+    }
+    Ok(store)
+}
+
 fn open_store(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
     // Where anything is left of store or journal, the opening says more about it. Else only the list knows.
     if let Some(Err(err)) = part_list.filter(|_| has_nothing(data_dir)).map(|list| list.check(FILE)) {
@@ -188,14 +295,15 @@ fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpe
     let (reader, reader_spec) =
         ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
     let has_target = targets.all().next().is_some();
-    let notifier_spec = has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets)));
+    let notifier_spec =
+        has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets, lane.clock.clone())));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, incidents_spec.on_thread().watchdog(hang_limit)))
         .child(on(&runtime, reader_spec.on_thread().watchdog(hang_limit)))
         .children(notifier_spec.map(|spec| on(&runtime, spec.watchdog(hang_limit))));
     connect(&lane, &incidents);
-    (EmergencyHandle { lane, incidents, reader }, ChildSpec::supervisor(supervisor))
+    (EmergencyHandle { lane, work: Work::Alone(incidents), reader }, ChildSpec::supervisor(supervisor))
 }
 
 fn warn_of_no_target(readiness: &Readiness) {
@@ -205,8 +313,8 @@ fn warn_of_no_target(readiness: &Readiness) {
 }
 
 /// Lets the inbox ring, and the signals tell the actor.
-fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
-    lane.signals.connect(|| incidents.recipient());
+fn connect<A: Actor + vagn_otp::Handle<Attend, Reply = ()>>(lane: &Arc<Lane>, actor: &Addr<A>) {
+    lane.signals.connect(|| actor.recipient());
     // The lane owns the inbox; a bell that owned the lane would keep both for ever.
     let weak = Arc::downgrade(lane);
     lane.inbox.attach(Box::new(move || {
@@ -216,7 +324,7 @@ fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
     }));
 }
 
-fn notifier_spec(notifier: Notifier) -> ChildSpec {
+fn notifier_spec<S: NoticeSource>(notifier: Notifier<S>) -> ChildSpec {
     let notifier = Arc::new(notifier);
     ChildSpec::task("notifier", move |ctx| notifier::run(notifier.clone(), ctx))
 }

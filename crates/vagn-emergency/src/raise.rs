@@ -34,8 +34,8 @@ pub enum Raised {
 }
 
 impl Lane {
-    /// Opens an incident for a call that a person has raised, or adds it to the one that is open. `None` without a place for it.
-    pub(crate) fn raise(&self, raise: Raise) -> Option<IncidentId> {
+    /// Returns the alarm that a person makes of a call; `None` when it has no vehicle id that can be.
+    pub(crate) fn alarm_of(&self, raise: Raise) -> Option<Alarm> {
         let Raise { vehicle_id, position, heard_ms, kind, vehicle_incident, by } = raise;
         let id = VehicleId::new(&vehicle_id).ok()?;
         let now = self.moment();
@@ -50,6 +50,13 @@ impl Lane {
         // When it was there is not known for sure, so its place counts as a last known one.
         alarm.fix = alarm.fix.map(|fix| crate::fix::Fix { trusted: false, ..fix });
         alarm.raised_by = Some(by);
+        Some(alarm)
+    }
+
+    /// Opens an incident for a call that a person has raised, or adds it to the one that is open. `None` without a place for it.
+    pub(crate) fn raise(&self, raise: Raise) -> Option<IncidentId> {
+        let vehicle_id = raise.vehicle_id.clone();
+        let alarm = self.alarm_of(raise)?;
         // Without the desk's lock: a fleet that does not answer must not hold up alarms.
         let last_fix = self.lookup.look_up(&vehicle_id).last_fix;
         let raised = self.desk.lock().raise(alarm, last_fix).ok();

@@ -10,7 +10,8 @@ use vagn_otp::{Actor, Context, Handle};
 
 use crate::id::IncidentId;
 use crate::lane::Lane;
-use crate::search::{IncidentQuery, Unreadable, find, look_up, trail};
+use crate::record::incident::Incident;
+use crate::search::{IncidentQuery, Unreadable, find, find_record, look_up, trail};
 use crate::show::view::{Detail, Page, TrailPage};
 
 /// Actor that reads incidents.
@@ -46,6 +47,17 @@ impl Handle<GetIncident> for Reader {
 
     async fn handle(&mut self, GetIncident(id): GetIncident, _: &mut Context<Self>) -> Self::Reply {
         look_up(&self.lane, id)
+    }
+}
+
+/// Asks for the record of one incident.
+pub(crate) struct GetRecord(pub(crate) IncidentId);
+
+impl Handle<GetRecord> for Reader {
+    type Reply = Result<Option<Incident>, Unreadable>;
+
+    async fn handle(&mut self, GetRecord(id): GetRecord, _: &mut Context<Self>) -> Self::Reply {
+        find_record(&self.lane, id)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A selection: the open incidents that a person resolves together.
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::incident::Incident;
 use crate::record::progress::State;
 use crate::record::standing::Standing;
 
 /// Conditions that an open incident must meet, all of those that are given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// Its vehicle is one of these.
     pub vehicle_ids: Option<Vec<Box<str>>>,

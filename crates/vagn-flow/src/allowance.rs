@@ -18,6 +18,13 @@ const ROWS: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source(Ipv6Addr);
 
+impl Source {
+    /// Returns the address, or the network, from which the same source can be made again.
+    pub fn network(self) -> Ipv6Addr {
+        self.0
+    }
+}
+
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

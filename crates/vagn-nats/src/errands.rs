@@ -19,7 +19,7 @@ pub(crate) struct Errands {
     /// Room with which streams are made.
     stream_bytes: u64,
     /// Requests to brokers. A node has a bounded number of them under way: for each shard two publishes, one append and one read; for the trail
-    /// one publish and two reads.
+    /// one publish, two reads, one of a record, and one write.
     answers: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     subscriptions: SelectAll<BoxStream<'static, Event>>,
     ends: HashMap<SubscriptionId, AbortHandle>,

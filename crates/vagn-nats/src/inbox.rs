@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use futures_util::stream::{self, BoxStream, SelectAll};
+use futures_util::stream::{self, BoxStream, Select, SelectAll};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{sleep, timeout};
 
@@ -17,22 +17,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What comes for desk and door, for ever.
 pub(crate) type Inbox = SelectAll<BoxStream<'static, FromNode>>;
 
+/// What is for this node's desk, and for all.
+type Desks = Select<Subscriber, Subscriber>;
+
 impl Brokers {
     /// Begins to listen. [`Incoming`](crate::Incoming) must be polled by somebody: that is what keeps the connections.
     pub(crate) fn inbox(&self) -> Inbox {
         stream::select_all([0, 1].map(|at| listen(self.clone(), at).boxed()))
     }
 
-    async fn subscribe_desk(&self, at: usize) -> Option<Subscriber> {
+    async fn subscribe_desk(&self, at: usize) -> Option<Desks> {
         let client = self.link_at(at).connected()?;
-        let subscribed = timeout(ANSWER_MAX, client.subscribe(self.names().my_desk(self.node()))).await;
-        subscribed.ok()?.ok()
+        let subscribe =
+            async |subject: String| timeout(ANSWER_MAX, client.subscribe(subject)).await.ok()?.ok();
+        let mine = subscribe(self.names().my_desk(self.node())).await?;
+        Some(stream::select(mine, subscribe(self.names().to_desks()).await?))
     }
 }
 
 /// Returns what comes over one connection. A subscription outlives breaks of its connection, and ends with the client alone.
 fn listen(brokers: Brokers, at: usize) -> impl Stream<Item = FromNode> + Send {
-    stream::unfold((brokers, None::<Subscriber>), move |(brokers, mut messages)| async move {
+    stream::unfold((brokers, None::<Desks>), move |(brokers, mut messages)| async move {
         loop {
             let Some(open) = &mut messages else {
                 messages = brokers.subscribe_desk(at).await;

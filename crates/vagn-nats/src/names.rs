@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | a shard's epoch | `vagn-SET-SHARD-EPOCH` | `vagn.SET.shard.SHARD.EPOCH` |
 //! | an epoch of the trail | `vagn-SET-trail-EPOCH` | `vagn.SET.trail.EPOCH` |
-//! | records | `KV_vagn-SET`, the bucket `vagn-SET` | `$KV.vagn-SET.assignment` |
+//! | records | `KV_vagn-SET`, the bucket `vagn-SET` | `$KV.vagn-SET.assignment`, `$KV.vagn-SET.trail` |
 //! | the registry | `KV_vagn-SET_registry`, the bucket `vagn-SET_registry` | `$KV.vagn-SET_registry.KIND.KEY` |
 //! | to a node, to all | | `vagn.SET.to.NODE.FROM`, `vagn.SET.all.FROM` |
-//! | to a node's desk and door | | `vagn.SET.desk.NODE.FROM` |
+//! | to a node's desk and door, to all | | `vagn.SET.desk.NODE.FROM`, `vagn.SET.desk.all.FROM` |
 
 use vagn_cluster::{NodeId, RecordKey, StreamId};
 
@@ -61,8 +61,11 @@ impl Names {
     }
 
     pub(crate) fn record(&self, key: RecordKey) -> String {
-        let RecordKey::Assignment = key;
-        format!("$KV.vagn-{}.assignment", self.set)
+        let key = match key {
+            RecordKey::Assignment => "assignment",
+            RecordKey::Trail => "trail",
+        };
+        format!("$KV.vagn-{}.{key}", self.set)
     }
 
     /// Stream of the registry. No data set has `_` in its name, so none can be called so.
@@ -93,6 +96,15 @@ impl Names {
 
     pub(crate) fn desk(&self, node: NodeId, from: NodeId) -> String {
         format!("vagn.{}.desk.{:x}.{:x}", self.set, node.0, from.0)
+    }
+
+    /// To all desks. No node is called so: their names are hexadecimal here.
+    pub(crate) fn desks(&self, from: NodeId) -> String {
+        format!("vagn.{}.desk.all.{:x}", self.set, from.0)
+    }
+
+    pub(crate) fn to_desks(&self) -> String {
+        format!("vagn.{}.desk.all.*", self.set)
     }
 
     pub(crate) fn my_desk(&self, me: NodeId) -> String {
@@ -126,6 +138,7 @@ mod tests {
             ("vagn-buses-7-2", "vagn.buses.shard.7.2")
         );
         assert_eq!(names.record(RecordKey::Assignment), "$KV.vagn-buses.assignment");
+        assert_eq!(names.record(RecordKey::Trail), "$KV.vagn-buses.trail");
         let trail = StreamId::trail(2);
         assert_eq!(
             (&*names.stream(trail), &*names.subject(trail)),

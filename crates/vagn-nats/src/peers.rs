@@ -100,7 +100,10 @@ impl Peers {
 
     /// Sends a message to all nodes, over both connections: it comes back to this one, and shows that they live.
     pub(crate) fn send_all(&mut self, brokers: &Brokers, bytes: Vec<u8>) {
-        let subject = brokers.names().all(brokers.node());
+        let subject = match self.part {
+            Part::Shards => brokers.names().all(brokers.node()),
+            Part::Desk => brokers.names().desks(brokers.node()),
+        };
         for part in self.split(brokers.run(), bytes) {
             let sent =
                 brokers.clients().filter(|client| brokers.say(client, subject.clone(), part.clone())).count();

@@ -158,6 +158,8 @@ fn planted_in_calls(name: &str) -> Option<Runs> {
         "act_before_append" => &mut faults.act_before_append,
         "one_key" => &mut faults.one_key,
         "forgotten_at_handover" => &mut faults.forgotten_at_handover,
+        "purge_before_saved" => &mut faults.purge_before_saved,
+        "copy_whole_too_early" => &mut faults.copy_whole_too_early,
         _ => return None,
     };
     *fault = true;

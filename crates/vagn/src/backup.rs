@@ -15,8 +15,13 @@ use vagn_registry::Registry;
 use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupWriter, FleetSource, Interrupt, UncheckedBackup};
 
+use crate::cluster::DESK_DIR;
+
 /// Small files that never change while a service runs, or are replaced as a whole.
 const SMALL: [&str; 2] = ["cert.pem", "key.pem"];
+
+/// Files of a node's desk.
+const DESK_FILES: [&str; 2] = [store::FILE, "kept.redb"];
 
 /// The clock's mark, and the end of the numbers of sealed answers: last, so that they are ahead of every time and number in the copy.
 const LAST: [&str; 2] = ["clock", vagn_flow::answers::FILE];
@@ -94,7 +99,8 @@ pub fn copy_stopped(
     let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
     let registries =
         len(&from.join(Registry::FILE)) + len(&from.join(Registry::COPY_DIR).join(Registry::FILE));
-    let others = store::copy_bytes(from) + registries + SMALL_BYTES;
+    let desk: u64 = DESK_FILES.iter().map(|name| len(&from.join(DESK_DIR).join(name))).sum();
+    let others = store::copy_bytes(from) + registries + desk + SMALL_BYTES;
     writer.copy_fleet(fleet, others, 0)?;
     let to = writer.data_dir().to_owned();
     for name in store::COPIED.into_iter().chain(SMALL).chain(LAST) {
@@ -115,6 +121,14 @@ pub fn copy_stopped(
             .context("copy the registry of the cluster")?;
         Registry::settle_copy(&to).context("copy the registry of the cluster")?;
         writer.adopt(&format!("{}/{}", Registry::COPY_DIR, Registry::FILE))?;
+    }
+    let desk = from.join(DESK_DIR);
+    if desk.exists() {
+        // What a node has of the incidents of its cluster, and the alarms of its doors that the others do not have.
+        fs::create_dir_all(to.join(DESK_DIR)).context("copy the incidents of the cluster")?;
+        for name in DESK_FILES {
+            writer.copy_file(&desk.join(name), &format!("{DESK_DIR}/{name}"))?;
+        }
     }
     if store::is_there(&to) {
         writer.note_trail(head_of(&to)?.to_string());
@@ -206,5 +220,21 @@ mod tests {
             assert!(!data.join("copy").exists());
         }
         assert!(copy(&outer.path().join("copy")).is_ok());
+    }
+
+    #[test]
+    fn a_copy_of_a_node_has_the_files_of_its_desk() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = outer.path().join("data");
+        drop(DataDir::open(Arc::new(RealDisk), &data, Some(1), 7).unwrap());
+        let fleet = FleetSource::at_rest(Arc::new(RealDisk), &data).unwrap();
+        fs::create_dir(data.join("desk")).unwrap();
+        fs::write(data.join("desk/kept.redb"), "alarms").unwrap();
+        let copy =
+            copy_stopped(&fleet, &outer.path().join("copy"), 0, &|_| ControlFlow::Continue(())).unwrap();
+        let copied = |name: &str| fs::read_to_string(copy.data_dir().join(name)).ok();
+        assert_eq!(copied("desk/kept.redb").as_deref(), Some("alarms"));
+        assert_eq!(copied("desk/incidents.redb"), None, "there was none");
+        assert!(copy.check(&|_| ControlFlow::Continue(())).is_ok());
     }
 }

@@ -16,7 +16,9 @@ use crate::event::PublishOutcome;
 use crate::ids::{Moment, PublishId, StreamId};
 use crate::numbers::Numbers;
 use crate::trail::command::{TrailCommand, TrailHappened};
+use crate::trail::entry::TrailBody;
 use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
+use crate::trail::mark::Mark;
 
 /// Pause before an entry is sent again.
 const AGAIN_MS: u64 = 250;
@@ -34,7 +36,7 @@ pub(crate) struct Append {
     pub(crate) kind: Kind,
     stream: StreamId,
     expected: u64,
-    bytes: Arc<[u8]>,
+    pub(crate) bytes: Arc<[u8]>,
     publish: Option<PublishId>,
     /// Moment at which it was sent first: no entry of its leader is older than that.
     pub(crate) sent_ms: u64,
@@ -51,6 +53,7 @@ pub(crate) struct Append {
 pub(crate) enum Kind {
     Claim(Term),
     Renewal,
+    Farewell,
     Group { alarms: Vec<AlarmVersion>, deeds: Vec<DeedId> },
 }
 
@@ -70,6 +73,20 @@ pub(crate) enum Answer {
 pub(crate) enum Fate {
     Stored,
     Refused,
+}
+
+impl Kind {
+    /// Returns the content of an entry that is a sign of its writer: what that had read.
+    pub(crate) fn sign(&self, settings_hash: u64, read: Mark) -> TrailBody<'static> {
+        let Mark { sequence, running_hash, .. } = read;
+        match self {
+            Self::Claim(_) => TrailBody::Claim { settings_hash, sequence, running_hash },
+            Self::Farewell => TrailBody::Farewell { settings_hash, sequence, running_hash },
+            Self::Renewal | Self::Group { .. } => {
+                TrailBody::Renewal { settings_hash, sequence, running_hash }
+            }
+        }
+    }
 }
 
 impl Append {
@@ -94,6 +111,11 @@ impl Append {
             is_full: false,
             has_fence: true,
         }
+    }
+
+    /// Returns true if the brokers refused it for want of room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Planted fault.

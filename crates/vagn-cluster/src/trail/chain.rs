@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::command::Command;
 use crate::content::entry_hash;
-use crate::event::{Delivered, DiskFault, StreamOutcome};
+use crate::event::{Delivered, DiskFault, StreamInfo, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
 use crate::happened::Stop;
 use crate::hash::fold;
@@ -17,11 +17,9 @@ use crate::numbers::Numbers;
 use crate::ring::Ring;
 use crate::trail::command::{TrailCommand, TrailHappened};
 use crate::trail::entry::TrailEntry;
+use crate::trail::epochs::FIRST_EPOCH;
 use crate::trail::ids::{Term, TrailId};
 use crate::trail::mark::Mark;
-
-/// Epoch that a new service begins with.
-const FIRST_EPOCH: u32 = 1;
 
 /// Pause before a stream that was not found is asked for again, and before a store that failed is tried again.
 const AGAIN_MS: u64 = 1_000;
@@ -55,6 +53,10 @@ pub(crate) struct Chain {
     lacks_mark: bool,
     /// The last save failed.
     has_failed: bool,
+    /// It follows no more, though nothing is wrong: the store gets another content.
+    is_retired: bool,
+    /// Figures of the stream, as they were read last.
+    info: Option<StreamInfo>,
 }
 
 /// What became of a message of the stream.
@@ -64,6 +66,15 @@ pub(crate) enum Came {
     Next,
     /// Nothing.
     Nothing,
+    /// The chain is broken.
+    Stop(Stop),
+}
+
+/// What figures of the stream say against going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The next entry is in the stream no more.
+    Purged,
     /// The chain is broken.
     Stop(Stop),
 }
@@ -84,7 +95,17 @@ impl Chain {
             saved: 0,
             lacks_mark: false,
             has_failed: false,
+            is_retired: false,
+            info: None,
         }
+    }
+
+    /// Begins an epoch with the content that the store has: the mark is to be saved.
+    pub(crate) fn of_epoch(mark: Mark) -> Self {
+        let mut chain = Self::new();
+        chain.begin(mark);
+        chain.lacks_mark = true;
+        chain
     }
 
     /// Goes on from a mark that the store has.
@@ -117,6 +138,25 @@ impl Chain {
         self.stopped
     }
 
+    /// Returns the last entry that the store has on disk: a start goes on behind it.
+    pub(crate) fn on_disk(&self) -> u64 {
+        self.saved
+    }
+
+    /// Returns true once the store has all that was received, and gets nothing more.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.unsaved.is_empty() && self.saving.is_none()
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    /// Returns the figures of the stream as they were read last.
+    pub(crate) fn info(&self) -> Option<StreamInfo> {
+        self.info
+    }
+
     /// Returns the last entry up to which the store has all groups.
     pub(crate) fn saved_through(&self) -> Option<u64> {
         self.mark.map(|mark| if self.unsaved.is_empty() { mark.sequence } else { self.saved })
@@ -143,16 +183,22 @@ impl Chain {
         self.running.get(sequence)
     }
 
-    /// Finds the stream, follows it, and saves.
-    pub(crate) fn run(&mut self, now: Moment, numbers: &mut Numbers, out: &mut Vec<TrailCommand>) {
+    /// Finds the stream if it may, follows it, and saves.
+    pub(crate) fn run(
+        &mut self,
+        may_find: bool,
+        now: Moment,
+        numbers: &mut Numbers,
+        out: &mut Vec<TrailCommand>,
+    ) {
         self.save(now, out);
-        if self.stopped.is_some() {
+        if self.stopped.is_some() || self.is_retired {
             return;
         }
         let at = self.received();
         if let Some(follower) = &mut self.follower {
             common(out, |out| follower.run(now, at, numbers, out));
-        } else if self.finding.is_none() && now.elapsed_ms >= self.find_at_ms {
+        } else if may_find && self.finding.is_none() && now.elapsed_ms >= self.find_at_ms {
             let read = numbers.read();
             (self.finding, self.find_at_ms) = (Some(read), now.elapsed_ms + AGAIN_MS);
             let stream = StreamId::trail(FIRST_EPOCH);
@@ -160,12 +206,12 @@ impl Chain {
         }
     }
 
-    pub(crate) fn due_ms(&self) -> Option<u64> {
+    pub(crate) fn due_ms(&self, may_find: bool) -> Option<u64> {
         let save = (self.saving.is_none() && self.has_unsaved()).then_some(self.save_at_ms);
         let follow = match &self.follower {
-            _ if self.stopped.is_some() => None,
+            _ if self.stopped.is_some() || self.is_retired => None,
             Some(follower) => follower.due_ms(self.has_room()),
-            None => self.finding.is_none().then_some(self.find_at_ms),
+            None => (may_find && self.finding.is_none()).then_some(self.find_at_ms),
         };
         save.into_iter().chain(follow).min()
     }
@@ -179,16 +225,18 @@ impl Chain {
         self.unsaved.len() < UNSAVED_MAX
     }
 
-    /// Takes in figures of a stream. Returns what is wrong with the chain, if anything is.
+    /// Takes in figures of a stream. Returns what they say against going on.
     pub(crate) fn read(
         &mut self,
         read: ReadId,
         outcome: StreamOutcome,
         now: Moment,
         out: &mut Vec<TrailCommand>,
-    ) -> Option<Stop> {
+    ) -> Option<Against> {
         if self.finding.take_if(|finding| *finding == read).is_some() {
-            if let StreamOutcome::Is(info) = outcome {
+            if let StreamOutcome::Is(info) = outcome
+                && !self.is_retired
+            {
                 let trail = TrailId { epoch: FIRST_EPOCH, incarnation: info.incarnation };
                 self.begin(Mark::begin(trail));
                 // So that a later run knows which trail this was.
@@ -199,14 +247,17 @@ impl Chain {
         let received = self.received().last;
         let follower = self.follower.as_mut()?;
         let finding = common(out, |out| follower.read(read, outcome, received, now, out))?;
+        if let StreamOutcome::Is(info) = outcome {
+            self.info = Some(info);
+        }
         match finding {
             Finding::Sound => None,
             Finding::Silent(_) => {
                 out.push(TrailCommand::Tell(TrailHappened::SilentConsumer));
                 None
             }
-            Finding::NextPurged => Some(Stop::NextEntryPurged),
-            Finding::Stop(stop) => Some(stop),
+            Finding::NextPurged => Some(Against::Purged),
+            Finding::Stop(stop) => Some(Against::Stop(stop)),
         }
     }
 
@@ -262,6 +313,15 @@ impl Chain {
         }
     }
 
+    /// Gives groups to the store that this node as the leader was told to be in the trail at these places, and that did not come: the trail may have lost
+    /// them. No entry has the hash of their mark, so that no later run takes the store for one that has what the trail has.
+    pub(crate) fn keep_promised(&mut self, groups: Vec<(u64, Arc<[u8]>)>) {
+        let Some(mark) = self.mark else { return };
+        let promised = groups.into_iter().filter(|(sequence, _)| *sequence > mark.sequence);
+        self.unsaved
+            .extend(promised.map(|(sequence, group)| (Mark { sequence, entry_hash: 0, ..mark }, group)));
+    }
+
     fn has_unsaved(&self) -> bool {
         let is_far = self.mark.is_some_and(|mark| mark.sequence >= self.saved + MARK_EVERY);
         !self.unsaved.is_empty() || is_far || self.lacks_mark
@@ -293,6 +353,14 @@ impl Chain {
                 self.save_at_ms = now.elapsed_ms + AGAIN_MS;
                 out.push(TrailCommand::Tell(TrailHappened::StoreFault));
             }
+        }
+    }
+
+    /// Follows no more: the store gets another content. What was received is saved first.
+    pub(crate) fn retire(&mut self, out: &mut Vec<TrailCommand>) {
+        self.is_retired = true;
+        if let Some(mut follower) = self.follower.take() {
+            common(out, |out| follower.let_go(out));
         }
     }
 

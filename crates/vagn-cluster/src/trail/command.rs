@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::Command;
+use crate::ids::{NodeId, ReadId};
 use crate::trail::ids::{AlarmId, DeedId};
 use crate::trail::mark::Mark;
 use crate::trail::view::Duty;
@@ -10,7 +11,8 @@ use crate::trail::view::Duty;
 /// Something that is to be done. The driver carries commands out in their order, and waits for none before the next.
 #[derive(Debug, Clone)]
 pub enum TrailCommand {
-    /// As for shards: `Publish`, `ReadStream`, `MakeStream`, `Subscribe`, `Unsubscribe`, `Send` and `WakeAt`, and no other.
+    /// As for shards: `Publish`, `ReadStream`, `MakeStream`, `DropStream`, `Subscribe`, `Unsubscribe`, `Purge`, `ReadRecord`, `WriteRecord`, `Send`,
+    /// `SendAll` and `WakeAt`, and no other. `SendAll` goes to the desks of all other nodes.
     Common(Command),
     /// Applies groups to the node's incident store, in their order, together with the mark: all or nothing, and synced. Answered by
     /// [`Saved`](crate::trail::TrailEvent::Saved). There is one at a time.
@@ -63,6 +65,46 @@ pub enum TrailCommand {
         /// Most alarms.
         max: usize,
     },
+    /// Reads a piece of a copy of the incident store, for another node. Answered by [`CopyRead`](crate::trail::TrailEvent::CopyRead).
+    ///
+    /// A copy is the store as it was at one mark, without what it keeps for itself: kept alarms and the rest. The store goes on meanwhile. Stores of one trail have the
+    /// same at the same mark. One copy at a time is held, for a minute after it was read last.
+    ReadCopy {
+        /// To be given back.
+        read: ReadId,
+        /// The copy, by its mark. `None` begins: with the one that is held if its mark is at `least` or behind that, or else with the store as it is now.
+        of: Option<Mark>,
+        /// Entry up to which a copy that begins must reach: the stream goes on behind it.
+        least: u64,
+        /// Where the piece begins: empty for the first one, else as the piece before said.
+        from: Vec<u8>,
+        /// Most bytes of the piece. It may be cut anywhere.
+        max_bytes: usize,
+    },
+    /// Takes a piece of another node's copy, and puts it aside. Answered by [`CopyTaken`](crate::trail::TrailEvent::CopyTaken). There is one at a
+    /// time, and no save beside it.
+    TakeCopy {
+        /// Number of the piece. 0 throws away what was put aside before, and so does a start.
+        piece: u32,
+        /// The piece.
+        bytes: Vec<u8>,
+        /// With the last one: all pieces together become the content of the store, in place of what it had, and with this mark: all or nothing, and
+        /// synced. In the same step each incident that the store had, and that the copy lacks or has otherwise, becomes part of the store's *rest*.
+        mark: Option<Mark>,
+    },
+    /// Reads what the store has as its rest, oldest copies first. Answered by [`RestRead`](crate::trail::TrailEvent::RestRead). There is one at a
+    /// time.
+    ReadRest {
+        /// Most of them.
+        max: usize,
+    },
+    /// The trail has a part of the rest: the store needs it no more. No answer; one that a crash takes is read again.
+    DropRest {
+        /// Its name.
+        deed: DeedId,
+    },
+    /// Answers [`RepairAsked`](crate::trail::TrailEvent::RepairAsked).
+    RepairEnded(Result<TrailRepair, TrailRefusal>),
     /// Answers a person.
     AnswerDeed {
         /// As it was given.
@@ -96,6 +138,32 @@ pub enum DeedOutcome {
     Refused(Vec<u8>),
     /// No leader could record it in time. It may be done all the same.
     Unavailable,
+}
+
+/// What a repair of the trail came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrailRepair {
+    /// A new epoch has begun, from this node's store. The other nodes copy it by themselves.
+    Begun,
+    /// The trail is sound, and this node alone had something else: it copies another node's store, and hands in what only its own had.
+    Copies,
+}
+
+/// Reason why a trail was not repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrailRefusal {
+    /// The trail is not broken as far as this node knows.
+    Sound,
+    /// This node's store could not be read, so it is no beginning.
+    Unread,
+    /// This node's store has not taken all that the trail had.
+    Unsaved,
+    /// This node has more: it is to be asked.
+    HasMore(NodeId),
+    /// The brokers did not do what is needed in time.
+    NoBrokers,
+    /// Another node has begun a new epoch meanwhile.
+    Overtaken,
 }
 
 /// Something that people, readiness and metrics should know.
@@ -142,4 +210,24 @@ pub enum TrailHappened {
     HandedOver,
     /// A deed could not be recorded.
     DeedUnavailable,
+    /// The beginning of the trail's stream was removed, which all stores have.
+    Purged,
+    /// The same, though a node that is away or behind does not have it: the stream has little room left.
+    PurgedForRoom,
+    /// This node's store lacks what the trail's stream has no more, or is of an epoch before: it copies another node's.
+    CopyBegun,
+    /// The node that gave the copy ended or has it no more. It begins anew.
+    CopyLost,
+    /// This node has the whole copy, and goes on behind it.
+    CopyTaken,
+    /// This node gives its store to another.
+    CopyGiven,
+    /// A new epoch of the trail began, from this node's store.
+    EpochBegun,
+    /// Another node began a new epoch of the trail.
+    EpochOver,
+    /// What only this node's store had before a copy took its place is in the trail.
+    RestRecorded,
+    /// The leader's desk refused such a part. It stays in no store.
+    RestRefused,
 }

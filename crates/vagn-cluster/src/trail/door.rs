@@ -40,6 +40,8 @@ pub(crate) struct Door {
     kept: Kept,
     /// Not all that an earlier run kept was called about: it is read whatever the room.
     is_new: bool,
+    /// The node stops: what is here is kept at once.
+    is_leaving: bool,
     /// Planted fault.
     forgets: bool,
 }
@@ -83,6 +85,7 @@ impl Door {
             leader: None,
             kept: Kept::Behind(None, false),
             is_new: true,
+            is_leaving: false,
             forgets,
         }
     }
@@ -117,7 +120,7 @@ impl Door {
         let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
         self.insert(Waiting {
             alarm,
-            keep_at_ms: Some(alone_at_ms),
+            keep_at_ms: Some(if self.is_leaving { now.elapsed_ms } else { alone_at_ms }),
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
             is_called: false,
@@ -149,6 +152,22 @@ impl Door {
         let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
         for (id, number) in ids.into_iter().zip(0..) {
             self.change(id, |waiting| waiting.hand_at_ms = now.elapsed_ms + number / TOGETHER);
+        }
+    }
+
+    /// The leader said farewell: alarms wait for the next one.
+    pub(crate) fn led_by_none(&mut self) {
+        self.leader = None;
+    }
+
+    /// The node stops: its store is given all that it does not keep yet, and that the next run is to go on with.
+    pub(crate) fn leave(&mut self, now: Moment) {
+        self.is_leaving = true;
+        let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
+        for id in ids {
+            self.change(id, |waiting| {
+                waiting.keep_at_ms = waiting.keep_at_ms.map(|at_ms| at_ms.min(now.elapsed_ms));
+            });
         }
     }
 

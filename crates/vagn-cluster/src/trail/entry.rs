@@ -3,11 +3,11 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | 17 claim, 18 renewal, 19 group |
+//! | 1 | 17 claim, 18 renewal, 19 group, 24 farewell |
 //! | 4 | epoch |
 //! | 8, 8, 8 | name: node, run, number |
 //! | 8 | term |
-//! | … | claim and renewal: hash of settings, a sequence and the running hash there; group: alarms, deeds, content |
+//! | … | claim, renewal and farewell: hash of settings, a sequence and the running hash there; group: alarms, deeds, content |
 //! | 8 | hash of all before |
 //!
 //! Alarms and deeds of a group are counted in 32 bits and have 16 bytes each, alarms 8 more for the version; the content has its length in 32 bits before it.
@@ -27,6 +27,7 @@ const VERSION: u8 = 1;
 const CLAIM: u8 = 17;
 const RENEWAL: u8 = 18;
 const GROUP: u8 = 19;
+const FAREWELL: u8 = 24;
 
 /// Length of a name.
 const NAME_LEN: usize = 16;
@@ -61,6 +62,15 @@ pub enum TrailBody<'a> {
     },
     /// The writer goes on leading.
     Renewal {
+        /// As in a claim.
+        settings_hash: u64,
+        /// As in a claim.
+        sequence: u64,
+        /// As in a claim.
+        running_hash: u64,
+    },
+    /// The writer leads no more: it stops, as it was told to. The last entry of its term.
+    Farewell {
         /// As in a claim.
         settings_hash: u64,
         /// As in a claim.
@@ -104,6 +114,11 @@ impl<'a> TrailEntry<'a> {
                 sequence: reader.u64()?,
                 running_hash: reader.u64()?,
             },
+            FAREWELL => TrailBody::Farewell {
+                settings_hash: reader.u64()?,
+                sequence: reader.u64()?,
+                running_hash: reader.u64()?,
+            },
             GROUP => TrailBody::Group {
                 alarms: versions(&mut reader)?,
                 deeds: names(&mut reader)?,
@@ -120,6 +135,7 @@ impl<'a> TrailEntry<'a> {
         let kind = match self.body {
             TrailBody::Claim { .. } => CLAIM,
             TrailBody::Renewal { .. } => RENEWAL,
+            TrailBody::Farewell { .. } => FAREWELL,
             TrailBody::Group { .. } => GROUP,
         };
         let mut out = vec![VERSION, kind];
@@ -130,7 +146,8 @@ impl<'a> TrailEntry<'a> {
         out.put_u64(self.term.0);
         match &self.body {
             TrailBody::Claim { settings_hash, sequence, running_hash }
-            | TrailBody::Renewal { settings_hash, sequence, running_hash } => {
+            | TrailBody::Renewal { settings_hash, sequence, running_hash }
+            | TrailBody::Farewell { settings_hash, sequence, running_hash } => {
                 out.put_u64(*settings_hash);
                 out.put_u64(*sequence);
                 out.put_u64(*running_hash);
@@ -190,6 +207,7 @@ mod tests {
         let bodies = [
             TrailBody::Claim { settings_hash: 4, sequence: 8, running_hash: 6 },
             TrailBody::Renewal { settings_hash: 4, sequence: 9, running_hash: 5 },
+            TrailBody::Farewell { settings_hash: 4, sequence: 9, running_hash: 5 },
             TrailBody::Group { alarms: vec![], deeds: vec![], content: b"" },
             TrailBody::Group {
                 alarms: [1 << 100, 2].map(|alarm| AlarmVersion { alarm: AlarmId(alarm), hash: 8 }).to_vec(),

@@ -4,6 +4,7 @@
 //! last entry is 3 s old makes first attempts only: another one may lead by now.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::ids::{Moment, NodeId};
 use crate::trail::command::{TrailCommand, TrailHappened};
@@ -32,6 +33,9 @@ const DEEDS_MAX: usize = 256;
 /// Most own entries that are stored and were not delivered yet. A leader that cannot read what it writes waits.
 const PROMISED_MAX: usize = 1_024;
 
+/// Bytes of them after which it waits, too.
+const PROMISED_BYTES: usize = 16 << 20;
+
 /// A node's desk, with or without its leadership.
 #[derive(Debug)]
 pub(crate) struct Lead<D> {
@@ -57,12 +61,25 @@ struct Reign {
     /// Last entry that is known to be in the trail.
     tip: u64,
     /// Own entries that are in the trail and were not delivered.
-    promised: VecDeque<(u64, EntryId)>,
+    promised: VecDeque<Promised>,
+    /// Bytes of them.
+    promised_bytes: usize,
+    began_ms: u64,
     /// Moment at which the last entry that the trail has was sent.
     seen_ms: u64,
     renew_at_ms: u64,
+    /// Its farewell is under way: another node may lead before the answer comes.
+    is_over: bool,
     /// Groups that the own store is not known to have. It takes those that are delivered, so they are few more than promised ones.
     unsaved: VecDeque<u64>,
+}
+
+/// An own entry that is in the trail and was not delivered.
+#[derive(Debug)]
+pub(crate) struct Promised {
+    pub(crate) sequence: u64,
+    pub(crate) id: EntryId,
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// An alarm that is not recorded.
@@ -77,6 +94,12 @@ struct Waiting {
 }
 
 type Mail = Vec<(NodeId, TrailMessage)>;
+
+impl Reign {
+    fn may_promise(&self) -> bool {
+        self.promised.len() < PROMISED_MAX && self.promised_bytes < PROMISED_BYTES
+    }
+}
 
 impl<D: DeskState> Lead<D> {
     pub(crate) fn new(desk: D, max: usize) -> Self {
@@ -104,7 +127,7 @@ impl<D: DeskState> Lead<D> {
 
     /// Returns the last entry that is known to be in the trail, if this node may append behind it.
     pub(crate) fn tip(&self) -> Option<u64> {
-        self.reign.as_ref().filter(|reign| reign.promised.len() < PROMISED_MAX).map(|reign| reign.tip)
+        self.reign.as_ref().filter(|reign| reign.may_promise()).map(|reign| reign.tip)
     }
 
     pub(crate) fn unrecorded(&self) -> usize {
@@ -115,7 +138,7 @@ impl<D: DeskState> Lead<D> {
         match &self.reign {
             None if self.is_alone => Duty::Alone,
             None => Duty::Standby,
-            Some(reign) if now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
+            Some(reign) if !reign.is_over && now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
             Some(_) => Duty::FirstOnly,
         }
     }
@@ -124,16 +147,19 @@ impl<D: DeskState> Lead<D> {
     pub(crate) fn begin(
         &mut self,
         (term, shown): (Term, Term),
-        (sequence, claim): (u64, EntryId),
+        claim: Promised,
         (seen_ms, now): (u64, Moment),
         out: &mut Vec<TrailCommand>,
     ) {
         self.reign = Some(Reign {
             term,
-            tip: sequence,
-            promised: VecDeque::from([(sequence, claim)]),
+            tip: claim.sequence,
+            promised_bytes: claim.bytes.len(),
+            promised: VecDeque::from([claim]),
+            began_ms: now.elapsed_ms,
             seen_ms,
             renew_at_ms: now.elapsed_ms + RENEW_MS,
+            is_over: false,
             unsaved: VecDeque::new(),
         });
         (self.has_news, self.is_alone) = (true, false);
@@ -143,14 +169,23 @@ impl<D: DeskState> Lead<D> {
     }
 
     /// Notes that an entry of this node is in the trail.
-    pub(crate) fn stored(&mut self, sequence: u64, id: EntryId, seen_ms: u64, is_delivered: bool) {
+    pub(crate) fn stored(&mut self, entry: Promised, seen_ms: u64, is_delivered: bool) {
         if let Some(reign) = &mut self.reign {
-            reign.tip = reign.tip.max(sequence);
+            reign.tip = reign.tip.max(entry.sequence);
             reign.seen_ms = reign.seen_ms.max(seen_ms);
             if !is_delivered {
-                reign.promised.push_back((sequence, id));
+                reign.promised_bytes += entry.bytes.len();
+                reign.promised.push_back(entry);
             }
         }
+    }
+
+    /// This node's farewell is sent: from now on it makes first attempts only, as long as it lasts.
+    pub(crate) fn say_farewell(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+        if let Some(reign) = &mut self.reign {
+            reign.is_over = true;
+        }
+        self.look(now, out);
     }
 
     /// Returns true while no other node can have claimed: the last own entry is too young.
@@ -161,9 +196,20 @@ impl<D: DeskState> Lead<D> {
     /// Compares an entry that was delivered with what this node believes to have stored. Returns false if another stands there.
     pub(crate) fn bears_out(&mut self, sequence: u64, id: EntryId) -> bool {
         let Some(reign) = &mut self.reign else { return true };
-        let promised = reign.promised.pop_front_if(|(promised, _)| *promised <= sequence);
+        let promised = reign.promised.pop_front_if(|promised| promised.sequence <= sequence);
         reign.tip = reign.tip.max(sequence);
-        promised.is_none_or(|(promised, own)| promised != sequence || own == id)
+        reign.promised_bytes -= promised.as_ref().map_or(0, |promised| promised.bytes.len());
+        promised.is_none_or(|promised| promised.sequence != sequence || promised.id == id)
+    }
+
+    /// Returns the own entries that are in the trail and were not delivered, in their order.
+    pub(crate) fn promised(&self) -> impl Iterator<Item = &Promised> {
+        self.reign.iter().flat_map(|reign| &reign.promised)
+    }
+
+    /// Returns the moment since which this node leads.
+    pub(crate) fn began_ms(&self) -> Option<u64> {
+        self.reign.as_ref().map(|reign| reign.began_ms)
     }
 
     /// Leads no more. Alarms are still at their doors; what became of deeds nobody can say.
@@ -234,7 +280,8 @@ impl<D: DeskState> Lead<D> {
             }
             return false;
         }
-        let has_room = waiting.is_some() || self.taken.len() < self.max;
+        let has_room = waiting.is_some() || self.has_room();
+        let waiting = self.taken.get(&id);
         let taken = if has_room { self.desk.take(alarm) } else { Taken::NoRoom };
         match taken {
             Taken::Recorded => {
@@ -268,8 +315,23 @@ impl<D: DeskState> Lead<D> {
         false
     }
 
-    /// A person wants something done.
-    pub(crate) fn deed(&mut self, from: NodeId, deed: DeedId, bytes: &[u8], now: Moment, mail: &mut Mail) {
+    /// Returns true when there is room for another alarm. One that the trail has in an earlier version leaves its place: its door hands the newer one over
+    /// again, if it is still there.
+    fn has_room(&mut self) -> bool {
+        if self.taken.len() >= self.max {
+            self.taken.retain(|_, waiting| !waiting.is_recorded);
+        }
+        self.taken.len() < self.max
+    }
+
+    /// A person wants something done, or a node hands in a part of its rest, of which none is refused for good.
+    pub(crate) fn deed(
+        &mut self,
+        (from, is_rest): (NodeId, bool),
+        (deed, bytes): (DeedId, &[u8]),
+        now: Moment,
+        mail: &mut Mail,
+    ) {
         // It came twice, and is answered or will be.
         if self.deeds.contains_key(&deed) || self.refused.contains(&deed) {
             return;
@@ -285,8 +347,10 @@ impl<D: DeskState> Lead<D> {
             }
             Ok(DeedTaken::Recorded) => mail.push((from, TrailMessage::DeedDone { deed })),
             Err(answer) => {
-                self.refused.truncate(DEEDS_MAX - 1);
-                self.refused.push_front(deed);
+                if !is_rest {
+                    self.refused.truncate(DEEDS_MAX - 1);
+                    self.refused.push_front(deed);
+                }
                 mail.push((from, TrailMessage::DeedRefused { deed, answer }));
             }
         }
@@ -390,7 +454,7 @@ impl<D: DeskState> Lead<D> {
 
     /// Returns the moment at which something is to be appended.
     pub(crate) fn append_at_ms(&self) -> Option<u64> {
-        let reign = self.reign.as_ref().filter(|reign| reign.promised.len() < PROMISED_MAX)?;
+        let reign = self.reign.as_ref().filter(|reign| reign.may_promise())?;
         Some(if self.has_news { 0 } else { reign.renew_at_ms })
     }
 }

@@ -7,6 +7,9 @@ use crate::trail::ids::{Term, TrailId};
 
 const VERSION: u8 = 1;
 
+/// Length of the byte form.
+pub(crate) const MARK_LEN: usize = 1 + 4 + 5 * 8 + 1 + 8 + 8;
+
 /// Place in a trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {

@@ -7,12 +7,19 @@ use crate::ids::Incarnation;
 use crate::state::Damaged;
 use crate::trail::entry::{name, put_name, put_versions, versions};
 use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, TrailId};
+use crate::trail::mark::{MARK_LEN, Mark};
 
 /// Longest alarm, deed, or answer to a deed, in bytes.
 pub const ALARM_MAX: usize = 16 << 10;
 
 /// Longest note of what a door did about an alarm by itself, in bytes.
 pub const NOTE_MAX: usize = 4 << 10;
+
+/// Longest piece of a copy, in bytes.
+pub(crate) const PIECE_MAX: usize = 128 << 10;
+
+/// Longest place in a copy, in bytes.
+pub const PLACE_MAX: usize = 64;
 
 const VERSION: u8 = 1;
 
@@ -37,6 +44,40 @@ pub(crate) enum TrailMessage {
     DeedRefused { deed: DeedId, answer: Vec<u8> },
     /// It could not be recorded.
     DeedUnavailable { deed: DeedId },
+    /// A part of a node's rest: what its store had before a copy took its place. Answered like a deed.
+    Rest { deed: DeedId, bytes: Vec<u8> },
+    /// How far a node's store has the trail. Goes to all nodes.
+    Progress(Progress),
+    /// A node asks for a piece of a copy: of this trail, from its beginning or behind what it has.
+    AskCopy { trail: TrailId, least: u64, of: Option<Mark>, from: Vec<u8> },
+    /// A piece of a copy, from a place on.
+    Piece { mark: Mark, from: Vec<u8>, bytes: Vec<u8>, next: Option<Vec<u8>> },
+    /// The copy with this mark is not held any more.
+    NoCopy { of: Mark },
+}
+
+/// How far a node's store has the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) trail: TrailId,
+    /// Last entry that is in its store, on disk.
+    pub(crate) saved: u64,
+    pub(crate) state: Standing,
+}
+
+/// What a node does with the trail that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It follows, and entries of a leader come.
+    Follows,
+    /// It found it broken.
+    Stopped,
+    /// It waits for a copy.
+    Lacks,
+    /// It copies, and goes on behind `saved`.
+    Copies,
+    /// It would follow, and no entries of a leader come. Whether the trail is as this node has it is not known yet.
+    Waits,
 }
 
 /// An alarm, as a door hands it to the leader.
@@ -72,8 +113,7 @@ impl TrailMessage {
             }
             Self::Recorded { trail, alarms } => {
                 out.put_u8(66);
-                out.put_u32(trail.epoch);
-                out.put_u64(trail.incarnation.0);
+                put_trail(&mut out, *trail);
                 put_versions(&mut out, alarms);
             }
             Self::Called { alarm } => put_named(&mut out, 67, alarm.0),
@@ -92,6 +132,35 @@ impl TrailMessage {
                 put_named(&mut out, 73, version.alarm.0);
                 out.put_u64(version.hash);
             }
+            Self::Rest { deed, bytes } => {
+                put_named(&mut out, 74, deed.0);
+                out.put_long(bytes);
+            }
+            Self::Progress(Progress { trail, saved, state }) => {
+                out.put_u8(75);
+                put_trail(&mut out, *trail);
+                out.put_u64(*saved);
+                out.put_u8(*state as u8);
+            }
+            Self::AskCopy { trail, least, of, from } => {
+                out.put_u8(76);
+                put_trail(&mut out, *trail);
+                out.put_u64(*least);
+                out.put_long(&of.map_or(Vec::new(), |mark| mark.write()));
+                out.put_long(from);
+            }
+            Self::Piece { mark, from, bytes, next } => {
+                out.put_u8(77);
+                out.put_long(&mark.write());
+                out.put_long(from);
+                out.put_long(bytes);
+                out.put_u8(next.is_some().into());
+                out.put_long(next.as_deref().unwrap_or_default());
+            }
+            Self::NoCopy { of } => {
+                out.put_u8(78);
+                out.put_long(&of.write());
+            }
         }
         seal(&mut out);
         out
@@ -109,10 +178,7 @@ impl TrailMessage {
                 note: reader.long(NOTE_MAX)?.to_vec(),
                 bytes: reader.long(ALARM_MAX)?.to_vec(),
             }),
-            66 => {
-                let trail = TrailId { epoch: reader.u32()?, incarnation: Incarnation(reader.u64()?) };
-                Self::Recorded { trail, alarms: versions(&mut reader)? }
-            }
+            66 => Self::Recorded { trail: trail(&mut reader)?, alarms: versions(&mut reader)? },
             67 => Self::Called { alarm: AlarmId(name(&mut reader)?) },
             68 => Self::NoRoom { alarm: AlarmId(name(&mut reader)?) },
             69 => Self::Deed { deed: DeedId(name(&mut reader)?), bytes: reader.long(ALARM_MAX)?.to_vec() },
@@ -123,11 +189,51 @@ impl TrailMessage {
             },
             72 => Self::DeedUnavailable { deed: DeedId(name(&mut reader)?) },
             73 => Self::Over(AlarmVersion { alarm: AlarmId(name(&mut reader)?), hash: reader.u64()? }),
+            74 => Self::Rest { deed: DeedId(name(&mut reader)?), bytes: reader.long(ALARM_MAX)?.to_vec() },
+            75 => Self::Progress(Progress {
+                trail: trail(&mut reader)?,
+                saved: reader.u64()?,
+                state: standing(reader.u8()?)?,
+            }),
+            76 => Self::AskCopy {
+                trail: trail(&mut reader)?,
+                least: reader.u64()?,
+                of: match reader.long(MARK_LEN)? {
+                    [] => None,
+                    mark => Some(Mark::read(mark)?),
+                },
+                from: reader.long(PLACE_MAX)?.to_vec(),
+            },
+            77 => Self::Piece {
+                mark: Mark::read(reader.long(MARK_LEN)?)?,
+                from: reader.long(PLACE_MAX)?.to_vec(),
+                bytes: reader.long(PIECE_MAX)?.to_vec(),
+                next: match (reader.flag()?, reader.long(PLACE_MAX)?) {
+                    (true, next) => Some(next.to_vec()),
+                    (false, []) => None,
+                    (false, _) => return Err(Damaged),
+                },
+            },
+            78 => Self::NoCopy { of: Mark::read(reader.long(MARK_LEN)?)? },
             _ => return Err(Damaged),
         };
         reader.end()?;
         Ok(message)
     }
+}
+
+fn put_trail(out: &mut Vec<u8>, trail: TrailId) {
+    out.put_u32(trail.epoch);
+    out.put_u64(trail.incarnation.0);
+}
+
+fn trail(reader: &mut Reader<'_>) -> Result<TrailId, Damaged> {
+    Ok(TrailId { epoch: reader.u32()?, incarnation: Incarnation(reader.u64()?) })
+}
+
+fn standing(number: u8) -> Result<Standing, Damaged> {
+    let all = [Standing::Follows, Standing::Stopped, Standing::Lacks, Standing::Copies, Standing::Waits];
+    all.get(usize::from(number)).copied().ok_or(Damaged)
 }
 
 fn put_named(out: &mut Vec<u8>, kind: u8, name: u128) {
@@ -155,6 +261,33 @@ pub(crate) mod tests {
             ("deeddone", TrailMessage::DeedDone { deed }),
             ("deedrefused", TrailMessage::DeedRefused { deed, answer: vec![7] }),
             ("deedunavailable", TrailMessage::DeedUnavailable { deed }),
+            ("over", TrailMessage::Over(called.version())),
+            ("rest", TrailMessage::Rest { deed, bytes: vec![4] }),
+            ("progress", TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies })),
+            ("askcopy", TrailMessage::AskCopy { trail, least: 3, of: None, from: Vec::new() }),
+            (
+                "askmore",
+                TrailMessage::AskCopy { trail, least: 3, of: Some(Mark::begin(trail)), from: vec![8] },
+            ),
+            (
+                "piece",
+                TrailMessage::Piece {
+                    mark: Mark::begin(trail),
+                    from: vec![8],
+                    bytes: vec![1, 2],
+                    next: Some(vec![9]),
+                },
+            ),
+            (
+                "lastpiece",
+                TrailMessage::Piece {
+                    mark: Mark::begin(trail),
+                    from: vec![9],
+                    bytes: Vec::new(),
+                    next: None,
+                },
+            ),
+            ("nocopy", TrailMessage::NoCopy { of: Mark::begin(trail) }),
         ]
         .into_iter()
     }

@@ -12,6 +12,9 @@
 //! 4. Every node follows the trail and saves each group in its own incident store. The leader's renewals are entries too. After 3 s without
 //!    any, a node that has saved everything claims; its desk recalls what is open from its store, as after a restart.
 //!
+//! What all stores have is purged from the stream. A store that lacks what was purged copies another one's; and so does each when a person begins a broken trail anew, in a
+//! new epoch, from the store that has most. What only its own had before it hands in again.
+//!
 //! A call for help never waits for this: what the leader cannot record within 100 ms it calls about all the same, and what no leader answers
 //! for within 250 ms the door does, both under the same id.
 //!
@@ -20,6 +23,7 @@
 //! What [`crate`] says of time, requests, subscriptions and messages; and
 //!
 //! - [`TrailEvent::Restored`] is the first event of a run. Alarms may come before it.
+//! - [`TakeCopy`](TrailCommand::TakeCopy) with a mark, too, and a store that is read for a copy is as it was at one mark.
 //! - A [`Save`](TrailCommand::Save) is atomic and synced: after a crash at any moment the store has the groups up to its mark, and no others.
 //! - An alarm keeps its id as long as its incident is open at the door, over restarts too.
 //! - `CallAlone` for an alarm about which the driver calls already changes nothing.
@@ -39,32 +43,41 @@
 //! | `succession.rs` | who leads, and when to claim |
 //! | `lead.rs` | the desk while its node leads |
 //! | `door.rs` | alarms of the node's own reporters |
-//! | `node.rs` | all of them put together |
+//! | `peers.rs` | how far other nodes are, and how far the stream may be purged |
+//! | `copying.rs`, `rests.rs` | stores that take over another's content, and what only they had |
+//! | `epochs.rs` | the record of the epoch, and repairs |
+//! | `node.rs` | all of them put together; `writing.rs` what it appends, `upkeep.rs` purging, copies and epochs |
 
 mod append;
 mod chain;
 mod command;
+mod copying;
 mod door;
 mod entry;
+mod epochs;
 mod event;
 mod ids;
 mod lead;
 mod mark;
 mod message;
 mod node;
+mod peers;
+mod rests;
 mod settings;
 mod state;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod view;
+mod writing;
 
-pub use command::{DeedOutcome, TrailCommand, TrailHappened, Why};
+pub use command::{DeedOutcome, TrailCommand, TrailHappened, TrailRefusal, TrailRepair, Why};
 pub use entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
-pub use event::{KeptAlarm, TrailEvent};
+pub use event::{CopyOutcome, KeptAlarm, TrailEvent};
 pub use ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term, TrailId};
 pub use mark::Mark;
-pub use message::{ALARM_MAX, Alarm, NOTE_MAX};
+pub use message::{ALARM_MAX, Alarm, NOTE_MAX, PLACE_MAX};
 pub use node::TrailNode;
 pub use settings::{TrailFaults, TrailSettings};
 pub use state::{DeedTaken, DeskState, Draft, Taken};

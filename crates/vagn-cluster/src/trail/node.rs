@@ -6,20 +6,24 @@ use std::sync::Arc;
 use crate::command::Command;
 use crate::event::{Delivered, Event, PublishOutcome};
 use crate::happened::Stop;
-use crate::ids::{Moment, NodeId, PublishId, StreamId};
+use crate::ids::{Moment, NodeId, PublishId};
 use crate::numbers::Numbers;
 use crate::trail::append::{Answer, Append, Fate, Kind};
-use crate::trail::chain::{Came, Chain};
+use crate::trail::chain::{Against, Came, Chain};
 use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
+use crate::trail::copying::{Giving, Taking};
 use crate::trail::door::Door;
-use crate::trail::entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
+use crate::trail::entry::{TrailBody, TrailEntry};
+use crate::trail::epochs::Epochs;
 use crate::trail::event::TrailEvent;
 use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
-use crate::trail::lead::Lead;
+use crate::trail::lead::{Lead, Promised};
 use crate::trail::mark::Mark;
 use crate::trail::message::{ALARM_MAX, TrailMessage};
+use crate::trail::peers::Peers;
+use crate::trail::rests::Rests;
 use crate::trail::settings::TrailSettings;
-use crate::trail::state::{DeskState, Draft};
+use crate::trail::state::DeskState;
 use crate::trail::succession::Succession;
 use crate::trail::view::{Duty, TrailView};
 
@@ -32,18 +36,29 @@ const DEEDS_MAX: usize = 256;
 /// A machine's part in the trail: its door, its copy of the trail, and its desk while it leads.
 #[derive(Debug)]
 pub struct TrailNode<D> {
-    settings: TrailSettings,
-    numbers: Numbers,
+    pub(super) settings: TrailSettings,
+    pub(super) numbers: Numbers,
     is_started: bool,
-    chain: Chain,
-    succession: Succession,
-    append: Option<Append>,
-    entries: u64,
-    lead: Lead<D>,
+    pub(super) chain: Chain,
+    pub(super) succession: Succession,
+    pub(super) append: Option<Append>,
+    pub(super) entries: u64,
+    pub(super) lead: Lead<D>,
     door: Door,
     /// Deeds of own persons, with the moment at which they are answered at the latest.
     deeds: BTreeMap<DeedId, u64>,
-    mail: Vec<(NodeId, TrailMessage)>,
+    pub(super) peers: Peers,
+    pub(super) epochs: Epochs,
+    /// The store takes over another's content.
+    pub(super) taking: Option<Taking>,
+    pub(super) giving: Giving,
+    pub(super) rests: Rests,
+    /// Moment of the first event, and of the next telling how far the store is.
+    pub(super) began_ms: Option<u64>,
+    pub(super) tell_at_ms: u64,
+    /// Epoch whose stream this node has dropped.
+    pub(super) dropped: Option<u32>,
+    pub(super) mail: Vec<(NodeId, TrailMessage)>,
     due_ms: u64,
     woken_at_ms: Option<u64>,
 }
@@ -51,16 +66,28 @@ pub struct TrailNode<D> {
 impl<D: DeskState> TrailNode<D> {
     /// Makes one whose first event tells what its incident store has.
     pub fn new(settings: TrailSettings, desk: D) -> Self {
+        let mut succession = Succession::default();
+        if !settings.may_lead {
+            succession.abstain();
+        }
         Self {
             numbers: Numbers::new(settings.random),
             is_started: false,
             chain: Chain::new(),
-            succession: Succession::default(),
+            succession,
             append: None,
             entries: 0,
             lead: Lead::new(desk, settings.desk_max),
             door: Door::new(settings.door_max, settings.faults.forgotten_at_handover),
             deeds: BTreeMap::new(),
+            peers: Peers::default(),
+            epochs: Epochs::new((settings.node, settings.random)),
+            taking: None,
+            giving: Giving::default(),
+            rests: Rests::new(),
+            began_ms: None,
+            tell_at_ms: 0,
+            dropped: None,
             mail: Vec::new(),
             due_ms: u64::MAX,
             woken_at_ms: None,
@@ -91,9 +118,15 @@ impl<D: DeskState> TrailNode<D> {
             received: mark.map_or(0, |mark| mark.sequence),
             running_hash: mark.map_or(0, |mark| mark.running_hash),
             unsaved: self.chain.unsaved(),
+            lacks_copy: self.taking.is_some(),
+            saved: self.chain.on_disk(),
+            has_rest: self.rests.has_any(),
             stopped: self.chain.stopped(),
             term: mark.map_or(Term::default(), |mark| mark.term),
             leader: self.succession.leader(),
+            differs: mark
+                .and_then(|mark| mark.settings_hash)
+                .is_some_and(|leader| leader != self.settings.settings_hash),
             duty: self.duty(now),
             waiting: self.door.len(),
             unrecorded: self.lead.unrecorded(),
@@ -108,6 +141,10 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Restored(mark) => self.restore(mark, out),
             // An alarm is called about whatever the store does.
             TrailEvent::Alarm { alarm, bytes } => self.door.take(alarm, bytes, now, out),
+            TrailEvent::StopAsked => {
+                self.succession.abstain();
+                self.door.leave(now);
+            }
             _ if !self.is_started => {}
             other => self.take(other, now, out),
         }
@@ -136,7 +173,11 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
             TrailEvent::DeskChanged => self.lead.changed(),
             TrailEvent::LeadAsked => self.succession.ask(),
-            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } => {}
+            TrailEvent::CopyRead { read, outcome } => self.mail.extend(self.giving.read(read, outcome)),
+            TrailEvent::CopyTaken(result) => self.copy_taken(result, now, out),
+            TrailEvent::RestRead { rest, is_end } => self.rests.read(rest, is_end),
+            TrailEvent::RepairAsked => self.epochs.ask(now),
+            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } | TrailEvent::StopAsked => {}
         }
     }
 
@@ -145,8 +186,13 @@ impl<D: DeskState> TrailNode<D> {
             Event::Delivered(message) => self.delivered(&message, now, out),
             Event::SubscriptionEnded(subscription) => self.chain.ended(subscription),
             Event::StreamRead(read, outcome) => {
-                if let Some(stop) = self.chain.read(read, outcome, now, out) {
-                    self.stop(stop, now, out);
+                if self.epochs.made(read, outcome, now, out) {
+                    return;
+                }
+                match self.chain.read(read, outcome, now, out) {
+                    Some(Against::Stop(stop)) => self.stop(stop, now, out),
+                    Some(Against::Purged) => self.lacks_next(now, out),
+                    None => self.purge(now, out),
                 }
             }
             Event::Published(publish, outcome) => self.published(publish, outcome, now, out),
@@ -156,6 +202,8 @@ impl<D: DeskState> TrailNode<D> {
                     self.receive(from, message, now, out);
                 }
             }
+            Event::RecordRead(_, outcome) => self.epochs.read(outcome, now, out),
+            Event::RecordWritten(_, outcome) => self.epochs.written(outcome, now),
             Event::Woken => self.woken_at_ms = None,
             _ => {}
         }
@@ -197,10 +245,15 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     /// Returns true for an entry whose writer had read something else. One that counts for nothing is asked too: where this node missed a
-    /// claim, the entries of the leader are such. An entry of a leader that was deposed says nothing against anybody.
+    /// claim, the entries of the leader are such, groups too. An entry of a leader that was deposed says nothing against anybody.
     fn contradicts(&self, entry: &TrailEntry<'_>, at: u64) -> bool {
+        let missed_claim = |mark: Mark| entry.term > mark.term && entry.epoch == mark.trail.epoch;
+        if !matches!(entry.body, TrailBody::Claim { .. }) && self.chain.mark().is_some_and(missed_claim) {
+            return true;
+        }
         let (TrailBody::Claim { sequence, running_hash, .. }
-        | TrailBody::Renewal { sequence, running_hash, .. }) = entry.body
+        | TrailBody::Renewal { sequence, running_hash, .. }
+        | TrailBody::Farewell { sequence, running_hash, .. }) = entry.body
         else {
             return false;
         };
@@ -230,13 +283,18 @@ impl<D: DeskState> TrailNode<D> {
                     self.depose(now, out);
                 }
             }
-            TrailBody::Renewal { settings_hash, .. } => self.chain.enter(entry.term, *settings_hash),
+            TrailBody::Renewal { settings_hash, .. } | TrailBody::Farewell { settings_hash, .. } => {
+                self.chain.enter(entry.term, *settings_hash);
+            }
             TrailBody::Group { alarms, content, .. } => {
                 self.chain.keep(Arc::from(*content));
                 alarms.iter().for_each(|alarm| self.door.recorded(*alarm, out));
             }
         }
-        if is_new {
+        if matches!(entry.body, TrailBody::Farewell { .. }) {
+            self.succession.left();
+            self.door.led_by_none();
+        } else if is_new {
             self.door.led_by(entry.id.node, now);
         }
     }
@@ -276,17 +334,19 @@ impl<D: DeskState> TrailNode<D> {
     /// The trail has the entry that was under way.
     fn stored(&mut self, sequence: u64, is_delivered: bool, now: Moment, out: &mut Vec<TrailCommand>) {
         let Some(append) = self.append.take() else { return };
+        let entry = Promised { sequence, id: append.id, bytes: append.bytes };
         match append.kind {
             Kind::Claim(term) => {
                 let shown = if self.settings.faults.one_key { Term(1) } else { term };
-                self.lead.begin((term, shown), (sequence, append.id), (append.sent_ms, now), out);
+                self.lead.begin((term, shown), entry, (append.sent_ms, now), out);
                 if is_delivered {
                     self.lead.bears_out(sequence, append.id);
                 }
             }
-            Kind::Renewal => self.lead.stored(sequence, append.id, append.sent_ms, is_delivered),
+            Kind::Renewal => self.lead.stored(entry, append.sent_ms, is_delivered),
+            Kind::Farewell => self.depose(now, out),
             Kind::Group { alarms, deeds } => {
-                self.lead.stored(sequence, append.id, append.sent_ms, is_delivered);
+                self.lead.stored(entry, append.sent_ms, is_delivered);
                 if !self.settings.faults.act_before_append {
                     self.recorded(&alarms, &deeds);
                 }
@@ -294,14 +354,14 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn recorded(&mut self, alarms: &[AlarmVersion], deeds: &[DeedId]) {
+    pub(super) fn recorded(&mut self, alarms: &[AlarmVersion], deeds: &[DeedId]) {
         let Some(trail) = self.chain.trail() else { return };
         for (door, alarms) in self.lead.recorded(alarms, deeds, &mut self.mail) {
             self.mail.push((door, TrailMessage::Recorded { trail, alarms }));
         }
     }
 
-    fn depose(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
+    pub(super) fn depose(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         if self.lead.leads() {
             self.append = None;
             self.lead.end(now, &mut self.mail, out);
@@ -312,9 +372,7 @@ impl<D: DeskState> TrailNode<D> {
     fn stop(&mut self, stop: Stop, now: Moment, out: &mut Vec<TrailCommand>) {
         self.append = None;
         self.chain.stop(stop, out);
-        if self.lead.leads() {
-            self.lead.go_alone(now, &mut self.mail, out);
-        }
+        self.go_alone(now, out);
     }
 
     fn receive(&mut self, from: NodeId, message: TrailMessage, now: Moment, out: &mut Vec<TrailCommand>) {
@@ -328,7 +386,7 @@ impl<D: DeskState> TrailNode<D> {
             }
             TrailMessage::Recorded { trail, alarms } => {
                 // What another trail has, or a broken one, may be gone.
-                let is_sound = self.chain.stopped().is_none();
+                let is_sound = self.chain.stopped().is_none() && !self.chain.is_retired();
                 if is_sound && self.chain.trail().is_none_or(|own| own == trail) {
                     alarms.into_iter().for_each(|alarm| self.door.recorded(alarm, out));
                 }
@@ -336,18 +394,37 @@ impl<D: DeskState> TrailNode<D> {
             TrailMessage::Called { alarm } => self.door.called(alarm, now),
             TrailMessage::Over(alarm) => self.door.over(alarm, out),
             TrailMessage::NoRoom { .. } => {} // It is handed over again, and called about by the door in time.
-            TrailMessage::Deed { deed, bytes } => self.lead.deed(from, deed, &bytes, now, &mut self.mail),
+            TrailMessage::Deed { deed, bytes } => {
+                self.lead.deed((from, false), (deed, &bytes), now, &mut self.mail);
+            }
+            TrailMessage::Rest { deed, bytes } => {
+                self.lead.deed((from, true), (deed, &bytes), now, &mut self.mail);
+            }
             TrailMessage::DeedDone { deed } => self.answer(deed, DeedOutcome::Done, out),
             TrailMessage::DeedRefused { deed, answer } => {
                 self.answer(deed, DeedOutcome::Refused(answer), out);
             }
             TrailMessage::DeedUnavailable { deed } => self.answer(deed, DeedOutcome::Unavailable, out),
+            TrailMessage::Progress(progress) => self.peers.note(from, progress, now),
+            TrailMessage::AskCopy { trail, least, of, from: place } => {
+                self.give(from, trail, (of, least, place), out);
+            }
+            TrailMessage::Piece { mark, from: place, bytes, next } => {
+                if let Some(taking) = &mut self.taking {
+                    taking.piece((from, mark), (place, bytes), next, now, out);
+                }
+            }
+            TrailMessage::NoCopy { of } => {
+                if let Some(taking) = &mut self.taking {
+                    taking.gone(from, of, now, out);
+                }
+            }
         }
     }
 
     /// A person of this node wants something done.
     fn ask(&mut self, deed: DeedId, bytes: Vec<u8>, now: Moment, out: &mut Vec<TrailCommand>) {
-        let leader = self.succession.leader().filter(|_| self.chain.stopped().is_none());
+        let leader = self.followed_leader();
         let has_room = self.deeds.len() < DEEDS_MAX && bytes.len() <= ALARM_MAX;
         self.deeds.insert(deed, now.elapsed_ms + DEED_MS);
         match leader.filter(|_| has_room) {
@@ -357,6 +434,7 @@ impl<D: DeskState> TrailNode<D> {
     }
 
     fn answer(&mut self, deed: DeedId, outcome: DeedOutcome, out: &mut Vec<TrailCommand>) {
+        self.answer_rest(deed, &outcome, out);
         if self.deeds.remove(&deed).is_some() {
             if outcome == DeedOutcome::Unavailable {
                 out.push(TrailCommand::Tell(TrailHappened::DeedUnavailable));
@@ -371,7 +449,8 @@ impl<D: DeskState> TrailNode<D> {
         if !self.is_started {
             return;
         }
-        self.chain.run(now, &mut self.numbers, out);
+        self.keep_up(now, out);
+        self.chain.run(self.may_find(), now, &mut self.numbers, out);
         if self.chain.is_over() && !self.lead.is_alone() {
             self.lead.go_alone(now, &mut self.mail, out);
         }
@@ -386,80 +465,12 @@ impl<D: DeskState> TrailNode<D> {
             .map(|(deed, _)| *deed)
             .collect();
         late.into_iter().for_each(|deed| self.answer(deed, DeedOutcome::Unavailable, out));
-        if self.append.is_none() && self.chain.stopped().is_none() {
+        if self.append.is_none() && self.chain.stopped().is_none() && self.taking.is_none() {
             self.append_next(now, out);
         }
         if let Some(append) = &mut self.append {
             append.run(now, &mut self.numbers, out);
         }
-    }
-
-    fn append_next(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
-        let Some(mark) = self.chain.mark() else { return };
-        let settings_hash = self.settings.settings_hash;
-        let is_alike = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
-        if let Some((term, tip)) = self.lead.term().zip(self.lead.tip()) {
-            if self.lead.renews(now) {
-                let Mark { sequence, running_hash, .. } = mark;
-                let body = TrailBody::Renewal { settings_hash, sequence, running_hash };
-                self.append(Kind::Renewal, (term, body), (mark, tip), now);
-            } else if let Some(draft) = self.lead.draft() {
-                self.append_group(draft, term, (mark, tip), now, out);
-            }
-        } else if !self.lead.leads()
-            && let Some(mark) = self.chain.end()
-        {
-            if !self.succession.is_due(is_alike, self.settings.random, now, out) {
-                if self.succession.holds_back() && !self.lead.is_alone() {
-                    self.lead.go_alone(now, &mut self.mail, out);
-                }
-                return;
-            }
-            let term = mark.term.next(now.wall_ms);
-            let Mark { sequence, running_hash, .. } = mark;
-            let body = TrailBody::Claim { settings_hash, sequence, running_hash };
-            self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
-        }
-    }
-
-    fn append_group(
-        &mut self,
-        draft: Draft,
-        term: Term,
-        place: (Mark, u64),
-        now: Moment,
-        out: &mut Vec<TrailCommand>,
-    ) {
-        let Draft { content, alarms, deeds } = draft;
-        if alarms.len().max(deeds.len()) > NAMES_MAX || content.len() > GROUP_MAX {
-            // As an entry it would end the trail on every node: none could read it.
-            out.push(TrailCommand::Tell(TrailHappened::TooLarge));
-            return self.depose(now, out);
-        }
-        let alarms = self.lead.versions(&alarms);
-        if self.settings.faults.act_before_append {
-            self.recorded(&alarms, &deeds);
-        }
-        let body = TrailBody::Group { alarms: alarms.clone(), deeds: deeds.clone(), content: &content };
-        self.append(Kind::Group { alarms, deeds }, (term, body), place, now);
-    }
-
-    fn append(
-        &mut self,
-        kind: Kind,
-        (term, body): (Term, TrailBody<'_>),
-        (mark, tip): (Mark, u64),
-        now: Moment,
-    ) {
-        self.entries += 1;
-        let id = EntryId { node: self.settings.node, run: self.settings.random, number: self.entries };
-        let epoch = mark.trail.epoch;
-        let bytes = TrailEntry { epoch, id, term, body }.write();
-        let mut append = Append::new(id, kind, (StreamId::trail(epoch), tip), bytes, now);
-        if self.settings.faults.no_fence {
-            append.without_fence();
-        }
-        self.append = Some(append);
     }
 
     /// Sends what was written to other nodes; what is for this one it takes itself.
@@ -477,11 +488,13 @@ impl<D: DeskState> TrailNode<D> {
 
     /// Asks to be woken when something is due.
     fn set_timer(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
-        let claims = self.append.is_none() && !self.lead.leads() && self.chain.end().is_some();
+        let may_claim = !self.lead.leads() && !self.succession.abstains();
+        let claims = self.append.is_none() && may_claim && self.chain.end().is_some();
         let claim = claims.then(|| self.succession.due_ms(self.settings.random, now));
         let dues = [
             self.door.due_ms(),
-            self.chain.due_ms(),
+            self.chain.due_ms(self.may_find()),
+            self.upkeep_due_ms(now),
             self.lead.due_ms(),
             self.deeds.values().copied().min(),
             match &self.append {

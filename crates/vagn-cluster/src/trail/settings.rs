@@ -11,10 +11,16 @@ pub struct TrailSettings {
     pub random: u64,
     /// Hash of the settings that must be equal on all nodes: targets and their secrets, bounds, retention.
     pub settings_hash: u64,
+    /// It claims when no leader is heard. One that may not hands alarms over, and calls by itself as any door does.
+    pub may_lead: bool,
     /// Most alarms of the own door that wait for the trail in memory.
     pub door_max: usize,
     /// Most alarms that wait for their record at the leader.
     pub desk_max: usize,
+    /// Room of the trail's stream, in bytes.
+    pub room_bytes: u64,
+    /// Time for which a node may be away and still find in the stream what it lacks, ms. When half of the room is taken it may be less.
+    pub away_ms: u64,
     /// Faults to plant.
     pub faults: TrailFaults,
 }
@@ -23,7 +29,17 @@ impl TrailSettings {
     /// Settings of a node with room for 4 096 alarms at its door and 16 384 at its desk.
     pub fn new(node: NodeId, random: u64) -> Self {
         let faults = TrailFaults::default();
-        Self { node, random, settings_hash: 0, door_max: 4_096, desk_max: 16_384, faults }
+        Self {
+            node,
+            random,
+            settings_hash: 0,
+            may_lead: true,
+            door_max: 4_096,
+            desk_max: 16_384,
+            room_bytes: u64::MAX,
+            away_ms: 3_600_000,
+            faults,
+        }
     }
 }
 
@@ -38,4 +54,8 @@ pub struct TrailFaults {
     pub one_key: bool,
     /// A door forgets an alarm once it was handed to the leader.
     pub forgotten_at_handover: bool,
+    /// The leader purges what it has received, whether stores have it or not.
+    pub purge_before_saved: bool,
+    /// The first piece of a copy is taken for all of it.
+    pub copy_whole_too_early: bool,
 }

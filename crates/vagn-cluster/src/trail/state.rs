@@ -24,6 +24,10 @@ pub trait DeskState {
 
     /// Takes in a deed. One that it has or that the store has already may come again, and is not refused for what it did itself.
     ///
+    /// A deed may be a part of the rest of another node's store, in the form that [`RestRead`](crate::trail::TrailEvent::RestRead) gave it: what that store knew of an
+    /// incident. What it says more than this desk and its store know is recorded with the next group; if that is nothing, it is
+    /// [`Recorded`](DeedTaken::Recorded). It is not refused.
+    ///
     /// # Errors
     /// The answer to the person, if it is refused.
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>>;

@@ -7,6 +7,9 @@ use crate::trail::ids::EntryId;
 /// Silence of a leader after which another node claims.
 pub(crate) const SILENCE_MS: u64 = 3_000;
 
+/// Time after an entry for which this node is sure to follow the trail as it is.
+const LED_MS: u64 = 5_000;
+
 /// Span over which the claims of nodes are spread.
 const SPREAD_MS: u64 = 250;
 
@@ -17,6 +20,12 @@ pub(crate) struct Succession {
     leader: Option<(NodeId, u64)>,
     /// Moment of the last sign of a leader; of the start, when there was none.
     heard_ms: Option<u64>,
+    /// The leader has said farewell: there is no silence to wait for.
+    has_left: bool,
+    /// This node does not claim: it stops, or it is not to lead at all.
+    abstains: bool,
+    /// Moment of the last entry of a leader.
+    led_ms: Option<u64>,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
@@ -34,9 +43,29 @@ impl Succession {
 
     /// The leader gave a sign. Returns true if it is another one than before.
     pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
-        (self.heard_ms, self.differs) = (Some(now.elapsed_ms), false);
+        let now_ms = Some(now.elapsed_ms);
+        (self.heard_ms, self.led_ms, self.has_left, self.differs) = (now_ms, now_ms, false, false);
         let leader = Some((id.node, id.run));
         std::mem::replace(&mut self.leader, leader) != leader
+    }
+
+    /// The leader said farewell: there is none, and the next one may claim.
+    pub(crate) fn left(&mut self) {
+        (self.leader, self.has_left) = (None, true);
+    }
+
+    /// This node claims no more.
+    pub(crate) fn abstain(&mut self) {
+        self.abstains = true;
+    }
+
+    pub(crate) fn abstains(&self) -> bool {
+        self.abstains
+    }
+
+    /// Returns true while entries of a leader come.
+    pub(crate) fn is_led(&self, now: Moment) -> bool {
+        self.led_ms.is_some_and(|led_ms| now.elapsed_ms < led_ms + LED_MS)
     }
 
     pub(crate) fn ask(&mut self) {
@@ -51,7 +80,7 @@ impl Succession {
         now: Moment,
         out: &mut Vec<TrailCommand>,
     ) -> bool {
-        if now.elapsed_ms < self.due_ms(random, now) {
+        if self.abstains || now.elapsed_ms < self.due_ms(random, now) {
             return false;
         }
         let differs = !is_alike && !self.is_asked;
@@ -61,14 +90,15 @@ impl Succession {
         self.differs = differs;
         if differs {
             // It looks again after another silence.
-            self.heard_ms = Some(now.elapsed_ms);
+            (self.heard_ms, self.has_left) = (Some(now.elapsed_ms), false);
         }
         !differs
     }
 
     /// Returns the moment of this node's claim, if nobody is heard before.
     pub(crate) fn due_ms(&mut self, random: u64, now: Moment) -> u64 {
-        *self.heard_ms.get_or_insert(now.elapsed_ms) + SILENCE_MS + random % SPREAD_MS
+        let silence_ms = if self.has_left { 0 } else { SILENCE_MS };
+        *self.heard_ms.get_or_insert(now.elapsed_ms) + silence_ms + random % SPREAD_MS
     }
 }
 
@@ -94,6 +124,23 @@ mod tests {
             !succession.is_due(true, 0, at(6_599), &mut out)
                 && succession.is_due(true, 0, at(6_600), &mut out)
         );
+    }
+
+    #[test]
+    fn nobody_waits_for_a_leader_that_said_farewell_and_one_that_abstains_claims_no_more() {
+        let (mut succession, mut out) = (Succession::default(), Vec::new());
+        succession.heard(LEADER, at(1_000));
+        succession.left();
+        assert_eq!(succession.leader(), None);
+        assert!(!succession.is_due(true, 7, at(1_006), &mut out), "claims are spread");
+        assert!(!succession.is_due(false, 7, at(1_007), &mut out), "its settings differ");
+        assert!(!succession.is_due(true, 7, at(4_013), &mut out), "it looks again after a silence");
+        succession.left();
+        assert!(succession.is_due(true, 7, at(1_014), &mut out));
+        assert!(succession.heard(LEADER, at(2_000)), "the same run may claim again");
+        assert!(!succession.is_due(true, 7, at(5_006), &mut out));
+        succession.abstain();
+        assert!(!succession.is_due(true, 7, at(9_000), &mut out));
     }
 
     #[test]

@@ -54,6 +54,22 @@ fn a_newer_version_of_an_alarm_is_not_answered_for_with_an_older_one() {
 }
 
 #[test]
+fn an_alarm_of_which_the_trail_has_an_older_version_takes_no_room_from_others() {
+    let mut bench = Bench::new(|settings| settings.desk_max = 1);
+    bench.lead();
+    bench.hand_over(A);
+    let (publish, ..) = bench.published();
+    bench.node.desk_mut().recorded.clear();
+    let newer = Alarm { id: A, bytes: vec![2], unrecorded: false, note: Vec::new() };
+    bench.receive(TrailMessage::Alarm(newer));
+    bench.stored(publish, 2);
+    // Its door ends, and hands nothing over again.
+    bench.hand_over(AlarmId(71));
+    assert_eq!(bench.sent(), []);
+    assert_eq!(bench.node.view(bench.moment()).unrecorded, 1);
+}
+
+#[test]
 fn an_alarm_that_says_more_than_an_incident_that_is_over_comes_again_under_a_new_id() {
     let mut bench = Bench::leader();
     bench.node.desk_mut().over.push(A);
@@ -244,19 +260,18 @@ fn a_claim_whose_place_an_entry_without_effect_has_is_made_anew_behind_it() {
 
 #[test]
 fn a_node_that_missed_a_claim_finds_it_by_the_entries_of_the_next_leader() {
-    let mut bench = Bench::new(|_| {});
-    bench.deliver_claim(OTHER, 4, 0);
-    let id = EntryId { node: OTHER, run: 9, number: 2 };
-    let renewal = |term, running_hash| {
-        let body = TrailBody::Renewal { settings_hash: 0, sequence: 1, running_hash };
-        TrailEntry { epoch: 1, id, term: Term(term), body }.write()
-    };
-    let known = bench.node.view(bench.moment()).running_hash;
-    bench.deliver(renewal(6, known));
-    bench.deliver(renewal(3, known + 1));
-    assert_eq!(bench.node.view(bench.moment()).stopped, None, "what a leader that was deposed had read");
-    bench.deliver(renewal(6, known + 1));
-    assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::HashDiffers));
+    let renewal = TrailBody::Renewal { settings_hash: 0, sequence: 1, running_hash: 7 };
+    let group = TrailBody::Group { alarms: Vec::new(), deeds: Vec::new(), content: b"drafts" };
+    for body in [renewal, group] {
+        let mut bench = Bench::new(|_| {});
+        bench.deliver_claim(OTHER, 4, 0);
+        let id = EntryId { node: OTHER, run: 9, number: 2 };
+        let entry = |term| TrailEntry { epoch: 1, id, term: Term(term), body: body.clone() }.write();
+        bench.deliver(entry(3));
+        assert_eq!(bench.node.view(bench.moment()).stopped, None, "of a leader that was deposed");
+        bench.deliver(entry(6));
+        assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::HashDiffers));
+    }
 }
 
 #[test]
@@ -383,4 +398,81 @@ fn a_run_goes_on_from_the_mark_of_its_store() {
     other.last = 1;
     other.deliver_claim(OWN, 3, 0);
     assert_eq!(other.node.view(other.moment()).stopped, Some(Stop::StreamBehind));
+}
+
+#[test]
+fn a_leader_that_stops_records_what_its_desk_has_and_lets_others_claim() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.hand_over(AlarmId(71));
+    bench.tell(TrailEvent::StopAsked);
+    bench.stored(publish, 2);
+    bench.deliver(bytes);
+    let (publish, _, bytes) = bench.published();
+    let last = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(last.body, TrailBody::Group { .. }), "what came before goes first: {last:?}");
+    bench.stored(publish, 3);
+    let (publish, expected, bytes) = bench.published();
+    let last = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(last.body, TrailBody::Farewell { sequence: 2, .. }), "{last:?}");
+    assert_eq!(expected, Some(3));
+    bench.told();
+    assert_eq!(bench.node.duty(bench.moment()), Duty::FirstOnly, "another one may lead by now");
+    bench.stored(publish, 4);
+    assert_eq!(bench.node.duty(bench.moment()), Duty::Standby);
+    assert_eq!(bench.told(), ["Standby", "stand down"]);
+    bench.out.clear();
+    bench.at(60_000);
+    let appends =
+        bench.out.iter().any(|command| matches!(command, TrailCommand::Common(Command::Publish { .. })));
+    assert!(!appends, "it claims no more");
+}
+
+#[test]
+fn a_node_claims_at_once_when_the_leader_said_farewell() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let leader = |bench: &Bench| bench.node.view(bench.moment()).leader;
+    assert_eq!(leader(&bench), Some(OTHER));
+    bench.at(1_000);
+    bench.out.clear();
+    let id = EntryId { node: OTHER, run: 9, number: 2 };
+    let body = TrailBody::Farewell { settings_hash: 0, sequence: 0, running_hash: 0 };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    let (_, expected, bytes) = bench.published();
+    let claim = TrailEntry::read(&bytes).unwrap();
+    assert!(matches!(claim.body, TrailBody::Claim { .. }), "{claim:?}");
+    assert_eq!((expected, leader(&bench)), (Some(2), None));
+    // Nobody is there to hand it to.
+    bench.alarm(70);
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
+fn a_farewell_of_a_leader_that_was_deposed_counts_for_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.out.clear();
+    let id = EntryId { node: OWN, run: 9, number: 2 };
+    let body = TrailBody::Farewell { settings_hash: 0, sequence: 0, running_hash: 0 };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(3), body }.write());
+    assert_eq!(bench.node.view(bench.moment()).leader, Some(OTHER));
+    assert!(bench.out.iter().any(|one| matches!(one, TrailCommand::Tell(TrailHappened::Void))));
+}
+
+#[test]
+fn a_node_that_may_not_lead_does_not_claim_and_hands_alarms_over() {
+    let mut bench = Bench::new(|settings| settings.may_lead = false);
+    bench.out.clear();
+    bench.at(60_000);
+    let appends =
+        bench.out.iter().any(|command| matches!(command, TrailCommand::Common(Command::Publish { .. })));
+    assert!(!appends);
+    bench.deliver_claim(OTHER, 4, 5);
+    assert!(bench.node.view(bench.moment()).differs, "it says so all the same");
+    bench.alarm(70);
+    assert!(matches!(bench.sent()[..], [TrailMessage::Alarm(_)]));
+    bench.deliver_claim(OTHER, 5, 0);
+    assert!(!bench.node.view(bench.moment()).differs);
 }

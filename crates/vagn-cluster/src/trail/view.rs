@@ -29,12 +29,20 @@ pub struct TrailView {
     pub running_hash: u64,
     /// Groups that are not in the incident store yet.
     pub unsaved: usize,
+    /// Its store lacks what the stream has no more, and copies another's.
+    pub lacks_copy: bool,
+    /// Last entry that the store has on disk.
+    pub saved: u64,
+    /// Parts that only this store had before a copy may not be in the trail yet.
+    pub has_rest: bool,
     /// Reason why it follows no more.
     pub stopped: Option<Stop>,
     /// Term of the last claim.
     pub term: Term,
-    /// Node that made it.
+    /// Node that made it; `None` where it has said farewell since.
     pub leader: Option<NodeId>,
+    /// The settings of that node are others than those here.
+    pub differs: bool,
     /// What this node may do.
     pub duty: Duty,
     /// Alarms of its own door that the trail does not have.

@@ -34,6 +34,19 @@ pub(crate) struct Admitted {
     pub refused: RefusedAlarms,
 }
 
+/// What became of one alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It has opened an incident.
+    Opened(IncidentId),
+    /// It was merged into one.
+    Merged(IncidentId),
+    /// It is a sealed call that came before.
+    Replay,
+    /// There is no room for it.
+    Refused(NoRoom),
+}
+
 impl Desk {
     /// Takes alarms over from the inbox; [`Desk::admit`] lets them in.
     pub(crate) fn arrive(&mut self, alarms: Vec<Alarm>) {
@@ -66,28 +79,52 @@ impl Desk {
         admitted
     }
 
-    fn admit_one(&mut self, mut alarm: Alarm, known: &Known, admitted: &mut Admitted) {
+    fn admit_one(&mut self, alarm: Alarm, known: &Known, admitted: &mut Admitted) {
+        let vehicle = known.get(&alarm.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
+        let source = alarm.source;
+        match self.admit_alarm(alarm, vehicle) {
+            Admission::Opened(id) => admitted.opened.push(id),
+            Admission::Merged(_) => admitted.updated += 1,
+            Admission::Refused(reason) => admitted.refused.add(reason, source),
+            Admission::Replay => {}
+        }
+    }
+
+    /// Opens an incident for an alarm, or merges it into one.
+    pub(crate) fn admit_alarm(&mut self, mut alarm: Alarm, vehicle: KnownVehicle) -> Admission {
         if alarm.seal.is_some_and(|seal| self.replays.has(&alarm.vehicle_id, &seal)) {
             // It came before the store had told what an earlier run took.
             self.replays.count(alarm.has_position());
             alarm.acks.into_iter().for_each(PendingAck::repeat);
-            return;
+            return Admission::Replay;
         }
         if let Some(id) = self.find(&Sought::by_alarm(&alarm), Among::All) {
-            alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
-            self.merge(id, alarm);
-            admitted.updated += 1;
-            return;
+            self.add_to(id, alarm);
+            return Admission::Merged(id);
         }
-        let vehicle = known.get(&alarm.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
         let standing = self.standing(&alarm, &vehicle);
         if let Some(reason) = self.no_room(&alarm, standing) {
             refuse(alarm.acks);
-            admitted.refused.add(reason, alarm.source);
-            return;
+            return Admission::Refused(reason);
         }
         alarm.settle(vehicle.last_fix);
-        admitted.opened.push(self.open(alarm, standing, vehicle.last_fix));
+        Admission::Opened(self.open(alarm, standing, vehicle.last_fix))
+    }
+
+    /// Merges an alarm into an incident at the desk.
+    pub(crate) fn add_to(&mut self, id: IncidentId, mut alarm: Alarm) {
+        alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
+        self.merge(id, alarm);
+    }
+
+    /// Returns the incident at the desk that an alarm belongs to, if it opens none.
+    pub(crate) fn incident_of(&self, alarm: &Alarm) -> Option<IncidentId> {
+        self.find(&Sought::by_alarm(alarm), Among::All)
+    }
+
+    /// Returns the reason why an alarm that belongs to no incident would be refused.
+    pub(crate) fn refuses(&self, alarm: &Alarm, vehicle: &KnownVehicle) -> Option<NoRoom> {
+        self.no_room(alarm, self.standing(alarm, vehicle))
     }
 
     /// Returns the standing of the vehicle of an alarm. It keeps the one of its first alarm as long as one of its incidents is
@@ -125,11 +162,12 @@ impl Desk {
         }
     }
 
-    fn open(&mut self, mut alarm: Alarm, standing: Standing, last_fix: Option<Fix>) -> IncidentId {
+    pub(super) fn open(&mut self, mut alarm: Alarm, standing: Standing, last_fix: Option<Fix>) -> IncidentId {
         let id = alarm.id;
         let now = Moment { ms: alarm.received_ms, at: alarm.arrived, is_sure: false, since_ms: i64::MIN };
         let acks = std::mem::take(&mut alarm.acks);
-        let incident = incident_of(&alarm, standing, last_fix);
+        let mut incident = incident_of(&alarm, standing, last_fix);
+        incident.notices.follow_ups = self.first_number();
         let cause = incident.alarm.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, alarm.arrived, alarm.last_arrived, acks);
         live.source = alarm.source;

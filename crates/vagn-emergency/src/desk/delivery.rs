@@ -9,6 +9,12 @@ use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Message, MessageKey};
 use crate::trail::EventKind;
 
+/// Reason on the trail of an incident whose first notice went out before its record.
+const UNRECORDED: &str = "the disk is slow or broken: the notice went out all the same";
+
+/// The same in a cluster.
+const UNRECORDED_IN_TRAIL: &str = "no record in time: the notice went out all the same";
+
 impl Desk {
     /// Takes the next notice to send at `now`, if one is due and a slot is free.
     pub(crate) fn next_notice(&mut self, now: Moment) -> Option<Notice> {
@@ -30,10 +36,11 @@ impl Desk {
     /// Returns the notice about an incident that a target is owed now; `None` when it is owed nothing any more.
     fn compose(&mut self, id: IncidentId, target: TargetIndex, now: Moment) -> Option<Notice> {
         let name: Box<str> = self.rules.target_name(target)?.into();
-        let begun = self.board.update(id, |live| live.begin_attempt(&name, now.ms))??;
+        let may = self.may_send();
+        let begun = self.board.update(id, |live| live.begin_attempt(&name, may, now.ms))??;
         self.note_unrecorded(id, now);
         Some(Notice {
-            incident: self.get(id)?.clone(),
+            incident: self.board.get(id)?.shown(),
             target_index: target,
             target: name,
             message: begun.message,
@@ -54,7 +61,7 @@ impl Desk {
                 id,
                 now.ms,
                 EventKind::Unrecorded,
-                "the disk is slow or broken: the notice went out all the same",
+                if self.shared.is_some() { UNRECORDED_IN_TRAIL } else { UNRECORDED },
             );
         }
     }
@@ -130,9 +137,9 @@ impl Desk {
     /// Queues everything that targets are owed and that is not queued yet: an update for those that have accepted, at most every
     /// so often, and anything else at once.
     pub(super) fn queue_owed(&mut self, id: IncidentId, now: Duration) {
-        let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
+        let Some(live) = self.board.get(id).filter(|live| !live.on_record().is_resolved()) else { return };
         let incident = &live.incident;
-        let told = incident.to_tell();
+        let told = live.on_record().to_tell();
         for (position, turn) in self.rules.turns(incident.drill).iter().enumerate() {
             let target = self.rules.target_index(incident.drill, position);
             if self.queues.has(target, id) {
@@ -179,6 +186,6 @@ impl Desk {
 
     /// Returns for each target whether notices go out as they come, and not only as probes.
     pub(crate) fn targets_up(&self) -> Vec<bool> {
-        self.queues.up()
+        self.told_up.clone().unwrap_or_else(|| self.queues.up())
     }
 }

@@ -11,6 +11,9 @@ use crate::trail::EventKind;
 /// Most turns that end at a time: some milliseconds, for which notices have to wait.
 const TURNS_AT_ONCE: usize = 256;
 
+/// Pause before a turn that may not pass on now is looked at again.
+const TURN_AGAIN: Duration = Duration::from_secs(1);
+
 /// Turn that comes next.
 struct NextTurn {
     turn: Turn,
@@ -35,9 +38,14 @@ impl Desk {
     pub(super) fn begin_first_turn(&mut self, id: IncidentId, now: Moment) {
         let Some(target) = self.engage_first(id, now) else { return };
         let Some(standing) = self.get(id).map(|incident| incident.standing) else { return };
-        let patience = if self.store_up { self.rules.record_within } else { Duration::ZERO };
+        let patience = match &self.shared {
+            // Its driver says when it may go.
+            Some(_) => Duration::MAX,
+            None if self.store_up => self.rules.record_within,
+            None => Duration::ZERO,
+        };
         // What had to wait until the store was read has not had its time to be recorded yet.
-        self.queues.hold(target, id, standing, now.at.max(self.restored) + patience);
+        self.queues.hold(target, id, standing, now.at.max(self.restored).saturating_add(patience));
     }
 
     /// Returns true when a target has had its turn, or the incident is over.
@@ -94,7 +102,11 @@ impl Desk {
     pub(super) fn end_turns(&mut self, now: Moment) {
         for _ in 0..TURNS_AT_ONCE {
             let Some(id) = self.turns.take_ended(now.at) else { break };
-            self.pass_on(id, now, "no person has acknowledged in time");
+            if self.may_pass_turn(id) {
+                self.pass_on(id, now, "no person has acknowledged in time");
+            } else {
+                self.turns.set(id, now.at + TURN_AGAIN);
+            }
         }
     }
 

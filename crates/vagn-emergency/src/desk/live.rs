@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Moment;
 use super::filed::Filed;
+use super::shared::MaySend;
 use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Attempt, Message};
@@ -59,6 +60,10 @@ pub(super) struct Live {
     pub(super) wants_fix: bool,
     /// Indexes that it is in.
     pub(super) filed: Filed,
+    /// As the trail of a cluster has it, at a desk that acts upon nothing else; `None` while the trail does not have it.
+    pub(super) in_trail: Option<Box<Incident>>,
+    /// Its opening may go out although the trail does not have it.
+    pub(super) is_released: bool,
 }
 
 /// A sender that waits until this version is on disk.
@@ -134,6 +139,8 @@ impl Live {
             followed: last_report,
             wants_fix: true,
             filed: Filed::default(),
+            in_trail: None,
+            is_released: false,
         }
     }
 
@@ -248,16 +255,43 @@ impl Live {
     }
 
     /// Begins an attempt to tell `target` what it is owed, if that is anything.
-    pub(super) fn begin_attempt(&mut self, target: &str, now_ms: i64) -> Option<Begun> {
-        let told = self.incident.to_tell();
+    pub(super) fn begin_attempt(&mut self, target: &str, may: MaySend, now_ms: i64) -> Option<Begun> {
+        let told = self.on_record().to_tell();
+        let may_open = may == MaySend::All || self.may_open(target, may);
+        let may_follow = may == MaySend::All || (may == MaySend::Recorded && self.in_trail.is_some());
         let notices = &mut self.incident.notices;
         let mut numbers = notices.follow_ups;
         let delivery = notices.delivery(target, now_ms);
         let message = delivery.owed(told)?;
+        if !(if message == Message::Opened { may_open } else { may_follow }) {
+            return None;
+        }
         let message_number = delivery.number(message, told, &mut numbers);
         notices.follow_ups = numbers;
         self.begun += 1;
         Some(Begun { message, message_number, told, attempt: self.begun, arrived: self.arrived.take() })
+    }
+
+    fn may_open(&self, target: &str, may: MaySend) -> bool {
+        let is_recorded = |incident: &Incident| incident.notices.delivery_to(target).is_some();
+        let has_record = self.in_trail.as_deref();
+        self.is_released
+            || has_record.is_some_and(|incident| may == MaySend::Openings || is_recorded(incident))
+    }
+
+    /// Returns the incident as far as it may be acted upon.
+    pub(super) fn on_record(&self) -> &Incident {
+        self.in_trail.as_deref().unwrap_or(&self.incident)
+    }
+
+    /// Returns the incident as a target may see it.
+    pub(super) fn shown(&self) -> Incident {
+        let mut shown = self.incident.clone();
+        if let Some(recorded) = &self.in_trail {
+            shown.alarm = recorded.alarm.clone();
+            shown.progress = recorded.progress.clone();
+        }
+        shown
     }
 
     /// Notes an attempt that has ended. Returns true when no target had accepted the incident before.
@@ -306,9 +340,27 @@ impl Live {
         self.events.push(NumberedEvent { number: self.last_event, event });
     }
 
+    /// Adds events that another store had.
+    pub(super) fn note_all(&mut self, events: Vec<Event>) {
+        for Event { at_ms, action, by, reason, .. } in events {
+            self.note(&by, at_ms, action, &reason);
+        }
+    }
+
     /// Returns the events that are not in the trail yet.
     pub(super) fn events(&self) -> Vec<Event> {
         self.events.iter().map(|numbered| numbered.event.clone()).collect()
+    }
+
+    /// Returns true when events or attempts are not written yet.
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.events.is_empty() || !self.ledger.is_empty()
+    }
+
+    /// Begins an attempt that another node has made, and returns its number.
+    pub(super) fn next_attempt(&mut self) -> u32 {
+        self.begun += 1;
+        self.begun
     }
 
     /// Returns the attempts that are not in the ledger yet.

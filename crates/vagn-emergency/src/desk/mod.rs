@@ -10,6 +10,7 @@
 //! on the `board`, which keeps the indexes true.
 
 mod admission;
+mod applied;
 mod board;
 mod delivery;
 mod escalation;
@@ -23,6 +24,7 @@ mod recording;
 mod requests;
 mod restore;
 mod roster;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -44,13 +46,15 @@ use crate::rules::Rules;
 use crate::trail::EventKind;
 #[cfg(test)]
 use admission::Admitted;
-pub(crate) use admission::Known;
+pub(crate) use admission::{Admission, Known};
 use board::Board;
 use live::Live;
 use queues::TargetQueues;
 pub(crate) use requests::Refusal;
 pub use requests::{Request, RequestKind};
 pub(crate) use restore::Merged;
+pub(crate) use shared::Scope;
+use shared::Shared;
 use turns::TurnEnds;
 
 /// The present, by both clocks.
@@ -103,6 +107,10 @@ pub(crate) struct Desk {
     salvaged: BTreeSet<IncidentId>,
     /// Sealed calls that were let in.
     replays: Arc<Replays>,
+    /// What is decided here is recorded in the trail of a cluster, and acted upon only then.
+    shared: Option<Shared>,
+    /// Which targets answer, as another desk knows that sends the notices of this one.
+    told_up: Option<Vec<bool>>,
 }
 
 /// A change of an incident that is to be announced.
@@ -156,6 +164,8 @@ impl Desk {
             restored: Duration::ZERO,
             salvaged: BTreeSet::new(),
             replays: Arc::new(Replays::new(Counter::default())),
+            shared: None,
+            told_up: None,
             rules,
         }
     }
@@ -188,6 +198,9 @@ impl Desk {
     }
 
     fn announce(&mut self, id: IncidentId, action: EventKind) {
+        if self.shared.is_some() {
+            return; // It is announced when it is applied.
+        }
         let incident = self.get(id).cloned();
         self.happened.extend(incident.map(|incident| Announcement { incident, action }));
     }

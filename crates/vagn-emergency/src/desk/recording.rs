@@ -50,13 +50,14 @@ impl Desk {
             ack.grant(id);
         }
         self.queues.recorded(id);
-        if self.may_leave(id) {
+        // In a cluster not before the own store has it.
+        if self.shared.is_none() && self.may_leave(id) {
             self.remove(id);
         }
     }
 
     /// Returns true for an incident that is over and on disk as it is. A notice under way must still find its incident.
-    fn may_leave(&self, id: IncidentId) -> bool {
+    pub(super) fn may_leave(&self, id: IncidentId) -> bool {
         let is_over =
             self.board.get(id).is_some_and(|live| live.is_recorded() && live.incident.is_resolved());
         is_over && !self.queues.is_under_way_anywhere(id)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::record::incident::Incident;
@@ -9,7 +11,7 @@ use crate::record::progress::{Decision, State};
 use crate::trail::EventKind;
 
 /// Kind of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestKind {
     /// The person takes the incident on: no other target is notified.
     Acknowledge,
@@ -22,7 +24,7 @@ pub enum RequestKind {
 }
 
 /// Request of a person about an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Kind of the request.
     pub action: RequestKind,
@@ -88,8 +90,10 @@ impl Desk {
     pub(super) fn resolve(&mut self, id: IncidentId, decision: Decision) -> EventKind {
         self.board.update(id, |live| live.change().resolve(decision));
         self.turns.clear(id);
-        // A notice under way keeps its slot until it has ended.
-        self.queues.cancel(id);
+        // In a cluster it is over when the trail has that. A notice under way keeps its slot until it has ended.
+        if self.shared.is_none() {
+            self.queues.cancel(id);
+        }
         EventKind::Resolved
     }
 

@@ -66,8 +66,11 @@ impl Desk {
         let id = incident.id;
         // The last run may have used message numbers that it did not record: at most one per millisecond. So go on above them.
         let open_ms = now.ms.saturating_sub(incident.alarm.opened_ms).max(0).unsigned_abs();
-        incident.notices.follow_ups = incident.notices.follow_ups.saturating_add(1).max(open_ms);
-        self.board.insert(Live::restore(incident, now));
+        incident.notices.follow_ups = match self.shared {
+            None => incident.notices.follow_ups.saturating_add(1).max(open_ms),
+            Some(_) => incident.notices.follow_ups.max(self.first_number()),
+        };
+        self.board.insert(self.restored(incident, now));
         self.resume(id, now);
     }
 
@@ -103,7 +106,7 @@ impl Desk {
     /// Brings back an incident that is over, so that it can be commented.
     pub(crate) fn bring_back(&mut self, incident: Incident, now: Moment) {
         if !self.board.contains(incident.id) {
-            self.board.insert(Live::restore(incident, now));
+            self.board.insert(self.restored(incident, now));
         }
     }
 }

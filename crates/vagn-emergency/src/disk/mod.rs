@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 pub(crate) mod forgetful;
+pub(crate) mod raw;
 pub(crate) mod reserve;
 pub(crate) mod rows;
 pub(crate) mod watched;

@@ -119,6 +119,21 @@ impl Replays {
         Self { windows: Mutex::default(), counter, has_learned: AtomicBool::new(false) }
     }
 
+    /// Returns a table of its own with the same windows.
+    pub(crate) fn copied(&self) -> Self {
+        let windows = self.windows.lock();
+        let copied = windows.iter().map(|(key, known)| {
+            let key = VehicleKey { key_id: key.key_id, vehicle_id: key.vehicle_id.clone() };
+            (key, Known { window: known.window, last: known.last })
+        });
+        let windows = copied.collect();
+        Self {
+            windows: Mutex::new(windows),
+            counter: self.counter.clone(),
+            has_learned: AtomicBool::new(true),
+        }
+    }
+
     /// Returns true for a call that was taken before, or is too old to tell.
     pub(crate) fn has(&self, vehicle_id: &str, seal: &CallSeal) -> bool {
         let windows = self.windows.lock();

@@ -34,7 +34,7 @@ impl Lookup {
     }
 
     /// Returns what is known of these vehicles, as far as that is quick.
-    pub(super) fn known(&self, vehicles: Vec<Box<str>>) -> Known {
+    pub(crate) fn known(&self, vehicles: Vec<Box<str>>) -> Known {
         let end = self.clock.monotonic() + ROUND_WITHIN;
         let mut known = Known::new();
         for vehicle_id in vehicles {

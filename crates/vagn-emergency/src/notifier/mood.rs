@@ -12,7 +12,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Mood of one target, as the log knows it.
 #[derive(Default)]
-pub(super) struct TargetMood {
+pub(crate) struct TargetMood {
     /// True from the message that the target fails until the message that it works again.
     failing: bool,
     /// Time of the latest message that it fails, on the monotonic clock.
@@ -28,7 +28,7 @@ enum MoodChange {
 
 impl TargetMood {
     /// Logs the change, if any, that an outcome at `now` brings.
-    pub(super) fn hear(&mut self, target: &Target, outcome: &Outcome, now: Duration) {
+    pub(crate) fn hear(&mut self, target: &Target, outcome: &Outcome, now: Duration) {
         match self.change(outcome.accepted(), now) {
             Some(MoodChange::Fails) => {
                 warn!(%target, ?outcome, "emergency calls are not accepted; trying again");

@@ -111,6 +111,7 @@ impl Delivery {
             return 0;
         }
         if let Some(tried) = self.follow_up
+            && tried.number != 0
             && tried.message == message
             && tried.told == told
         {
@@ -119,6 +120,13 @@ impl Delivery {
         *latest = latest.saturating_add(1);
         self.follow_up = Some(FollowUp { message, told, number: *latest });
         *latest
+    }
+
+    /// Gives the message under way another number at its next try: another leader gave it this one, and may have gone on.
+    pub(crate) fn renumber(&mut self) {
+        if let Some(tried) = &mut self.follow_up {
+            tried.number = 0;
+        }
     }
 
     /// Notes that the target has accepted `message`, which said `told`.

@@ -65,6 +65,18 @@ struct DraftJson<'a> {
 }
 
 impl Draft {
+    /// Returns a draft of an incident as a store has it, to which nothing is new.
+    pub(crate) fn of_record(incident: Incident) -> Self {
+        Self {
+            incident,
+            version: 1,
+            events: Vec::new(),
+            last_event: 0,
+            attempts: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
     /// Returns the byte form: the number of the format (2 bytes, big-endian), then JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = DraftJson {
@@ -108,14 +120,7 @@ impl Draft {
 #[cfg(test)]
 impl From<Incident> for Draft {
     fn from(incident: Incident) -> Self {
-        Self {
-            incident,
-            version: 1,
-            events: Vec::new(),
-            last_event: 0,
-            attempts: Vec::new(),
-            calls: Vec::new(),
-        }
+        Self::of_record(incident)
     }
 }
 

@@ -96,7 +96,7 @@ async fn notices_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     let unknown = IncidentId::from_u128(7);
     assert_eq!(lane.handle.get(unknown, PATIENCE).await, Err(CallError::Down));
     let request = Request { action: RequestKind::Comment, by: "Anna".into(), note: "there?".into() };
-    assert_eq!(lane.handle.act(unknown, request, PATIENCE).await, Err(CallError::Down));
+    assert_eq!(lane.handle.act(unknown, request, PATIENCE).await, Err(CallError::Down.into()));
     assert!(lane.handle.lane.shelf.failure().is_some());
     assert!(lane.readiness.report().warnings.contains_key("incident store"));
     fs::create_dir(&gone).unwrap();

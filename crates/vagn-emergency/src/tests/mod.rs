@@ -16,4 +16,4 @@ mod restarts;
 mod rollbacks;
 mod sealed;
 pub(crate) mod setup;
-mod target;
+pub(crate) mod target;

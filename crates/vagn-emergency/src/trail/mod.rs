@@ -6,6 +6,7 @@
 //!
 //! An entry has no id in it, but a number for which the id stands in a table: see `subject`.
 
+mod apart;
 mod broken;
 mod chain;
 mod closed;
@@ -22,6 +23,7 @@ mod untouched;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use apart::not_in;
 pub use broken::Broken;
 pub use chain::{Entry, Verified};
 pub use closed::{ClosedStore, OpenError};
@@ -31,8 +33,8 @@ pub use line::BadLine;
 pub use read::{Ends, Fault, after, ends, of, verify};
 pub use salts::Salts;
 pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
-pub(crate) use table::copy;
 pub use table::{append, append_with, create, head};
+pub(crate) use table::{copy, raw_tables};
 pub(crate) use untouched::Untouched;
 
 /// Latest entries that the trail of a service always keeps, some 250 MB of them. Only what is older is let go of.

@@ -10,6 +10,7 @@ use super::head::Hash;
 use super::salts::Salts;
 use super::subject::{Meaning, Subject, SubjectId};
 use super::{Entry, Event, Head};
+use crate::disk::raw::{RawTable, raw};
 use crate::disk::rows::Rows;
 
 /// Entries by number, each as its stored line of JSON.
@@ -49,6 +50,11 @@ pub(crate) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
     rows.copy(MEANINGS)?;
     rows.copy(NUMBERS)?;
     rows.copy(ENDS)
+}
+
+/// Returns the tables as those whose rows are copied between nodes.
+pub(crate) fn raw_tables() -> Vec<Box<dyn RawTable>> {
+    vec![raw(TRAIL), raw(LISTS), raw(MEANINGS), raw(NUMBERS), raw(ENDS)]
 }
 
 /// Adds `events` in this order, removes the oldest of more than `kept` entries, and returns the new head.

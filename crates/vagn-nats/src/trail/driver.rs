@@ -15,7 +15,7 @@ use crate::driver::Clock;
 use crate::errands::Errands;
 use crate::inbox::Inbox;
 use crate::peers::{Part, Peers};
-use crate::trail::handle::{ALARMS_MAX, NewAlarm, REQUESTS_MAX, Request, TrailHandle};
+use crate::trail::handle::{ALARMS_MAX, NewAlarm, REQUESTS_MAX, RepairResult, Request, TrailHandle};
 use crate::trail::office::{Office, OfficeCommand};
 
 /// Is told what happens, for people and metrics. It must not wait.
@@ -35,6 +35,8 @@ pub struct TrailDriver<O: Office> {
     changed: Arc<Notify>,
     /// Persons that wait: as many as the node lets, and those whose answer is under way.
     deeds: HashMap<DeedId, oneshot::Sender<DeedOutcome>>,
+    /// Persons that wait for a repair, at most [`REQUESTS_MAX`].
+    repairs: Vec<oneshot::Sender<RepairResult>>,
     run: u64,
     last_deed: u64,
     /// The office has told what its store has: before that the node hears alarms and nothing else.
@@ -51,7 +53,7 @@ enum Next<D> {
 
 impl<O: Office> TrailDriver<O> {
     /// Makes the trail's part of a node and its driver, over connections that another driver keeps, or
-    /// [`serve`](crate::Incoming::serve). The settings' node is that of the connections. The stream is made with
+    /// [`serve`](crate::Incoming::serve). The settings' node is that of the connections, and their room that of the stream. It is made with
     /// [`trail_bytes`](crate::trail_bytes), if there is none.
     pub fn new(
         settings: TrailSettings,
@@ -63,7 +65,7 @@ impl<O: Office> TrailDriver<O> {
         let (to_alarms, alarms) = mpsc::channel(ALARMS_MAX);
         let (to_requests, requests) = mpsc::channel(REQUESTS_MAX);
         let changed = Arc::new(Notify::new());
-        let settings = TrailSettings { node: brokers.node(), ..settings };
+        let settings = TrailSettings { node: brokers.node(), room_bytes: stream_bytes, ..settings };
         let handle = TrailHandle {
             alarms: to_alarms,
             requests: to_requests,
@@ -83,6 +85,7 @@ impl<O: Office> TrailDriver<O> {
             requests,
             changed,
             deeds: HashMap::new(),
+            repairs: Vec::new(),
             last_deed: 0,
             is_restored: false,
         };
@@ -141,6 +144,13 @@ impl<O: Office> TrailDriver<O> {
                 None
             }
             Request::Lead => Some(TrailEvent::LeadAsked),
+            Request::Stop => Some(TrailEvent::StopAsked),
+            Request::Repair { ended } if self.is_restored && self.repairs.len() < REQUESTS_MAX => {
+                self.repairs.push(ended);
+                Some(TrailEvent::RepairAsked)
+            }
+            // The node would not hear it, or many wait already. Whoever asked hears that nobody answers.
+            Request::Repair { .. } => None,
             Request::Look(deed) => {
                 deed(&self.node, self.now());
                 None
@@ -156,6 +166,9 @@ impl<O: Office> TrailDriver<O> {
                 TrailCommand::Common(Command::Send { to, bytes }) => {
                     self.peers.send(self.errands.brokers(), to, bytes);
                 }
+                TrailCommand::Common(Command::SendAll { bytes }) => {
+                    self.peers.send_all(self.errands.brokers(), bytes);
+                }
                 // The trail asks for nothing of it that is not for brokers.
                 TrailCommand::Common(command) => drop(self.errands.begin(command)),
                 TrailCommand::AnswerDeed { deed, outcome } => {
@@ -165,23 +178,16 @@ impl<O: Office> TrailDriver<O> {
                     }
                 }
                 TrailCommand::Tell(happened) => (self.told)(happened),
-                TrailCommand::Save { mark, groups } => {
-                    self.office.carry_out(OfficeCommand::Save { mark, groups });
+                TrailCommand::RepairEnded(result) => {
+                    for waits in self.repairs.drain(..) {
+                        // Gone if the person is.
+                        waits.send(result).ok();
+                    }
                 }
-                TrailCommand::Keep { alarm, bytes } => {
-                    self.office.carry_out(OfficeCommand::Keep { alarm, bytes });
-                }
-                TrailCommand::CallAlone { alarm, bytes, why } => {
-                    self.office.carry_out(OfficeCommand::CallAlone { alarm, bytes, why });
-                }
-                TrailCommand::LetGo { alarm, bytes } => {
-                    self.office.carry_out(OfficeCommand::LetGo { alarm, bytes });
-                }
-                TrailCommand::Reopen { alarm, bytes } => {
-                    self.office.carry_out(OfficeCommand::Reopen { alarm, bytes });
-                }
-                TrailCommand::ReadKept { after, max } => {
-                    self.office.carry_out(OfficeCommand::ReadKept { after, max });
+                other => {
+                    if let Some(command) = OfficeCommand::of(other) {
+                        self.office.carry_out(command);
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, DeedOutcome, TrailNode};
+use vagn_cluster::trail::{AlarmId, DeedOutcome, TrailNode, TrailRefusal, TrailRepair};
 
 use crate::brokers::Brokers;
 use crate::counts::Loss;
@@ -17,6 +17,9 @@ pub(super) const ALARMS_MAX: usize = 1_024;
 /// Requests of persons that wait for the driver.
 pub(super) const REQUESTS_MAX: usize = 256;
 
+/// What comes of a repair.
+pub(super) type RepairResult = Result<TrailRepair, TrailRefusal>;
+
 /// An alarm on its way to the driver.
 pub(super) type NewAlarm = (AlarmId, Vec<u8>);
 
@@ -24,6 +27,8 @@ pub(super) type NewAlarm = (AlarmId, Vec<u8>);
 pub(super) enum Request<D> {
     Deed { bytes: Vec<u8>, outcome: oneshot::Sender<DeedOutcome> },
     Lead,
+    Stop,
+    Repair { ended: oneshot::Sender<RepairResult> },
     Look(Look<D>),
 }
 
@@ -85,6 +90,25 @@ impl<D> TrailHandle<D> {
     /// [`Unavailable`]: it was not asked.
     pub fn lead(&self) -> Result<(), Unavailable> {
         self.send(Request::Lead)
+    }
+
+    /// Tells the node that it stops: its store keeps all alarms of its door, and a leader lets others claim. Last of all: what comes afterwards is not cared for.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not told.
+    pub fn say_farewell(&self) -> Result<(), Unavailable> {
+        self.send(Request::Stop)
+    }
+
+    /// A person has a broken trail begun anew, from this node's store; or has this store made a copy of another node's, where the trail is sound and this
+    /// one alone had something else. Says what became of it within 33 s. What other stores had beside it they hand in by themselves.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked, or the node has ended. The other error is the reason why nothing was begun.
+    pub async fn repair(&self) -> Result<Result<TrailRepair, TrailRefusal>, Unavailable> {
+        let (ended, comes) = oneshot::channel();
+        self.send(Request::Repair { ended })?;
+        comes.await.map_err(|_| Unavailable)
     }
 
     /// Looks at the node between two events: for status, readiness and tests. It must be quick.

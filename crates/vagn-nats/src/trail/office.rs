@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, DeskState, Duty, Mark, TrailEvent, Why};
+use vagn_cluster::trail::{AlarmId, DeedId, DeskState, Duty, Mark, TrailCommand, TrailEvent, Why};
+use vagn_cluster::{Moment, ReadId};
 
 /// Something that is to be done. [`TrailCommand`](vagn_cluster::trail::TrailCommand) says what each means, and how it is answered.
 #[derive(Debug, Clone)]
@@ -16,11 +16,39 @@ pub enum OfficeCommand {
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
     Reopen { alarm: AlarmId, bytes: Vec<u8> },
     ReadKept { after: Option<AlarmId>, max: usize },
+    ReadCopy { read: ReadId, of: Option<Mark>, least: u64, from: Vec<u8>, max_bytes: usize },
+    TakeCopy { piece: u32, bytes: Vec<u8>, mark: Option<Mark> },
+    ReadRest { max: usize },
+    DropRest { deed: DeedId },
+}
+
+impl OfficeCommand {
+    /// Makes one of a command of the trail that is for the office; none of any other.
+    pub(super) fn of(command: TrailCommand) -> Option<Self> {
+        Some(match command {
+            TrailCommand::Save { mark, groups } => Self::Save { mark, groups },
+            TrailCommand::Keep { alarm, bytes } => Self::Keep { alarm, bytes },
+            TrailCommand::CallAlone { alarm, bytes, why } => Self::CallAlone { alarm, bytes, why },
+            TrailCommand::LetGo { alarm, bytes } => Self::LetGo { alarm, bytes },
+            TrailCommand::Reopen { alarm, bytes } => Self::Reopen { alarm, bytes },
+            TrailCommand::ReadKept { after, max } => Self::ReadKept { after, max },
+            TrailCommand::ReadCopy { read, of, least, from, max_bytes } => {
+                Self::ReadCopy { read, of, least, from, max_bytes }
+            }
+            TrailCommand::TakeCopy { piece, bytes, mark } => Self::TakeCopy { piece, bytes, mark },
+            TrailCommand::ReadRest { max } => Self::ReadRest { max },
+            TrailCommand::DropRest { deed } => Self::DropRest { deed },
+            TrailCommand::Common(_)
+            | TrailCommand::RepairEnded(_)
+            | TrailCommand::AnswerDeed { .. }
+            | TrailCommand::Tell(_) => return None,
+        })
+    }
 }
 
 /// What the service does for the trail. What it must keep is told in [`vagn_cluster::trail`].
 ///
-/// There is one save and one read at a time. Alarms to be kept or called about are as many as the door takes, and those beyond that find no room.
+/// There is one save and one read at a time, four reads of copies at most, and one piece that is taken. Alarms to be kept or called about are as many as the door takes, and those beyond that find no room.
 pub trait Office: Send {
     /// The desk of the node.
     type Desk: DeskState + Send;
@@ -28,7 +56,7 @@ pub trait Office: Send {
     /// Begins to carry a command out, in the background: it must not wait.
     fn carry_out(&mut self, command: OfficeCommand);
 
-    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, `Alarm` for one that is
+    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, `CopyRead`, `CopyTaken`, `RestRead`, `Alarm` for one that is
     /// [reopened](OfficeCommand::Reopen), and `DeskChanged` when there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent>;
 

@@ -80,6 +80,25 @@ async fn what_a_person_wants_is_in_the_trail_before_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_in_order_says_farewell_and_another_leads() {
+    let service = Service::begin(&QUIET, "farewell").await;
+    let first = service.leader().await;
+    let (vehicles, alarms) = raise_at_each(&service, 1);
+    let told = Instant::now();
+    service.nodes[first].handle().say_farewell().unwrap();
+    let second = service.leader().await;
+    eprintln!("another node leads {:?} after the farewell", told.elapsed());
+    assert_ne!(first, second);
+    assert!(service.nodes[first].was_told(TrailHappened::Deposed));
+    service.answered(&alarms, 20).await;
+    service.called(vehicles.iter().copied().map(Opening), 20).await;
+    let terms: Vec<u64> = [first, second].iter().map(|at| service.nodes[*at].id).collect();
+    let trail = service.compare(&QUIET).await;
+    assert_eq!(trail.claims.iter().map(|(_, node)| *node).collect::<Vec<_>>(), terms);
+    assert_eq!(trail.farewells, [trail.claims[0].0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_node_leads_when_the_leader_ends_and_goes_on_under_the_same_keys() {
     let mut service = Service::begin(&QUIET, "succession").await;
     service.target.is_deaf.store(true, Ordering::Relaxed);

@@ -22,6 +22,8 @@ pub(crate) struct Trail {
     hashes: Vec<u64>,
     /// Terms of the claims, with their nodes.
     pub(crate) claims: Vec<(Term, u64)>,
+    /// Terms whose leaders said farewell.
+    pub(crate) farewells: Vec<Term>,
     /// Groups that record each alarm.
     pub(crate) groups: BTreeMap<AlarmId, usize>,
     /// Incidents as the last group with each tells.
@@ -113,11 +115,18 @@ impl Trail {
                 assert!(entry.term > term, "{entry:?} after {term:?}");
                 self.claims.push((entry.term, entry.id.node.0));
             }
-            _ => assert_eq!((entry.term, entry.id.node.0), (term, node), "{entry:?}"),
+            _ => {
+                assert_eq!((entry.term, entry.id.node.0), (term, node), "{entry:?}");
+                assert_ne!(self.farewells.last(), Some(&term), "{entry:?} after the farewell");
+            }
+        }
+        if let TrailBody::Farewell { .. } = entry.body {
+            self.farewells.push(entry.term);
         }
         match &entry.body {
             TrailBody::Claim { sequence, running_hash, .. }
-            | TrailBody::Renewal { sequence, running_hash, .. } => {
+            | TrailBody::Renewal { sequence, running_hash, .. }
+            | TrailBody::Farewell { sequence, running_hash, .. } => {
                 assert_eq!(hashes.get(*sequence as usize), Some(running_hash), "{entry:?}");
             }
             TrailBody::Group { alarms, content, .. } => {

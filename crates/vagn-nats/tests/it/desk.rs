@@ -10,6 +10,9 @@ use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft, D
 /// Incidents in one group.
 const TOGETHER: usize = 16;
 
+/// Length of a person's deed. A part of a rest is longer.
+const DEED_LEN: usize = 16;
+
 /// Pause between two attempts, ms.
 const AGAIN_MS: u64 = 200;
 
@@ -37,6 +40,26 @@ pub(crate) struct Store {
     pub(crate) incidents: BTreeMap<u64, Incident>,
     /// Alarms of its door that are not in the trail, with notes of calls.
     pub(crate) kept: BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
+    /// What it had before a copy took its place, and that has not.
+    pub(crate) rest: BTreeMap<DeedId, Vec<u8>>,
+    /// Pieces of a copy that is on its way.
+    aside: Vec<u8>,
+}
+
+impl Incident {
+    /// Returns it with all that another store knows of it.
+    fn merged(&self, other: &Self) -> Self {
+        Self {
+            vehicle: self.vehicle,
+            report: self.report.max(other.report),
+            alarms: self.alarms.union(&other.alarms).copied().collect(),
+            unrecorded: self.unrecorded | other.unrecorded,
+            told: self.told | other.told,
+            deeds: self.deeds.union(&other.deeds).cloned().collect(),
+            resolved: self.resolved | other.resolved,
+            closed: self.closed | other.closed,
+        }
+    }
 }
 
 /// A message to the target.
@@ -137,6 +160,23 @@ impl Desk {
         }
     }
 
+    /// Takes in what another store knew of an incident.
+    fn take_rest(&mut self, deed: String, bytes: &[u8]) -> DeedTaken {
+        let (id, other) = incidents(bytes).remove(0);
+        let past = self.store.lock().unwrap().incidents.get(&id).cloned();
+        let live = self.live.get(&id);
+        let known = live.map(|live| live.incident.clone()).or(past.clone());
+        let recorded = live.map_or(past, |live| live.recorded.clone());
+        let mut merged = known.map_or_else(|| other.clone(), |known| known.merged(&other));
+        let has = |recorded: &Incident| recorded.deeds.contains(&deed) || *recorded == merged;
+        if recorded.as_ref().is_some_and(has) {
+            return DeedTaken::Recorded;
+        }
+        merged.deeds.insert(deed);
+        self.live.entry(id).or_insert_with(|| Live { recorded, ..Live::default() }).incident = merged;
+        DeedTaken::Open
+    }
+
     fn about(&self, alarm: u64) -> Option<u64> {
         self.live.iter().find(|(_, live)| live.incident.alarms.contains(&alarm)).map(|(id, _)| *id)
     }
@@ -146,6 +186,29 @@ impl Store {
     /// The incident that an alarm is about.
     fn about(&self, alarm: u64) -> Option<Incident> {
         self.incidents.values().find(|incident| incident.alarms.contains(&alarm)).cloned()
+    }
+
+    /// Returns all that is given to other stores.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.incidents).unwrap()
+    }
+
+    /// Puts a piece of a copy aside. With the last one all of it takes the place of what is here.
+    pub(crate) fn take(&mut self, piece: u32, bytes: &[u8], mark: Option<Mark>) {
+        if piece == 0 {
+            self.aside.clear();
+        }
+        self.aside.extend_from_slice(bytes);
+        if mark.is_some() {
+            let copy: BTreeMap<u64, Incident> =
+                serde_json::from_slice(&std::mem::take(&mut self.aside)).unwrap();
+            let rest = self.incidents.iter().filter(|(id, incident)| copy.get(id) != Some(incident));
+            for (id, incident) in rest {
+                let bytes = serde_json::to_vec(&[(id, incident)]).unwrap();
+                self.rest.insert(DeedId(u128::from(vagn_cluster::hash(&[&bytes])) << 64), bytes);
+            }
+            (self.incidents, self.mark) = (copy, mark);
+        }
     }
 
     /// Takes groups in, all or nothing.
@@ -213,6 +276,9 @@ impl DeskState for Desk {
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>> {
         let deed = format!("{:x}", deed.0);
+        if bytes.len() > DEED_LEN {
+            return Ok(self.take_rest(deed, bytes));
+        }
         let (vehicle, _) = read_alarm(bytes);
         if self.store.lock().unwrap().incidents.values().any(|past| past.deeds.contains(&deed)) {
             return Ok(DeedTaken::Recorded);

@@ -7,6 +7,7 @@
 mod brokers;
 mod calls;
 mod chain;
+mod copies;
 mod death;
 mod desk;
 mod memory;

@@ -11,13 +11,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep};
 use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, Duty, KeptAlarm, TrailEvent, Why};
+use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, KeptAlarm, Mark, TrailEvent, Why};
 use vagn_nats::{Office, OfficeCommand};
 
 use crate::desk::{Desk, Meaning, Message, Store, read_alarm};
 
 /// Time that a call takes.
 const CALL: Duration = Duration::from_millis(5);
+
+/// Longest piece of a copy.
+const PIECE: usize = 4_096;
 
 /// Pause between two calls of a door about an alarm.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -110,6 +113,8 @@ pub(crate) struct Memory {
     /// Vehicles of the alarms about which the door calls.
     alone: BTreeMap<AlarmId, u64>,
     attempted: Vec<(Message, bool)>,
+    /// Store as it was at a mark, for other nodes.
+    picture: Option<(Mark, Vec<u8>)>,
 }
 
 impl Memory {
@@ -130,6 +135,7 @@ impl Memory {
             under_way: FuturesUnordered::new(),
             alone: BTreeMap::new(),
             attempted: Vec::new(),
+            picture: None,
         }
     }
 
@@ -190,6 +196,17 @@ impl Memory {
     }
 }
 
+/// Returns a piece of a store as it was.
+fn piece(picture: Option<&(Mark, Vec<u8>)>, of: Option<Mark>, from: &[u8], max_bytes: usize) -> CopyOutcome {
+    let Some((mark, bytes)) = picture.filter(|(mark, _)| of.is_none_or(|of| of == *mark)) else {
+        return CopyOutcome::Gone;
+    };
+    let from = from.first_chunk().map_or(0, |from| u64::from_le_bytes(*from) as usize);
+    let end = (from + max_bytes).min(bytes.len());
+    let next = (end < bytes.len()).then(|| (end as u64).to_le_bytes().to_vec());
+    CopyOutcome::Piece { mark: *mark, bytes: bytes[from..end].to_vec(), next }
+}
+
 impl Office for Memory {
     type Desk = Desk;
 
@@ -239,6 +256,25 @@ impl Office for Memory {
                 alarms.truncate(max);
                 self.events.push_back(TrailEvent::Kept { alarms, is_end });
             }
+            OfficeCommand::ReadCopy { read, of, from, max_bytes, .. } => {
+                if of.is_none()
+                    && let Some(mark) = store.mark
+                {
+                    self.picture = Some((mark, store.picture()));
+                }
+                let outcome = piece(self.picture.as_ref(), of, &from, max_bytes.min(PIECE));
+                self.events.push_back(TrailEvent::CopyRead { read, outcome });
+            }
+            OfficeCommand::TakeCopy { piece, bytes, mark } => {
+                store.take(piece, &bytes, mark);
+                self.events.push_back(TrailEvent::CopyTaken(Ok(())));
+            }
+            OfficeCommand::ReadRest { max } => {
+                let is_end = store.rest.len() <= max;
+                let rest = store.rest.iter().take(max).map(|(deed, bytes)| (*deed, bytes.clone())).collect();
+                self.events.push_back(TrailEvent::RestRead { rest, is_end });
+            }
+            OfficeCommand::DropRest { deed } => drop(store.rest.remove(&deed)),
         }
     }
 

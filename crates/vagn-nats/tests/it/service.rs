@@ -53,18 +53,28 @@ impl Node {
 
     /// Starts a node with such an office.
     pub(crate) fn start_with(
-        (brokers, keeper): (Brokers, Keeper),
+        connected: (Brokers, Keeper),
         id: u64,
         office: Memory,
         stored: Arc<Mutex<Vec<AlarmId>>>,
+    ) -> Self {
+        Self::start_in(connected, id, (office, stored), (ROOM, TrailSettings::new(NodeId(id), 0).away_ms))
+    }
+
+    /// Starts a node whose stream has so much room, and which may be away for so long.
+    fn start_in(
+        (brokers, keeper): (Brokers, Keeper),
+        id: u64,
+        (office, stored): (Memory, Arc<Mutex<Vec<AlarmId>>>),
+        (room, away_ms): (u64, u64),
     ) -> Self {
         let told: Arc<Mutex<Vec<TrailHappened>>> = Arc::default();
         let (store, target) = office.shared();
         let (desk, tell) = (Desk::new(store.clone()), told.clone());
         let (handle, driver) = TrailDriver::new(
-            TrailSettings::new(NodeId(id), fastrand::u64(..)),
+            TrailSettings { away_ms, ..TrailSettings::new(NodeId(id), fastrand::u64(..)) },
             (desk, office),
-            (brokers, ROOM),
+            (brokers, room),
             Arc::new(now_ms),
             Box::new(move |happened| tell.lock().unwrap().push(happened)),
         );
@@ -100,6 +110,16 @@ impl Node {
 
     pub(crate) fn was_told(&self, happened: TrailHappened) -> bool {
         self.told.lock().unwrap().contains(&happened)
+    }
+
+    /// Returns all that its store has.
+    pub(crate) fn incidents(&self) -> BTreeMap<u64, Incident> {
+        self.store.lock().unwrap().incidents.clone()
+    }
+
+    /// Loses what its store has of the trail.
+    pub(crate) fn lose_store(&self) {
+        *self.store.lock().unwrap() = Store::default();
     }
 
     pub(crate) fn incident(&self, vehicle: u64) -> Option<Incident> {
@@ -138,7 +158,7 @@ pub(crate) fn kept((brokers, incoming): (Brokers, Incoming)) -> (Brokers, Keeper
 
 /// Three nodes and their target.
 pub(crate) struct Service {
-    set: String,
+    pub(crate) set: String,
     pub(crate) nodes: Vec<Node>,
     pub(crate) target: Arc<Target>,
 }
@@ -147,6 +167,29 @@ impl Service {
     /// Starts three nodes, and waits until one leads.
     pub(crate) async fn begin(processes: &Processes, set: &str) -> Self {
         Self::over(set, |id| kept(connect(processes, set, id)), Arc::default()).await
+    }
+
+    /// Starts three nodes whose stream has so much room, and which may be away for so long.
+    pub(crate) async fn in_room(processes: &Processes, set: &str, room: (u64, u64)) -> Self {
+        let mut service = Self { set: set.to_owned(), nodes: Vec::new(), target: Arc::default() };
+        for id in 1..=3 {
+            let node = service.node(processes, id, Arc::default(), room);
+            service.nodes.push(node);
+        }
+        service.leader().await;
+        service
+    }
+
+    fn node(&self, processes: &Processes, id: u64, store: Arc<Mutex<Store>>, room: (u64, u64)) -> Node {
+        let stored: Arc<Mutex<Vec<AlarmId>>> = Arc::default();
+        let office = Memory::open(id, store, self.target.clone(), Arc::clone(&stored));
+        Node::start_in(kept(connect(processes, &self.set, id)), id, (office, stored), room)
+    }
+
+    /// Starts a node again that has ended, in such room.
+    pub(crate) fn restart_in(&mut self, processes: &Processes, at: usize, room: (u64, u64)) {
+        let Node { id, store, .. } = &self.nodes[at];
+        self.nodes[at] = self.node(processes, *id, store.clone(), room);
     }
 
     /// Starts three nodes over such connections, and waits until one leads.
@@ -178,6 +221,11 @@ impl Service {
         })
         .await;
         found.unwrap()
+    }
+
+    /// True if this node leads.
+    pub(crate) async fn leads(&self, at: usize) -> bool {
+        self.nodes[at].view().await.duty == Duty::Full
     }
 
     /// The node that leads or led last, if one does. It may do less than everything.

@@ -2,7 +2,8 @@
 
 use vagn_cluster::trail::TrailEvent;
 use vagn_cluster::{
-    Delivered, Event, PublishId, PublishOutcome, ReadId, StreamId, StreamOutcome, SubscriptionId,
+    Delivered, Event, PublishId, PublishOutcome, ReadId, RecordKey, RecordOutcome, StreamId, StreamOutcome,
+    SubscriptionId, WriteOutcome,
 };
 
 use super::machine::Consumer;
@@ -18,6 +19,10 @@ pub(crate) enum Request {
     Read(ReadId, StreamId),
     Make(ReadId, StreamId),
     Subscribe(SubscriptionId, StreamId, u64),
+    Purge(StreamId, u64),
+    Drop(StreamId),
+    ReadRecord(RecordKey),
+    WriteRecord(RecordKey, Option<u64>, Vec<u8>),
 }
 
 impl Request {
@@ -28,7 +33,9 @@ impl Request {
             Self::Read(read, _) | Self::Make(read, _) => {
                 Some(Event::StreamRead(*read, StreamOutcome::NoAnswer))
             }
-            Self::Subscribe(..) => None,
+            Self::ReadRecord(key) => Some(Event::RecordRead(*key, RecordOutcome::NoAnswer)),
+            Self::WriteRecord(key, ..) => Some(Event::RecordWritten(*key, WriteOutcome::NoAnswer)),
+            Self::Subscribe(..) | Self::Purge(..) | Self::Drop(_) => None,
         }
     }
 }
@@ -84,12 +91,30 @@ impl World {
             Request::Subscribe(subscription, stream, next) => {
                 self.subscribe(from, run, subscription, stream, next);
             }
+            Request::Purge(stream, through) => self.purge(from, stream, through),
+            Request::Drop(stream) => {
+                self.brokers.delete(stream, now);
+                self.reached.note("stream of an epoch before dropped");
+            }
+            Request::ReadRecord(key) => {
+                let outcome = self.brokers.read_record(key, stale, now, &mut self.chance);
+                self.answer(from, run, number, Event::RecordRead(key, outcome));
+            }
+            Request::WriteRecord(key, expected, bytes) => {
+                let outcome = self.brokers.write_record(key, expected, bytes, now);
+                self.answer(from, run, number, Event::RecordWritten(key, outcome));
+            }
         }
     }
 
     /// Sends an answer back, if a way leads there. What the brokers could not do has none.
     fn answer(&mut self, to: usize, run: u64, request: u64, event: Event) {
-        let silent = matches!(event, Event::StreamRead(_, StreamOutcome::NoAnswer));
+        let silent = matches!(
+            event,
+            Event::StreamRead(_, StreamOutcome::NoAnswer)
+                | Event::RecordRead(_, RecordOutcome::NoAnswer)
+                | Event::RecordWritten(_, WriteOutcome::NoAnswer)
+        );
         if silent || !self.network.joins_brokers(to, self.now()) {
             return;
         }
@@ -136,6 +161,22 @@ impl World {
             self.reached.note("sequence given again");
         }
         self.answer(from, run, number, Event::Published(publish, appended.outcome));
+    }
+
+    /// Removes the beginning of a stream. It is remembered for the oracle.
+    fn purge(&mut self, from: usize, stream: StreamId, through: u64) {
+        let now = self.now();
+        let Some(info) = self.brokers.truth(stream).map(|log| log.info()) else { return };
+        let going: Vec<_> = (info.first..=through.min(info.last))
+            .filter_map(|sequence| Some(self.brokers.message(stream, sequence)?.1))
+            .collect();
+        if !self.brokers.purge(stream, through, now, &mut self.chance) {
+            return;
+        }
+        self.trace.line(now, || format!("stream: purged through {through}"));
+        let saved = self.machines[from].store.borrow().mark.map_or(0, |mark| mark.sequence);
+        self.oracle.purged(from, saved, through);
+        self.purged.extend(going);
     }
 
     fn subscribe(
@@ -229,7 +270,7 @@ impl World {
         self.reached.note("tail lost");
         let truth: Vec<_> = self.truth();
         self.oracle.harmed(&truth);
-        let last = truth.len() as u64;
+        let last = self.brokers.truth(STREAM).map_or(0, |log| log.info().last);
         for consumer in self.machines.iter_mut().flat_map(|machine| machine.consumers.values_mut()) {
             if consumer.next > last + 1 && self.chance.often(3_000) {
                 consumer.next = last + 1;
@@ -237,8 +278,10 @@ impl World {
         }
     }
 
-    /// Returns all entries that the brokers have.
+    /// Returns all entries that the brokers have, and had before they were asked to purge them.
     pub(crate) fn truth(&self) -> Vec<std::sync::Arc<[u8]>> {
-        (1..).map_while(|sequence| Some(self.brokers.message(STREAM, sequence)?.1)).collect()
+        let first = self.brokers.truth(STREAM).map_or(1, |log| log.info().first);
+        let there = (first..).map_while(|sequence| Some(self.brokers.message(STREAM, sequence)?.1));
+        self.purged.iter().cloned().chain(there).collect()
     }
 }

@@ -7,11 +7,14 @@ use std::rc::Rc;
 
 use vagn_cluster::trail::{Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft, Duty, Taken};
 
-use super::store::{Incident, Store, opening, put, read_alarm, update};
+use super::store::{Incident, Store, incidents, opening, put, read_alarm, update};
 use crate::agenda::SECOND;
 
 /// Incidents in one group.
 const TOGETHER: usize = 8;
+
+/// Length of a person's deed, which names an incident. A part of a rest is longer.
+const NAME_LEN: usize = 16;
 
 /// Pause between two attempts.
 const AGAIN: u64 = SECOND;
@@ -109,6 +112,25 @@ impl Desk {
         }
     }
 
+    /// Takes in what another store knew of an incident.
+    fn take_rest(&mut self, deed: DeedId, bytes: &[u8]) -> DeedTaken {
+        for (id, other) in incidents(bytes) {
+            let past = self.store.borrow().incidents.get(&id).cloned();
+            let live = self.live.get(&id);
+            let known = live.map(|live| live.incident.clone()).or(past.clone());
+            let recorded = live.map_or(past, |live| live.recorded.clone());
+            let mut merged = known.map_or_else(|| other.clone(), |known| known.merged(&other));
+            let has = |recorded: &Incident| recorded.deeds.contains(&deed.0) || *recorded == merged;
+            if recorded.as_ref().is_some_and(has) {
+                continue;
+            }
+            merged.deeds.insert(deed.0);
+            self.live.entry(id).or_insert_with(|| Live { recorded, ..Live::default() }).incident = merged;
+            return DeedTaken::Open;
+        }
+        DeedTaken::Recorded
+    }
+
     /// Returns incidents that a person may resolve.
     pub(crate) fn resolvable(&self) -> Vec<AlarmId> {
         let told =
@@ -183,6 +205,9 @@ impl DeskState for Desk {
     }
 
     fn deed(&mut self, deed: DeedId, bytes: &[u8]) -> Result<DeedTaken, Vec<u8>> {
+        if bytes.len() > NAME_LEN {
+            return Ok(self.take_rest(deed, bytes));
+        }
         let id = <[u8; 16]>::try_from(bytes).map(u128::from_le_bytes).map(AlarmId);
         let id = id.map_err(|_| b"not an incident".to_vec())?;
         let has = |incident: &Incident| incident.deeds.contains(&deed.0);

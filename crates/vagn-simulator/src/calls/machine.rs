@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use vagn_cluster::trail::{AlarmId, TrailEvent, TrailNode};
+use vagn_cluster::trail::{AlarmId, Mark, TrailEvent, TrailNode};
 use vagn_cluster::{Incarnation, Moment, StreamId, SubscriptionId};
 
 use super::desk::Desk;
@@ -40,8 +40,18 @@ pub(crate) struct Machine {
     pub(crate) not_kept: BTreeSet<AlarmId>,
     /// Alarm of each vehicle at this door.
     pub(crate) alarms: BTreeMap<u64, AlarmId>,
+    /// Copy that is held for other machines.
+    pub(crate) picture: Option<Picture>,
     /// The process is killed when it hears of an acceptance; for how long.
     pub(crate) dies_at_acceptance: Option<u64>,
+}
+
+/// A store as it was at a mark.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    pub(crate) mark: Mark,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) read_at: u64,
 }
 
 /// A subscription at the brokers.
@@ -74,6 +84,7 @@ impl Machine {
             room_at: 0,
             not_kept: BTreeSet::new(),
             alarms: BTreeMap::new(),
+            picture: None,
             dies_at_acceptance: None,
         }
     }
@@ -90,6 +101,7 @@ impl Machine {
         self.reports.clear();
         self.not_kept.clear();
         self.alarms.clear();
+        self.picture = None;
         self.dies_at_acceptance = None;
     }
 

@@ -6,11 +6,13 @@
 //! | `target.rs` | the target, which remembers what each key meant |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `machine.rs`, `world.rs`, `brokering.rs` | machines, the loop, and the driver |
+//! | `copies.rs` | copies of stores, and repairs |
 //! | `acting.rs` | messages to the target, vehicles, persons |
 //! | `oracle.rs`, `words.rs` | what must not be, what must have been, and what was |
 
 mod acting;
 mod brokering;
+mod copies;
 mod desk;
 mod machine;
 mod oracle;

@@ -18,6 +18,8 @@ const HELD: u64 = 260 * MILLI;
 pub(crate) struct Oracle {
     wrong: Option<String>,
     is_harmed: bool,
+    /// Epoch that was begun last; 0 for the first.
+    epoch: u32,
     term: Term,
     /// Alarms and deeds that stand in entries that count, and the newest report of each incident there.
     alarms: BTreeSet<AlarmId>,
@@ -66,6 +68,10 @@ impl Oracle {
         let Ok(entry) = TrailEntry::read(bytes) else {
             return self.wrong_if(true, || "something that is no entry was appended".to_owned());
         };
+        if entry.epoch < self.epoch {
+            // A leader that does not know yet that its epoch is over. What it answers for comes with the rest of its store.
+            return self.appended_before(&entry);
+        }
         match entry.body {
             TrailBody::Claim { .. } => self.term = self.term.max(entry.term),
             TrailBody::Group { alarms, deeds, content } if entry.term == self.term => {
@@ -85,8 +91,47 @@ impl Oracle {
                     self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
                 }
             }
-            TrailBody::Group { .. } | TrailBody::Renewal { .. } => {}
+            TrailBody::Group { .. } | TrailBody::Renewal { .. } | TrailBody::Farewell { .. } => {}
         }
+    }
+
+    fn appended_before(&mut self, entry: &TrailEntry<'_>) {
+        let TrailBody::Group { alarms, deeds, content } = &entry.body else { return };
+        self.ever.extend(alarms.iter().map(|version| version.alarm));
+        self.ever_deeds.extend(deeds);
+        for (id, incident) in incidents(content) {
+            let version = self.versions.entry(id).or_default();
+            *version = incident.version.max(*version);
+            for alarm in &incident.alarms {
+                self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
+            }
+        }
+    }
+
+    /// An epoch has begun from a store with these incidents.
+    pub(crate) fn begun(&mut self, epoch: u32, incidents: &BTreeMap<AlarmId, Incident>) {
+        (self.epoch, self.is_harmed, self.term) = (epoch, false, Term::default());
+        self.drafts.clone_from(incidents);
+        self.alarms = incidents.values().flat_map(|it| it.alarms.iter().copied().map(AlarmId)).collect();
+        self.deeds = incidents.values().flat_map(|it| it.deeds.iter().copied().map(DeedId)).collect();
+        self.hashes.clear();
+    }
+
+    /// A machine has the beginning of the trail's stream removed, and had this much of it in its store.
+    pub(crate) fn purged(&mut self, machine: usize, saved: u64, through: u64) {
+        self.wrong_if(!self.is_harmed && saved < through, || {
+            format!("{} purges through {through}, and its store has {saved}", machine + 1)
+        });
+    }
+
+    /// A machine's disk is gone, and with it what only that had of its own door.
+    pub(crate) fn disk_lost(&mut self, machine: usize) {
+        let answered = &self.answered;
+        let lost = self
+            .raised
+            .iter_mut()
+            .filter(|(alarm, raised)| raised.machine == machine && !answered.contains(alarm));
+        lost.for_each(|(_, raised)| raised.is_excused = true);
     }
 
     /// The brokers lost entries, and have these.
@@ -260,6 +305,9 @@ impl World {
             let Some(view) = machine.node.as_ref().map(|node| node.view(machine.moment(now))) else {
                 continue;
             };
+            if view.trail.is_some_and(|trail| trail.epoch < self.oracle.epoch) {
+                continue;
+            }
             self.oracle.wrong_if(view.stopped.is_some(), || {
                 format!("{} stops for a sound trail: {:?}", id + 1, view.stopped)
             });
@@ -271,7 +319,10 @@ impl World {
 
     /// Looks at everything when all has come to rest.
     pub(crate) fn look_last(&mut self) {
-        let is_whole = !self.oracle.is_harmed && self.plan.stream_bytes > 1 << 20;
+        if self.plan.is_repaired() {
+            self.look_at_repaired();
+        }
+        let is_whole = !self.oracle.is_harmed;
         let target = &self.target;
         self.oracle.look_at_alarms(&|alarm| target.has_opened(alarm), is_whole);
         if self.oracle.is_harmed {
@@ -280,6 +331,20 @@ impl World {
         if is_whole {
             self.look_at_leaders();
             self.look_at_stores();
+        }
+    }
+
+    /// A trail that was harmed, and that persons repair, is followed by all nodes again, and lacks nothing.
+    fn look_at_repaired(&mut self) {
+        self.oracle.is_harmed = false;
+        let now = self.now();
+        for id in 0..self.machines.len() {
+            let machine = &self.machines[id];
+            let view = machine.node.as_ref().map(|node| node.view(machine.moment(now)));
+            let follows =
+                view.is_some_and(|view| view.stopped.is_none() && !view.lacks_copy && !view.has_rest);
+            self.oracle
+                .wrong_if(!follows, || format!("{} does not follow a trail that was repaired", id + 1));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::network::Weather;
 pub(crate) enum Kind {
     /// The target alone is bad.
     Calm,
-    /// The leader is killed, also between an acceptance and its entry, also with a broker.
+    /// The leader is killed, also between an acceptance and its entry, also with a broker, or stops in order.
     Leader,
     /// The leader is stopped for 20 s and goes on.
     Pause,
@@ -32,10 +32,20 @@ pub(crate) enum Kind {
     Broken,
     /// A little of everything but a broken stream.
     Storm,
+    /// The stream has little room, and runs through several times of it.
+    Purge,
+    /// Machines are away for so long that the stream has gone on without them.
+    Away,
+    /// A machine comes back with an empty disk.
+    Fresh,
+    /// Who gives a copy, or takes it, is killed in the middle of it.
+    Givers,
+    /// The trail's stream loses its end, or is made anew, and a person begins a new epoch.
+    Epoch,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Calm,
         Self::Leader,
         Self::Pause,
@@ -46,6 +56,11 @@ impl Kind {
         Self::Rooms,
         Self::Broken,
         Self::Storm,
+        Self::Purge,
+        Self::Away,
+        Self::Fresh,
+        Self::Givers,
+        Self::Epoch,
     ];
 }
 
@@ -62,6 +77,10 @@ pub(crate) enum Blow {
     },
     /// The leader is killed when it hears of the next acceptance, before it has recorded it.
     CrashAtAcceptance {
+        away: u64,
+    },
+    /// The leader is told that it stops, and ends a moment later.
+    StopLeader {
         away: u64,
     },
     FreezeLeader {
@@ -99,6 +118,19 @@ pub(crate) enum Blow {
         machine: usize,
         count: u64,
     },
+    /// A machine is ended, and comes back without what was on its disk.
+    Fresh {
+        machine: usize,
+        away: u64,
+    },
+    /// Who reads a piece of a copy next is killed.
+    Giver {
+        away: u64,
+    },
+    /// Who takes one.
+    Taker {
+        away: u64,
+    },
     TailLost {
         lost: u64,
     },
@@ -123,6 +155,8 @@ pub(crate) struct Plan {
     pub(crate) door_max: usize,
     pub(crate) desk_max: usize,
     pub(crate) stream_bytes: u64,
+    /// Time for which a machine may be away and find in the stream what it lacks.
+    pub(crate) away: u64,
     /// Time for which brokers know a message id.
     pub(crate) window: u64,
     pub(crate) weather: Weather,
@@ -152,6 +186,7 @@ impl Plan {
             door_max: 4_096,
             desk_max: 4_096,
             stream_bytes: 8 << 20,
+            away: 3_600 * SECOND,
             window: chance.pick(&[120 * SECOND, 3 * SECOND]),
             weather: Weather { delay: (200, 900), lost: 20, twice: 50, late: 50, cut: 0 },
             stale: 500,
@@ -193,8 +228,23 @@ impl Plan {
                     (chance.within(1..=4) as usize, chance.within(1..=6) as usize);
                 self.stream_bytes = chance.pick(&[8 << 20, 16 << 10]);
             }
+            Kind::Purge => {
+                self.stream_bytes = chance.pick(&[8 << 10, 16 << 10, 32 << 10]);
+                self.away = chance.pick(&[3_600, 10]) * SECOND;
+            }
+            Kind::Away | Kind::Fresh | Kind::Givers => {
+                self.stream_bytes = chance.pick(&[16 << 10, 8 << 20]);
+                self.away = chance.within(2..=6) * SECOND;
+                self.weather.lost = chance.pick(&[20, 1_000]);
+            }
+            Kind::Epoch => self.away = chance.pick(&[3_600, 6]) * SECOND,
             _ => {}
         }
+    }
+
+    /// A person has a broken trail begun anew.
+    pub(crate) fn is_repaired(&self) -> bool {
+        self.kind == Kind::Epoch
     }
 
     fn strike(&mut self, chance: &mut Chance) {
@@ -204,7 +254,7 @@ impl Plan {
             let blow = self.blow(chance);
             self.strikes.push(Strike { at, blow });
         }
-        if self.kind == Kind::Broken {
+        if matches!(self.kind, Kind::Broken | Kind::Epoch) {
             let at = chance.within(15 * SECOND..=30 * SECOND);
             let lost = chance.within(1..=6);
             let blow = if chance.often(6_000) { Blow::TailLost { lost } } else { Blow::Anew };
@@ -215,6 +265,7 @@ impl Plan {
                 0 => Some(Blow::Hold { away: away / 2 }),
                 1 => Some(Blow::FreezeLeader { away }),
                 2 => Some(Blow::LeaderApartFromBrokers { away }),
+                3 if self.kind == Kind::Epoch => Some(Blow::ApartFromLeader { away: away * 3 }),
                 _ => None,
             };
             let before = chance.within(0..=2 * SECOND);
@@ -234,6 +285,7 @@ impl Plan {
             (Kind::Leader, 0) => Blow::CrashLeader { away, with_broker: false },
             (Kind::Leader, 1) => Blow::CrashLeader { away, with_broker: true },
             (Kind::Leader, 2) => Blow::CrashAtAcceptance { away },
+            (Kind::Leader, _) if machine.is_multiple_of(2) => Blow::StopLeader { away },
             (Kind::Pause, 0..=2) => Blow::FreezeLeader { away: away.max(4 * SECOND) * 5 / 2 },
             (Kind::Network, 0 | 1) => Blow::ApartFromLeader { away },
             (Kind::Network, 2) => Blow::LeaderApartFromBrokers { away: away * 2 },
@@ -245,6 +297,12 @@ impl Plan {
             (Kind::Rooms, 0) => Blow::StoreFull { machine, away },
             (Kind::Rooms, 1 | 2) => Blow::Burst { machine, count: chance.within(4..=12) },
             (Kind::Clocks, 0) => Blow::FreezeLeader { away },
+            (Kind::Purge, 0) => Blow::CrashLeader { away, with_broker: false },
+            (Kind::Purge, 1) => Blow::StoreFull { machine, away },
+            (Kind::Away, 0..=2) | (Kind::Givers, 0) => Blow::Crash { machine, away: away * 5 },
+            (Kind::Fresh, 0..=2) | (Kind::Givers, 1) => Blow::Fresh { machine, away },
+            (Kind::Givers, 2) if away.is_multiple_of(2) => Blow::Giver { away },
+            (Kind::Givers, 2) => Blow::Taker { away },
             (_, 3) => Blow::Crash { machine, away },
             _ => {
                 let mood = chance.pick(&[Mood::Refuses, Mood::Silent, Mood::Fickle, Mood::Fickle]);

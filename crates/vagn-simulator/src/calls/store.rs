@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vagn_cluster::bytes::{Reader, Write};
-use vagn_cluster::fold;
-use vagn_cluster::trail::{AlarmId, Mark};
+use vagn_cluster::trail::{AlarmId, DeedId, Mark};
+use vagn_cluster::{fold, hash};
 
 /// An incident, as groups carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +22,19 @@ pub(crate) struct Incident {
 }
 
 impl Incident {
+    /// Returns it with all that another store knows of it.
+    pub(crate) fn merged(&self, other: &Self) -> Self {
+        Self {
+            vehicle: self.vehicle.max(other.vehicle),
+            version: self.version.max(other.version),
+            alarms: self.alarms.union(&other.alarms).copied().collect(),
+            unrecorded: self.unrecorded | other.unrecorded,
+            told: self.told.max(other.told),
+            deeds: self.deeds.union(&other.deeds).copied().collect(),
+            resolved: self.resolved | other.resolved,
+        }
+    }
+
     /// Returns true if it has all that it had before.
     pub(crate) fn keeps(&self, before: &Self) -> bool {
         self.version >= before.version
@@ -41,6 +54,10 @@ pub(crate) struct Store {
     /// Alarms of the machine's own door that are not in the trail, with notes of calls.
     pub(crate) kept: BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
     pub(crate) full: bool,
+    /// What it had before a copy took its place, and the copy has not.
+    pub(crate) rest: BTreeMap<DeedId, Vec<u8>>,
+    /// Pieces of a copy that is on its way.
+    aside: Vec<u8>,
 }
 
 impl Store {
@@ -49,6 +66,39 @@ impl Store {
             self.incidents.insert(id, incident);
         }
         self.mark = Some(mark);
+    }
+
+    /// Returns all that is given to other stores.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.incidents.iter().for_each(|(id, incident)| put(&mut out, *id, incident));
+        out
+    }
+
+    /// Puts a piece of a copy aside. With the last one all of it takes the place of what is here.
+    pub(crate) fn take(&mut self, piece: u32, bytes: &[u8], mark: Option<Mark>) {
+        if piece == 0 {
+            self.aside.clear();
+        }
+        self.aside.extend_from_slice(bytes);
+        if mark.is_some() {
+            let copy: BTreeMap<AlarmId, Incident> =
+                incidents(&std::mem::take(&mut self.aside)).into_iter().collect();
+            for (id, incident) in &self.incidents {
+                if copy.get(id) != Some(incident) {
+                    let mut bytes = Vec::new();
+                    put(&mut bytes, *id, incident);
+                    let name = DeedId(u128::from(hash(&[&bytes])) << 64 | u128::from(u64::MAX));
+                    self.rest.insert(name, bytes);
+                }
+            }
+            (self.incidents, self.mark) = (copy, mark);
+        }
+    }
+
+    /// Throws away what is of a copy that was cut off.
+    pub(crate) fn start(&mut self) {
+        self.aside.clear();
     }
 
     /// Returns the newest report of the incident that an alarm was about.

@@ -1,6 +1,7 @@
 //! Strikes: carries out blows, and ends them.
 
 use vagn_cluster::SubscriptionId;
+use vagn_cluster::trail::TrailEvent;
 
 use super::plan::Blow;
 use super::target::Mood;
@@ -8,6 +9,9 @@ use super::world::{Due, STREAM, World};
 use crate::agenda::{MILLI, SECOND};
 use crate::brokers::BROKERS;
 use crate::network::{Network, Weather};
+
+/// Time that a service has for its farewell.
+const FAREWELL: u64 = 100 * MILLI;
 
 impl World {
     /// Carries out a strike of the plan.
@@ -31,6 +35,12 @@ impl World {
             }
             (Blow::CrashAtAcceptance { away }, Some(leader)) => {
                 self.machines[leader].dies_at_acceptance = Some(away);
+            }
+            (Blow::StopLeader { away }, Some(leader)) => {
+                self.reached.note("leader stops in order");
+                let run = self.machines[leader].run;
+                self.handle(leader, TrailEvent::StopAsked);
+                self.agenda.after(FAREWELL, Due::End { machine: leader, run, away });
             }
             (Blow::FreezeLeader { away }, Some(leader)) => {
                 self.machines[leader].frozen_at = Some(now);
@@ -60,9 +70,13 @@ impl World {
                 self.agenda.after(away, Due::Cheer);
             }
             (Blow::Burst { machine, count }, _) => (0..count).for_each(|_| self.call(machine)),
+            (Blow::Fresh { machine, away }, _) => self.lose_disk(machine, away),
+            (Blow::Giver { away }, _) => self.giver_dies = Some(away),
+            (Blow::Taker { away }, _) => self.taker_dies = Some(away),
             (Blow::TailLost { lost }, _) => self.lose_tail(lost),
             (Blow::Anew, _) => {
                 self.brokers.make_anew(STREAM, now);
+                self.purged.clear();
                 self.oracle.harmed(&[]);
                 self.reached.note("stream made anew");
             }
@@ -86,6 +100,7 @@ impl World {
         let now = self.now();
         self.trace.line(now, || "* calm".to_owned());
         self.calm = true;
+        (self.giver_dies, self.taker_dies) = (None, None);
         self.held_until = now;
         self.target.mood = Mood::Accepts;
         let weather = Weather { lost: 0, twice: 0, late: 0, cut: 0, ..self.plan.weather };

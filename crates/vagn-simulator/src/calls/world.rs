@@ -57,6 +57,12 @@ pub(crate) struct World {
     pub(crate) events: u64,
     pub(crate) requests: u64,
     pub(crate) names: u64,
+    /// Entries that were purged from the trail's stream.
+    pub(crate) purged: Vec<Arc<[u8]>>,
+    /// Who gives a copy next is killed in the middle of it; for how long.
+    pub(crate) giver_dies: Option<u64>,
+    /// Who takes one is.
+    pub(crate) taker_dies: Option<u64>,
 }
 
 /// Something that is due at a moment.
@@ -106,7 +112,27 @@ pub(crate) enum Due {
         alarm: AlarmId,
         answer: Answer,
     },
+    /// A piece of a copy has come to be put aside.
+    Taken {
+        machine: usize,
+        run: u64,
+        piece: u32,
+        bytes: Vec<u8>,
+        mark: Option<Mark>,
+    },
+    Kill {
+        machine: usize,
+        away: u64,
+    },
+    /// A person looks whether the trail is broken.
+    Repair(Option<usize>),
     Strike(usize),
+    /// A process ends that was told so.
+    End {
+        machine: usize,
+        run: u64,
+        away: u64,
+    },
     Thaw(usize),
     Room(usize),
     Cheer,
@@ -133,6 +159,9 @@ impl World {
         agenda.at(SECOND, Due::Vehicle);
         agenda.at(8 * SECOND, Due::Person);
         agenda.at(TICK, Due::Tick);
+        if plan.is_repaired() {
+            agenda.at(10 * SECOND, Due::Repair(None));
+        }
         agenda.at(plan.calm_at, Due::Calm);
         Self {
             agenda,
@@ -150,13 +179,16 @@ impl World {
             events: 0,
             requests: 0,
             names: 0,
+            purged: Vec::new(),
+            giver_dies: None,
+            taker_dies: None,
             plan,
         }
     }
 
     /// Runs to the end, or to the first thing that must not be.
     pub(crate) fn run(&mut self) {
-        let end = self.plan.calm_at + WHOLE_WITHIN;
+        let end = self.plan.calm_at + if self.plan.is_repaired() { 2 * WHOLE_WITHIN } else { WHOLE_WITHIN };
         while let Some(due) = self.agenda.take(end) {
             self.meet(due);
             if self.oracle.wrong().is_some() {
@@ -187,7 +219,11 @@ impl World {
             Due::AloneAnswered { machine, run, alarm, answer } => {
                 self.alone_answered(machine, run, alarm, answer);
             }
+            Due::Taken { machine, run, piece, bytes, mark } => self.taken(machine, run, piece, &bytes, mark),
+            Due::Kill { machine, away } => self.take_down(machine, away),
+            Due::Repair(machine) => self.repair(machine),
             Due::Strike(number) => self.strike(number),
+            Due::End { machine, run, away } => self.end(machine, run, away),
             Due::Thaw(machine) => self.thaw(machine),
             Due::Room(machine) => self.machines[machine].make_room(now),
             Due::Cheer => self.target.mood = super::target::Mood::Accepts,
@@ -256,6 +292,8 @@ impl World {
             settings_hash: u64::from(differs),
             door_max: self.plan.door_max,
             desk_max: self.plan.desk_max,
+            room_bytes: self.plan.stream_bytes,
+            away_ms: self.plan.away / MILLI,
             faults: self.plan.faults,
             ..TrailSettings::new(node_id(id), self.chance.word())
         };
@@ -263,6 +301,7 @@ impl World {
         machine.end();
         (machine.started, machine.awake_at) = (now, now);
         machine.node = Some(TrailNode::new(settings, Desk::new(Rc::clone(&machine.store))));
+        machine.store.borrow_mut().start();
         let mark = machine.store.borrow().mark.map(|mark| mark.write());
         let kept: Vec<(u64, AlarmId)> = machine
             .store
@@ -298,6 +337,18 @@ impl World {
             self.crash(id);
             self.agenda.after(away, Due::Start(id));
         }
+    }
+
+    /// Ends a process that was told so, if it has not ended in another way.
+    fn end(&mut self, id: usize, run: u64, away: u64) {
+        if self.machines[id].run != run {
+            return;
+        }
+        if self.machines[id].works() && self.leader() != Some(id) {
+            self.reached.note("leader said farewell");
+        }
+        // It comes back, whatever has calmed down meanwhile.
+        self.take_down(id, away);
     }
 
     /// Lets a stopped process go on: all that came meanwhile comes now.
@@ -342,12 +393,24 @@ impl World {
             TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
             TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
             TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
+            TrailCommand::ReadCopy { read, of, least, from, .. } => {
+                self.read_copy(id, read, (of, least), &from);
+            }
+            TrailCommand::TakeCopy { piece, bytes, mark } => self.take_copy(id, piece, bytes, mark),
+            TrailCommand::ReadRest { max } => self.read_rest(id, max),
+            TrailCommand::DropRest { deed } => {
+                self.machines[id].store.borrow_mut().rest.remove(&deed);
+            }
+            TrailCommand::RepairEnded(result) => self.repair_ended(id, result),
             TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
             TrailCommand::Tell(happened) => {
                 self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
                 self.reached.note(state(happened));
                 let differs = self.plan.differs.contains(&id);
                 let leads = happened == TrailHappened::Led;
+                if happened == TrailHappened::EpochBegun {
+                    self.epoch_begun(id);
+                }
                 self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
             }
         }
@@ -363,6 +426,17 @@ impl World {
             Command::MakeStream { read, stream } => self.request(id, Request::Make(read, stream)),
             Command::Subscribe { subscription, stream, from } => {
                 self.request(id, Request::Subscribe(subscription, stream, from));
+            }
+            Command::Purge { stream, through } => self.request(id, Request::Purge(stream, through)),
+            Command::DropStream(stream) => self.request(id, Request::Drop(stream)),
+            Command::ReadRecord(key) => self.request(id, Request::ReadRecord(key)),
+            Command::WriteRecord { key, expected, bytes } => {
+                self.request(id, Request::WriteRecord(key, expected, bytes));
+            }
+            Command::SendAll { bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != id) {
+                    self.send(id, to, &bytes);
+                }
             }
             Command::Unsubscribe(subscription) => {
                 self.machines[id].consumers.remove(&subscription);

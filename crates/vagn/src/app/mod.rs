@@ -187,8 +187,8 @@ impl App {
         for set in data.other_sets() {
             warn!(path = %set.display(), "a set of partitions that is not in force; nothing here uses it");
         }
-        if is_cluster && data.was_used() {
-            node::warn_of_unused_fleet(data.path(), &readiness);
+        if is_cluster {
+            node::warn_of_unused(&data, &readiness);
         }
         for (name, address) in &listening {
             info!(listener = name, %address, "listening");

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::runtime::Handle;
 use tracing::warn;
+use vagn_emergency::record::store::FILE as INCIDENTS;
 use vagn_flow::readiness::Readiness;
 use vagn_http::host;
 use vagn_registry::Registry;
 use vagn_shard::FleetShard;
+use vagn_store::DataDir;
 
 use super::StartError;
 use crate::cluster::registry::{ToBrokers, Way};
@@ -72,8 +74,16 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
     tls(cluster).map(drop).map_err(unusable)
 }
 
+/// Tells what the data directory has of a single machine.
+pub(super) fn warn_of_unused(data: &DataDir, readiness: &Readiness) {
+    if data.was_used() {
+        warn_of_unused_fleet(data.path(), readiness);
+    }
+    warn_of_own_incidents(data.path(), readiness);
+}
+
 /// Tells that the data directory has a fleet of one machine, which a cluster does not use.
-pub(super) fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
+fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
     let what = format!(
         "{} has the fleet of a single machine, which is not used with --nats and stays as it is; `vagn cluster import` brings it in",
         dir.display()
@@ -82,11 +92,35 @@ pub(super) fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
     readiness.warn("fleet of a single machine", what);
 }
 
+/// Tells that the data directory has incidents of its own desk, which the one of a cluster does not carry on.
+fn warn_of_own_incidents(dir: &Path, readiness: &Readiness) {
+    let file = dir.join(INCIDENTS);
+    if file.exists() {
+        let what = format!(
+            "{} has incidents that this machine recorded by itself; with --nats nobody is called about those that are open: start the service without \
+             --nats to resolve them, or move the file away if there are none",
+            file.display()
+        );
+        warn!("{what}");
+        readiness.warn("incidents of a single machine", what);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use vagn_registry::{NewToken, Role};
 
     use super::*;
+
+    #[test]
+    fn incidents_that_nobody_carries_on_are_told() {
+        let (dir, readiness) = (tempfile::tempdir().unwrap(), Readiness::default());
+        warn_of_own_incidents(dir.path(), &readiness);
+        assert!(readiness.report().warnings.is_empty());
+        std::fs::write(dir.path().join("incidents.redb"), "").unwrap();
+        warn_of_own_incidents(dir.path(), &readiness);
+        assert!(readiness.report().warnings["incidents of a single machine"].contains("incidents.redb"));
+    }
 
     fn make_token(registry: &Registry) {
         let new = NewToken {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use vagn_nats::{Handle, Unavailable};
 
 /// Way to the node that is driven now, if one is. Clones are the same way.
 pub struct NodeLink<S> {
     now: Arc<RwLock<Current<S>>>,
+    begun: Arc<Notify>,
 }
 
 struct Current<S> {
@@ -20,13 +22,14 @@ struct Current<S> {
 
 impl<S> Clone for NodeLink<S> {
     fn clone(&self) -> Self {
-        Self { now: self.now.clone() }
+        Self { now: self.now.clone(), begun: self.begun.clone() }
     }
 }
 
 impl<S> Default for NodeLink<S> {
     fn default() -> Self {
-        Self { now: Arc::new(RwLock::new(Current { handle: None, run: 0, shards: None })) }
+        let none = Current { handle: None, run: 0, shards: None };
+        Self { now: Arc::new(RwLock::new(none)), begun: Arc::default() }
     }
 }
 
@@ -43,6 +46,19 @@ impl<S> NodeLink<S> {
     pub(super) fn now(&self) -> Result<(Handle<S>, u64), Unavailable> {
         let now = self.now.read();
         Ok((now.handle.clone().ok_or(Unavailable)?, now.run))
+    }
+
+    /// Waits for a node of another run than this one, and returns its handle and its run.
+    pub(super) async fn next(&self, before: u64) -> (Handle<S>, u64) {
+        loop {
+            let begun = self.begun.notified();
+            if let Ok((handle, run)) = self.now()
+                && run != before
+            {
+                return (handle, run);
+            }
+            begun.await;
+        }
     }
 
     /// Returns the number of shards of the data set; `None` until the node knows it.
@@ -63,6 +79,7 @@ impl<S> NodeLink<S> {
         let mut now = self.now.write();
         let run = now.run + 1;
         *now = Current { handle: Some(handle), run, shards: None };
+        self.begun.notify_waiters();
         Leading { link: self.clone(), run }
     }
 }

@@ -14,6 +14,7 @@
 //! | `metrics.rs` | counts and gauges |
 //! | `files.rs` | counts and gauges of the node's files |
 //! | `tls.rs` | certificates for the brokers |
+//! | `trail/` | calls for help |
 //! | `registry/` | what people say about the service, the same at every node |
 
 mod courier;
@@ -28,6 +29,10 @@ mod picture;
 pub mod registry;
 mod shelf;
 mod tls;
+pub mod trail;
+
+/// Directory of a node's incidents and alarms in its data directory. Those of a single machine lie beside it.
+pub const DESK_DIR: &str = "desk";
 
 pub use courier::{Courier, Submission};
 pub use files::FileMetrics;

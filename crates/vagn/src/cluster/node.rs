@@ -230,7 +230,7 @@ impl Disk for NoFiles {
 }
 
 /// Gives signs of life until the thread is told to stop.
-async fn stopped(ctx: &ThreadContext) {
+pub(super) async fn stopped(ctx: &ThreadContext) {
     while !ctx.stopping() {
         ctx.beat();
         sleep(BEAT_EVERY).await;

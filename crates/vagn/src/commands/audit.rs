@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
+use crate::cluster::DESK_DIR;
 use crate::visible::{Form, VisibleWriter, visible};
 use vagn_emergency::record::store::{FILE, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
@@ -185,7 +186,9 @@ fn to(store: &ClosedStore, mut out: impl Write) -> io::Result<()> {
 }
 
 fn open_in(data_dir: &Path) -> anyhow::Result<ClosedStore> {
-    open(&data_dir.join(FILE))
+    // Where the machine was one before it became a node, the newer one is that of the node.
+    let of_node = data_dir.join(DESK_DIR).join(FILE);
+    open(&if of_node.exists() { of_node } else { data_dir.join(FILE) })
 }
 
 fn open(path: &Path) -> anyhow::Result<ClosedStore> {

@@ -57,7 +57,7 @@ pub(super) struct SettingArgs {
     /// NATS brokers that bind several nodes to one fleet, such as tls://a.example,b.example,c.example; nats:// for loopback alone.
     #[arg(long, value_name = "URL,…")]
     nats: Option<String>,
-    /// Part of this node in the cluster: some of ingest (doors), store (shards), query (the fleet's API) [default: all three].
+    /// Part of this node in the cluster: some of ingest (doors), store (shards), query (the fleet's API), emergency (may lead calls for help) [default: all four].
     #[arg(long, value_name = "ROLE,…")]
     role: Option<String>,
     /// Name of this node in the cluster, the same over restarts [default: the machine's].

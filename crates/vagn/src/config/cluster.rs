@@ -20,7 +20,7 @@ pub struct ClusterSettings {
     /// is on this machine alone.
     #[serde(deserialize_with = "one_or_many")]
     pub nats: Vec<String>,
-    /// Part that this node has: `ingest`, `store`, `query`; empty: all three.
+    /// Part that this node has: `ingest`, `store`, `query`, `emergency`; empty: all four.
     #[serde(deserialize_with = "one_or_many")]
     pub role: Vec<String>,
     /// Name of this node, another one for each, the same over restarts; empty: that of the machine.
@@ -64,12 +64,14 @@ pub struct Roles {
     pub store: bool,
     /// The API answers questions about the fleet.
     pub query: bool,
+    /// It may lead calls for help.
+    pub emergency: bool,
 }
 
 impl Roles {
     /// All of them.
-    pub const ALL: Self = Self { ingest: true, store: true, query: true };
-    const NONE: Self = Self { ingest: false, store: false, query: false };
+    pub const ALL: Self = Self { ingest: true, store: true, query: true, emergency: true };
+    const NONE: Self = Self { ingest: false, store: false, query: false, emergency: false };
 
     fn of(names: &[String]) -> Result<Self, BadCluster> {
         if names.is_empty() {
@@ -81,7 +83,7 @@ impl Roles {
                 "ingest" => roles.ingest = true,
                 "store" => roles.store = true,
                 "query" => roles.query = true,
-                "emergency" => return Err(BadCluster::EmergencyRole),
+                "emergency" => roles.emergency = true,
                 _ => return Err(BadCluster::UnknownRole(name.clone())),
             }
         }
@@ -100,14 +102,10 @@ pub enum BadCluster {
         /// What is wrong, and the remedy.
         why: String,
     },
-    /// A role that cannot be given to a node as yet.
-    #[error(
-        "`cluster.role` has `emergency`, which cannot be given to a node as yet: calls for help are made at each ingest node's own desk; \
-         leave it out, and set the targets at every node with the role `ingest`"
-    )]
-    EmergencyRole,
     /// A role that does not exist.
-    #[error("`cluster.role` has {0:?}; take some of ingest, store and query, or leave it out for all three")]
+    #[error(
+        "`cluster.role` has {0:?}; take some of ingest, store, query and emergency, or leave it out for all four"
+    )]
     UnknownRole(String),
     /// A part of a cluster on one machine.
     #[error(
@@ -265,14 +263,16 @@ mod tests {
         assert_eq!(roles(&[]), Ok(Roles::ALL));
         assert_eq!(roles(&["ingest", "query"]), Ok(Roles { store: false, ..Roles::ALL }));
         assert_eq!(roles(&["store"]), Ok(Roles { store: true, ..Roles::NONE }));
+        assert_eq!(roles(&["emergency"]), Ok(Roles { emergency: true, ..Roles::NONE }));
     }
 
     #[test]
-    fn a_role_that_cannot_be_given_is_refused_with_the_remedy() {
-        let said = refusal(|cluster| cluster.role = texts(&["ingest", "emergency"]));
-        assert!(said.contains("at each ingest node's own desk"), "{said}");
+    fn a_role_that_does_not_exist_is_refused_with_the_remedy() {
         let said = refusal(|cluster| cluster.role = texts(&["storage"]));
-        assert!(said.contains("\"storage\"") && said.contains("ingest, store and query"), "{said}");
+        assert!(
+            said.contains("\"storage\"") && said.contains("ingest, store, query and emergency"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -50,6 +50,16 @@ pub trait ClusterShown: Send + Sync {
     /// # Errors
     /// The node takes no request.
     fn drain(&self) -> Result<(), ControlError>;
+    /// Lets the node lead calls for help with its own settings, once nobody else does.
+    ///
+    /// # Errors
+    /// It may not lead, or takes no request.
+    fn lead(&self) -> Result<(), ControlError>;
+    /// Begins a new epoch of the trail of calls for help, or has this node copy another one's incidents, and says what is done. Waits for half a minute at most.
+    ///
+    /// # Errors
+    /// The reason that nothing was begun.
+    fn repair_trail(&self) -> Result<&'static str, ControlError>;
 }
 
 /// What the requests are done with.
@@ -99,7 +109,11 @@ impl Deeds {
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
-            R::ClusterStatus {} | R::ClusterRepair { .. } | R::ClusterDrain {} => {
+            R::ClusterStatus {}
+            | R::ClusterRepair { .. }
+            | R::ClusterDrain {}
+            | R::ClusterRepairTrail {}
+            | R::ClusterLead {} => {
                 Err(ControlError::new(Problem::Invalid, "only a running service is asked for its cluster"))
             }
             R::Backup { .. } => {

@@ -92,6 +92,10 @@ pub enum ControlRequest {
     },
     /// Gives away all shards of the node; it goes on serving.
     ClusterDrain {},
+    /// Begins a new epoch of the trail of calls for help, or has this node copy another one's incidents.
+    ClusterRepairTrail {},
+    /// Lets the node lead calls for help with settings that differ from those of the last leader.
+    ClusterLead {},
     /// Copies the data directory; the command checks the copy.
     Backup {
         /// Absolute path of the directory that is to be made.
@@ -180,6 +184,8 @@ impl ControlRequest {
             Self::ClusterStatus {} => ("cluster_status", String::new()),
             Self::ClusterRepair { shard } => ("cluster_repair", shard.to_string()),
             Self::ClusterDrain {} => ("cluster_drain", String::new()),
+            Self::ClusterRepairTrail {} => ("cluster_repair_trail", String::new()),
+            Self::ClusterLead {} => ("cluster_lead", String::new()),
             Self::Backup { dir } => ("backup", dir.display().to_string()),
         }
     }

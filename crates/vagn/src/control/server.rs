@@ -157,6 +157,11 @@ impl ControlParts {
                 self.cluster()?.drain()?;
                 Ok(Value::Null)
             }
+            ControlRequest::ClusterRepairTrail {} => Ok(self.cluster()?.repair_trail()?.into()),
+            ControlRequest::ClusterLead {} => {
+                self.cluster()?.lead()?;
+                Ok(Value::Null)
+            }
             request => self.deeds.perform(request, tell),
         }
     }

@@ -20,7 +20,19 @@ const CRATES: [(&str, &[&str]); 19] = [
     ("vagn-shard", &["vagn-cluster", "vagn-store", "vagn-wire", "vagn-fuzz"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
-    ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
+    (
+        "vagn-emergency",
+        &[
+            "vagn-flow",
+            "vagn-cluster",
+            "vagn-nats",
+            "vagn-seal",
+            "vagn-wire",
+            "vagn-otp",
+            "vagn-store",
+            "vagn-fuzz",
+        ],
+    ),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
     ("vagn-http", &["vagn-flow", "vagn-registry", "vagn-otp", "vagn-fuzz"]),
     (

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::super::*;
 use crate::command::Command;
-use crate::event::{Delivered, Event, PublishOutcome, StreamInfo, StreamOutcome};
+use crate::event::{Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, StreamInfo, StreamOutcome};
 use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
 use crate::trail::message::TrailMessage;
 
@@ -109,6 +109,7 @@ impl Bench {
         let mut bench =
             Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
         bench.tell(TrailEvent::Restored(None));
+        bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
         let read = bench.out.iter().find_map(|command| match command {
             TrailCommand::Common(Command::MakeStream { read, .. }) => Some(*read),
             _ => None,
@@ -122,13 +123,18 @@ impl Bench {
     /// A node that leads since its claim, the first entry, was stored.
     pub(super) fn leader() -> Self {
         let mut bench = Self::new(|_| {});
-        bench.at(3_000);
-        let (publish, expected, bytes) = bench.published();
-        assert_eq!(expected, Some(0));
-        bench.stored(publish, 1);
-        bench.first = bytes.clone();
-        bench.deliver(bytes);
+        bench.lead();
         bench
+    }
+
+    /// Lets it lead.
+    pub(super) fn lead(&mut self) {
+        self.at(3_000);
+        let (publish, expected, bytes) = self.published();
+        assert_eq!(expected, Some(0));
+        self.stored(publish, 1);
+        self.first = bytes.clone();
+        self.deliver(bytes);
     }
 
     pub(super) fn moment(&self) -> Moment {

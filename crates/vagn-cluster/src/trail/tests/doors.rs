@@ -150,3 +150,17 @@ fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
     let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
     assert!(reads, "{:?}", bench.out);
 }
+
+#[test]
+fn a_door_that_stops_has_its_store_keep_all_that_it_has_at_once() {
+    let mut bench = Bench::new(|_| {});
+    bench.alarm(7);
+    bench.at(100);
+    assert!(bench.door().is_empty());
+    bench.tell(TrailEvent::StopAsked);
+    assert_eq!(bench.door(), ["keep 7"]);
+    bench.alarm(8);
+    assert_eq!(bench.door(), ["keep 8"]);
+    bench.at(250);
+    assert_eq!(bench.door(), ["call 7 Unanswered"], "as long as it lasts");
+}

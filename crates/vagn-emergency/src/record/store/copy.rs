@@ -9,7 +9,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase, TableHandle};
 
 use super::open::{CACHE, open_journal};
-use super::{FILE, Store, StoreError, mark, schema};
+use super::{FILE, Store, StoreError, groups, mark, pieces, schema};
 use crate::disk::reserve::ReservedFile;
 use crate::disk::rows::Rows;
 use crate::record::journal::{self, Journal};
@@ -55,6 +55,8 @@ pub fn is_there(data_dir: &Path) -> bool {
 fn copy_all(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
     schema::copy(rows)?;
     mark::copy(rows)?;
+    groups::copy(rows)?;
+    pieces::copy(rows)?;
     trail::copy(rows)?;
     let names = |tables: Vec<String>| tables.into_iter().collect::<BTreeSet<_>>();
     let had = names(rows.from().list_tables()?.map(|table| table.name().to_owned()).collect());

@@ -8,9 +8,11 @@
 mod audit;
 mod calls;
 mod copy;
+mod groups;
 mod keeper;
 mod mark;
 mod open;
+mod pieces;
 #[cfg(test)]
 mod power_cuts;
 mod query;
@@ -34,9 +36,11 @@ use redb::Database;
 
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
 pub use copy::{COPIED, copy_bytes, is_there};
+pub(crate) use groups::ALARMS_PER_INCIDENT;
 use keeper::{JournalFault, Keeper};
 pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};
+pub(crate) use pieces::Picture;
 pub use recall::{Recall, Recalled};
 pub use repair::{is_damaged, rebuild, set_aside};
 

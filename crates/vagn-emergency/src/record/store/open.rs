@@ -74,6 +74,20 @@ impl Store {
         recall(store, files, opening.recall, opening.now_ms, renew)
     }
 
+    /// Opens the store of a node of a cluster in `data_dir`, or makes it. It has no journal: what it loses it reads from the trail again.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] and [`StoreError::File`].
+    pub fn open_shared(data_dir: &Path, opening: Opening) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        if !check_file(&path)? {
+            make(data_dir, &path, opening, None)?;
+        }
+        let file = ReservedFile::open(&path, opening.reserved).map_err(|err| named(&path, &err))?;
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::on(file, opening.ended_kept)));
+        opened.unwrap_or(Err(StoreError::Panicked)).map_err(|err| damaged(&path, err))
+    }
+
     /// Opens or creates the store on any storage, without a journal.
     ///
     /// # Errors

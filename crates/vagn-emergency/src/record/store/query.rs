@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Returns the incident in a record. A record that makes no sense is logged once, and must not hide the others.
-    fn read(&self, id: u128, record: &[u8]) -> Option<Incident> {
+    pub(super) fn read(&self, id: u128, record: &[u8]) -> Option<Incident> {
         let read = stored::from_bytes(record);
         if let Err(err) = &read
             && self.note_unreadable(id)

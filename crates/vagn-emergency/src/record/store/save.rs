@@ -85,7 +85,7 @@ impl Store {
         }
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         txn: &WriteTransaction,
         drafts: &[Draft],
@@ -142,7 +142,7 @@ impl IncidentTables<'_> {
     }
 
     /// Removes the oldest of too many ended incidents.
-    fn prune(&mut self, ended_kept: u64) -> Result<(), redb::Error> {
+    pub(super) fn prune(&mut self, ended_kept: u64) -> Result<(), redb::Error> {
         let drills_kept = (ended_kept / REAL_PER_DRILL).max(1);
         let mut oldest = take_oldest(&mut self.ended, ended_kept)?;
         oldest.extend(take_oldest(&mut self.ended_drills, drills_kept)?);

@@ -3,6 +3,7 @@
 use redb::{Table, TableDefinition, WriteTransaction};
 
 use super::mark::{self, StoreMark};
+use crate::disk::raw::{RawTable, raw};
 use crate::disk::rows::Rows;
 use crate::trail;
 
@@ -51,6 +52,11 @@ pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<
     IncidentTables::open(txn)?;
     mark::create(txn, mark)?;
     trail::create(txn)
+}
+
+/// Returns the tables of incidents as those whose rows are copied between nodes.
+pub(super) fn raw_tables() -> Vec<Box<dyn RawTable>> {
+    vec![raw(INCIDENTS), raw(LIVE), raw(ENDED), raw(ENDED_DRILLS), raw(CALLS), raw(LEDGER)]
 }
 
 /// Copies the tables of incidents.

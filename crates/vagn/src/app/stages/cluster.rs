@@ -17,7 +17,7 @@ use crate::cluster::{
     ShelfParts, Submission, children,
 };
 use crate::config::{Settings, without_credentials};
-use crate::control::{ClusterShown, ControlError, Problem};
+use crate::control::{ControlError, Problem};
 use crate::odd::OddFleet;
 use vagn_http::host;
 
@@ -46,10 +46,9 @@ impl ClusterHandle {
             self.news.wake();
         }
     }
-}
 
-impl ClusterShown for ClusterHandle {
-    fn status(&self) -> Option<Value> {
+    /// Shows members, shards and brokers; `None` while the node does not run.
+    pub(super) fn status(&self) -> Option<Value> {
         let mut shown = self.shelf.latest()?.json();
         let brokers = self.shelf.brokers().into_iter().flatten().map(|address| without_credentials(&address));
         shown["brokers"] = json!(brokers.collect::<Vec<_>>());
@@ -57,12 +56,14 @@ impl ClusterShown for ClusterHandle {
         Some(shown)
     }
 
-    fn drain(&self) -> Result<(), ControlError> {
+    /// Has the node give away all its shards.
+    pub(super) fn drain(&self) -> Result<(), ControlError> {
         let asked = self.link.handle().and_then(|handle| handle.leave());
         asked.map_err(|err| ControlError::new(Problem::Busy, format!("{err}; try it again")))
     }
 
-    fn repair(&self, shard: u16) -> Result<(), ControlError> {
+    /// Begins a new epoch of a shard.
+    pub(super) fn repair(&self, shard: u16) -> Result<(), ControlError> {
         let Some(shards) = self.link.shards() else {
             let message = "it is not known yet which shards there are; `vagn cluster status` shows them once it is: try it again then";
             return Err(ControlError::new(Problem::Busy, message));

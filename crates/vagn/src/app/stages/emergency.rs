@@ -1,26 +1,36 @@
 //! The emergency lane, on a runtime of its own.
 
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use vagn_emergency::{EmergencyHandle, EmergencyMetrics, LiveFleet, Seeds};
+use anyhow::Context;
+use vagn_emergency::{EmergencyHandle, EmergencyMetrics, LiveFleet, NodeLane, Seeds};
 use vagn_flow::batch::Traffic;
 use vagn_otp::ChildSpec;
 use vagn_store::Fleet;
 
 use super::Parts;
+use crate::cluster::DESK_DIR;
+
+/// The lane.
+pub(super) struct Lane {
+    pub(super) incidents: EmergencyHandle,
+    /// What the trail's driver needs of it; `None` on one machine.
+    pub(super) node: Option<NodeLane>,
+    pub(super) child: ChildSpec,
+}
 
 /// Subscribes the lane to the topic, and returns its handle and its supervisor.
-pub(super) fn build(
-    parts: &Parts,
-    traffic: &Traffic,
-    fleet: &Arc<Fleet>,
-) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
+pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> anyhow::Result<Lane> {
     let settings = &parts.settings.emergency;
+    let is_node = parts.settings.cluster.is_set();
     let clock = parts.clock.clone();
     let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
     let lane = vagn_emergency::Parts {
-        data_dir: parts.settings.data_dir.clone(),
-        part_list: Some(parts.part_list.clone()),
+        data_dir: if is_node { desk(parts)? } else { parts.settings.data_dir.clone() },
+        // What a node lost it has again from the trail.
+        part_list: (!is_node).then(|| parts.part_list.clone()),
         targets: settings.targets()?,
         open_max: parts.settings.max_open_incidents as usize,
         per_source_max: settings.strangers_per_source as usize,
@@ -35,5 +45,22 @@ pub(super) fn build(
         hang_limit: parts.settings.hang_limit.0,
         runtime: Some(parts.emergency_runtime.clone()),
     };
-    Ok(vagn_emergency::start(traffic, lane))
+    Ok(match is_node {
+        true => {
+            let (incidents, node, child) = vagn_emergency::start_node(traffic, lane);
+            Lane { incidents, node: Some(node), child }
+        }
+        false => {
+            let (incidents, child) = vagn_emergency::start(traffic, lane);
+            Lane { incidents, node: None, child }
+        }
+    })
+}
+
+/// Makes the directory of a node's incidents.
+fn desk(parts: &Parts) -> anyhow::Result<PathBuf> {
+    let dir = parts.settings.data_dir.join(DESK_DIR);
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&dir).with_context(|| format!("make {}", dir.display()))?;
+    Ok(dir)
 }

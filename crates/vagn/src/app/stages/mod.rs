@@ -6,6 +6,7 @@
 //! | query | `query.rs` | the fleet, or in a cluster the way to its shards |
 //! | ingest | `ingest.rs` | the topic; the storages, or the queue of the courier |
 //! | emergency | `emergency.rs` | the topic, the fleet |
+//! | calls for help of a cluster | `trail.rs` | the way to the node, the emergency lane |
 //! | live map | `live.rs` | the topic of positions, the fleet, the emergency lane |
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
 //! | API | `api.rs` | the intake, queries, the storages or the cluster, streams, the emergency lane, the live map |
@@ -21,6 +22,7 @@
 //! ├─ emergency    no other part's crash reaches it
 //! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher;
 //! │               with --nats in place of stores: cluster (one_for_one: shard-.. node · shelf · courier)
+//! ├─ calls        with --nats: (one_for_one) trail · trail-watch
 //! ├─ ingest       pool
 //! ├─ queries      pool
 //! ├─ keeper       of the live map; keeper-coarse beside it
@@ -47,6 +49,7 @@ mod query;
 mod registry;
 mod store;
 mod stream;
+mod trail;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -194,9 +197,15 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     };
     let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
     let ingest_pool = ingest::build(&parts, &traffic, &keeping);
-    let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
+    let emergency::Lane { incidents, node: lane, child: emergency } =
+        emergency::build(&parts, &traffic, &fleet)?;
     let cluster = keeping.cluster().cloned();
-    let shown = cluster.clone().map(|cluster| Arc::new(cluster) as Arc<dyn ClusterShown>);
+    let calls = match cluster.as_ref().zip(lane) {
+        Some((cluster, lane)) => Some(trail::build(&parts, cluster, lane)?),
+        None => None,
+    };
+    let (shown, calls) = calls.unzip();
+    let shown = shown.map(|shown| Arc::new(shown) as Arc<dyn ClusterShown>);
     let vehicles = LiveVehicles {
         queries: queries.clone(),
         fleet: fleet.clone(),
@@ -222,6 +231,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(ops)
         .child(emergency)
         .child(kept(ChildSpec::supervisor(traffic_tree)))
+        // It is stopped before the connections that it uses, and before the lane.
+        .children(calls.map(kept))
         .child(kept(ingest_pool))
         .child(kept(query_pool))
         .children(keepers.map(kept))

@@ -25,10 +25,11 @@ vagn serve --nats tls://a.example,b.example,c.example    # makes this machine a 
 vagn cluster status --data-dir /var/lib/vagn             # is every shard whole?\n  \
 vagn cluster repair 3 --data-dir /var/lib/vagn           # shard 3 is `stopped`, all its owners run\n  \
 vagn cluster drain --data-dir /var/lib/vagn              # this node goes for good\n  \
+vagn cluster lead --data-dir /var/lib/vagn               # calls for help have no leader, as settings differ\n  \
 vagn cluster import --data-dir /var/lib/vagn-old --nats tls://a.example,b.example,c.example\n\n\
 A cluster is several services, its nodes, that have one fleet together. The fleet is divided into shards; each is a stream at the NATS brokers, and \
 two nodes, its owners, keep it on disk. Any node takes reports and answers for the whole fleet.\n\
-`status`, `repair` and `drain` ask the service that runs on --data-dir, so use them on a machine of the cluster. `import` reads the data \
+`status`, `repair`, `drain` and `lead` ask the service that runs on --data-dir, so use them on a machine of the cluster. `import` reads the data \
 directory of a single machine whose service is stopped, and speaks to the brokers itself.\n\n\
 `vagn cluster COMMAND --help` tells more, and docs/cluster.md all.")]
 pub(super) struct ClusterArgs {
@@ -40,10 +41,12 @@ pub(super) struct ClusterArgs {
 enum ClusterCommand {
     /// Show nodes, shards and brokers, as the service on this machine sees them.
     Status(StatusArgs),
-    /// Begin a new epoch of a shard whose stream is broken, from what its owners have.
+    /// Begin a new epoch of a shard, or of the trail of calls for help, whose stream is broken.
     Repair(RepairArgs),
     /// Have this node give away its shards, before it is removed for good.
     Drain(drain::DrainArgs),
+    /// Let this node lead calls for help although its settings differ from those of the last leader.
+    Lead(LeadArgs),
     /// Bring the fleet of a single machine, whose service is stopped, into a cluster.
     Import(import::ImportArgs),
     /// Bring the whole fleet of a cluster back into a data directory of a single machine.
@@ -70,15 +73,37 @@ struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vagn cluster repair 3 --data-dir /var/lib/vagn\n\n\
+#[command(
+    after_help = "Examples:\n  vagn cluster repair 3 --data-dir /var/lib/vagn\n  vagn cluster repair --trail --data-dir /var/lib/vagn\n\n\
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
 It waits until the new epoch is begun, half a minute at most, and says why where none is.\n\n\
-Exit codes: 0 begun; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
+The trail of calls for help (--trail) is begun anew from the node that has most of it, which is named if it is another one. The others copy it, and hand in what only they had.\n\n\
+Exit codes: 0 begun; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again."
+)]
 struct RepairArgs {
     /// Number of the shard.
-    shard: u16,
+    #[arg(required_unless_present = "trail")]
+    shard: Option<u16>,
+    /// The trail of calls for help, in place of a shard.
+    #[arg(long, conflicts_with = "shard")]
+    trail: bool,
+    /// Data directory of the service.
+    #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  vagn cluster lead --data-dir /var/lib/vagn    # with the settings of this node\n\n\
+One node leads calls for help. A node whose targets, secrets, bounds or times differ from those of the last leader does not take over, as \
+it would call somebody else: /readyz says so. Where you change the settings of all nodes, one after the other, the last one with the old settings leads \
+until it is restarted. Then run this at one of the others. Until it leads, calls are made by the nodes that take them.\n\n\
+It is asked, and claims once no leader has been heard for 3 s; a restart of the service takes it back.\n\n\
+Exit codes: 0 asked; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its part in calls for help is starting."
+)]
+struct LeadArgs {
     /// Data directory of the service.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
@@ -93,6 +118,7 @@ pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
         ClusterCommand::Status(args) => return status(&args),
         ClusterCommand::Repair(args) => repair(&args)?,
         ClusterCommand::Drain(args) => drain::run(&args)?,
+        ClusterCommand::Lead(args) => lead(&args)?,
         ClusterCommand::Import(args) => import::run(args)?,
         ClusterCommand::Export(args) => export::run(args)?,
         ClusterCommand::Settings(args) => settings::run(args)?,
@@ -139,11 +165,24 @@ fn items<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 fn repair(args: &RepairArgs) -> anyhow::Result<()> {
-    let RepairArgs { shard, data_dir } = args;
-    ask(data_dir, &ControlRequest::ClusterRepair { shard: *shard })?;
+    let RepairArgs { shard, data_dir, .. } = args;
     let dir = data_dir.display();
+    let Some(shard) = shard else {
+        let done = ask(data_dir, &ControlRequest::ClusterRepairTrail {})?;
+        let done = done.as_str().unwrap_or_default();
+        return say(&format!("{done}; `vagn cluster status --data-dir {dir}` shows which node leads\n"));
+    };
+    ask(data_dir, &ControlRequest::ClusterRepair { shard: *shard })?;
     say(&format!(
         "a new epoch of shard {shard} is begun; `vagn cluster status --data-dir {dir}` shows when it is whole\n"
+    ))
+}
+
+fn lead(args: &LeadArgs) -> anyhow::Result<()> {
+    ask(&args.data_dir, &ControlRequest::ClusterLead {})?;
+    let dir = args.data_dir.display();
+    say(&format!(
+        "this node claims once no leader is heard; `vagn cluster status --data-dir {dir}` shows which node leads\n"
     ))
 }
 

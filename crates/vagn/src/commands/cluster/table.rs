@@ -1,4 +1,4 @@
-//! The status of a cluster for people: brokers, nodes, shards.
+//! The status of a cluster for people: brokers, nodes, calls for help, shards.
 
 use std::fmt::Write;
 
@@ -11,6 +11,8 @@ pub(super) fn of(shown: &Value) -> String {
     text.push('\n');
     let members: Vec<_> = items(shown, "members").map(member).collect();
     rows(&mut text, ["NODE", "ZONE", "STATE"], &members);
+    text.push('\n');
+    calls(&shown["trail"], &mut text);
     text.push('\n');
     let shards: Vec<_> = items(shown, "shards").map(shard).collect();
     if shards.is_empty() {
@@ -27,6 +29,36 @@ fn brokers(shown: &Value, text: &mut String) {
     let names = if names.is_empty() { "none tried yet".to_owned() } else { names.join(", ") };
     writeln!(text, "brokers: {connected} of 2 connections ({names})")
         .expect("a string takes all that is written");
+}
+
+/// Who leads calls for help, and what of them waits here.
+fn calls(trail: &Value, text: &mut String) {
+    let seconds = trail["silent_ms"].as_u64().unwrap_or(0) / 1_000;
+    let leader = match (&trail["stopped"], &trail["leader"]) {
+        (Value::String(why), _) => format!("this node follows their trail no more: {why}"),
+        (_, Value::String(name)) => format!("led by {name}"),
+        _ => format!("no leader heard for {seconds} s; each node makes the calls that it takes"),
+    };
+    let term = trail["term"].as_u64().filter(|_| trail["leader"].is_string());
+    let term = term.map_or_else(String::new, |term| format!(" (term {term})"));
+    let mut states = vec![format!("{leader}{term}")];
+    if trail["differs"] == true {
+        states.push("other settings here".to_owned());
+    }
+    for (key, what) in [
+        ("waiting_alarms", "alarms wait for their record here"),
+        ("called_alone", "are called about by this node alone"),
+        ("unsaved_groups", "changes of incidents are not on the disk here"),
+    ] {
+        let count = trail[key].as_u64().unwrap_or(0);
+        if count > 0 {
+            states.push(format!("{count} {what}"));
+        }
+    }
+    for key in ["store_fault", "kept_fault"] {
+        states.extend(trail[key].as_str().map(str::to_owned));
+    }
+    writeln!(text, "calls for help: {}", states.join("; ")).expect("a string takes all that is written");
 }
 
 fn items<'a>(shown: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
@@ -111,6 +143,7 @@ mod tests {
                 {"name": "south", "zone": null, "heard": false, "stores": false, "silent_ms": 9_400},
                 {"name": "west", "zone": null, "heard": false, "stops": true, "stores": true, "silent_ms": 61_000},
             ],
+            "trail": {"leader": "north_1", "term": 7, "silent_ms": 400, "differs": true, "waiting_alarms": 2, "called_alone": 0},
             "shards": [
                 {
                     "shard": 0,
@@ -133,9 +166,30 @@ mod tests {
             south    -      silent for 9 s, stores nothing\n\
             west     -      stopped in order 61 s ago\n\
             \n\
+            calls for help: led by north_1 (term 7); other settings here; 2 alarms wait for their record here\n\
+            \n\
             SHARD  OWNERS                             HERE       APPLIED  LAG\n\
             0      north_1, south (behind or silent)  caught up  17       0\n\
             1      none                               -          -        -\n";
         assert_eq!(of(&shown), expected);
+    }
+
+    #[test]
+    fn says_of_calls_for_help_that_nobody_leads_and_why() {
+        let said = |trail: Value| {
+            let mut text = String::new();
+            calls(&trail, &mut text);
+            text
+        };
+        assert_eq!(
+            said(json!({"leader": null, "term": 7, "silent_ms": 12_900, "called_alone": 1})),
+            "calls for help: no leader heard for 12 s; each node makes the calls that it takes; 1 are called about by this node alone\n"
+        );
+        let stopped =
+            said(json!({"leader": null, "stopped": "its stream is gone", "store_fault": "the disk is full"}));
+        assert_eq!(
+            stopped,
+            "calls for help: this node follows their trail no more: its stream is gone; the disk is full\n"
+        );
     }
 }

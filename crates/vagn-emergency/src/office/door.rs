@@ -1,0 +1,379 @@
+//! Door: alarms of this node's own reporters, from the inbox to the trail. It gives each its id, hands it to the driver, and lets the senders
+//! know when the trail has it.
+//!
+//! It does not depend on the driver: what nobody takes it calls about by itself. An alarm grows while it waits: each repeat adds to it, in a
+//! *sitting* that ends when the trail has all of it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tracing::{error, warn};
+use vagn_cluster::trail::AlarmId;
+
+use crate::id::IncidentId;
+use crate::intake::ack::PendingAck;
+use crate::intake::alarm::Alarm;
+use crate::intake::inbox::TAKES_MAX;
+use crate::intake::known::KnownVehicle;
+use crate::intake::no_room::{NoRoom, RefusedAlarms};
+use crate::office::alarm_form::AlarmForm;
+use crate::office::kept::Change;
+use crate::office::room::Room;
+
+/// Most alarms that wait at a door. The driver hands over 4 096 of them at a time, and has the rest kept.
+const WAITING_MAX: usize = 16_384;
+
+/// Most alarms under other seals that wait behind one of the same incident.
+const BEHIND_MAX: usize = 64;
+
+/// Time after which the door calls by itself where no driver lives: as long as a driver waits for a leader.
+const ALONE_AFTER: Duration = Duration::from_millis(250);
+
+/// Alarms that wait for the trail.
+pub(crate) struct Door {
+    waiting: Mutex<Waiting>,
+}
+
+struct Waiting {
+    /// Alarms taken from the inbox and not given an id yet.
+    arrivals: VecDeque<Alarm>,
+    alarms: BTreeMap<IncidentId, Sitting>,
+    by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
+    rng: fastrand::Rng,
+}
+
+/// An alarm that waits.
+struct Sitting {
+    number: u64,
+    alarm: Alarm,
+    vehicle: KnownVehicle,
+    /// Senders, each with the reports that must be recorded before it hears.
+    acks: Vec<(u64, PendingAck)>,
+    /// Alarms under other seals: each has its window to be recorded.
+    behind: VecDeque<Alarm>,
+    is_handed: bool,
+    /// The door has called by itself because no driver lived.
+    is_called: bool,
+}
+
+impl Sitting {
+    fn form(&self, run: u64) -> AlarmForm {
+        AlarmForm::new(&self.alarm, self.vehicle, self.number, run)
+    }
+
+    fn add(&mut self, mut repeat: Alarm) {
+        let acks = std::mem::take(&mut repeat.acks);
+        self.alarm.merge(repeat).into_iter().for_each(PendingAck::refuse);
+        self.wait(acks);
+        self.is_handed = false;
+    }
+
+    /// Keeps senders waiting until all reports up to now are recorded.
+    fn wait(&mut self, acks: Vec<PendingAck>) {
+        let reports = self.alarm.reports;
+        for ack in acks {
+            let ack = match self.acks.last_mut() {
+                Some((of, last)) => match last.join(ack) {
+                    Ok(()) => {
+                        *of = reports;
+                        continue;
+                    }
+                    Err(of_another) => of_another,
+                },
+                None => ack,
+            };
+            if self.acks.len() < crate::intake::ack::PENDING_ACKS_MAX {
+                self.acks.push((reports, ack));
+            } else {
+                ack.refuse();
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn insert(&mut self, alarm: Alarm, vehicle: KnownVehicle) {
+        let number = self.rng.u64(1..);
+        self.insert_as(number, alarm, vehicle);
+    }
+
+    fn insert_as(&mut self, number: u64, mut alarm: Alarm, vehicle: KnownVehicle) {
+        let acks = std::mem::take(&mut alarm.acks);
+        let ids = self.by_vehicle.entry(alarm.vehicle_id.clone()).or_default();
+        ids.push(alarm.id);
+        let mut sitting = Sitting {
+            number,
+            alarm,
+            vehicle,
+            acks: Vec::new(),
+            behind: VecDeque::new(),
+            is_handed: false,
+            is_called: false,
+        };
+        sitting.wait(acks);
+        self.alarms.insert(sitting.alarm.id, sitting);
+    }
+
+    fn remove(&mut self, id: IncidentId) -> Option<Sitting> {
+        let sitting = self.alarms.remove(&id)?;
+        if let Some(ids) = self.by_vehicle.get_mut(&sitting.alarm.vehicle_id) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_vehicle.remove(&sitting.alarm.vehicle_id);
+            }
+        }
+        Some(sitting)
+    }
+
+    /// Returns the alarm that waits and that another one belongs to.
+    fn belongs_to(&self, alarm: &Alarm) -> Option<IncidentId> {
+        let ids = self.by_vehicle.get(&alarm.vehicle_id)?;
+        let belongs = |id: &&IncidentId| {
+            self.alarms.get(id).is_some_and(|sitting| {
+                let (waits, own) = (&sitting.alarm.vehicle_incident, &alarm.vehicle_incident);
+                sitting.alarm.is_drill() == alarm.is_drill()
+                    && (waits == own || waits.is_none() || own.is_none())
+            })
+        };
+        ids.iter().rev().find(belongs).copied()
+    }
+}
+
+impl Door {
+    pub(crate) fn new(seed: u64) -> Self {
+        let waiting = Waiting {
+            arrivals: VecDeque::new(),
+            alarms: BTreeMap::new(),
+            by_vehicle: HashMap::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        };
+        Self { waiting: Mutex::new(waiting) }
+    }
+
+    /// Counts the alarms that wait.
+    pub(crate) fn count(&self) -> usize {
+        let waiting = self.waiting.lock();
+        waiting.alarms.len() + waiting.arrivals.len()
+    }
+
+    /// Takes in all that waits in the inbox.
+    pub(crate) fn attend(&self, room: &Room) {
+        for _ in 0..TAKES_MAX {
+            let newcomers: Vec<Box<str>> = {
+                let mut waiting = self.waiting.lock();
+                // Taken under the lock, so that an alarm is never in neither of the two.
+                waiting.arrivals.extend(room.lane.inbox.take_known());
+                room.lane.inbox.begin_turn();
+                waiting.arrivals.extend(room.lane.inbox.take_others());
+                waiting.arrivals.iter().map(|alarm| alarm.vehicle_id.clone()).collect()
+            };
+            if newcomers.is_empty() {
+                break;
+            }
+            // Without the lock: a fleet that does not answer must not hold up what the trail says.
+            let known = room.lane.lookup.known(newcomers);
+            let mut refused = room.lane.inbox.take_refused();
+            let ids = {
+                let mut waiting = self.waiting.lock();
+                let mut ids = Vec::new();
+                while let Some(alarm) = waiting.arrivals.pop_front() {
+                    let vehicle = known.get(&alarm.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
+                    ids.extend(take_in(&mut waiting, alarm, vehicle, room, &mut refused));
+                }
+                ids
+            };
+            room.lane.gauges.refused(refused, &room.lane.desk);
+            ids.into_iter().for_each(|id| self.hand(id, room));
+        }
+    }
+
+    /// Hands an alarm to the driver.
+    fn hand(&self, id: IncidentId, room: &Room) {
+        let Some(trail) = room.trail() else { return };
+        let Some(form) = self.waiting.lock().alarms.get(&id).map(|sitting| sitting.form(room.run)) else {
+            return;
+        };
+        if trail.alarm(AlarmId(id.as_u128()), form.to_bytes()).is_ok() {
+            if let Some(sitting) = self.waiting.lock().alarms.get_mut(&id) {
+                // What came meanwhile is handed over by itself.
+                sitting.is_handed = sitting.alarm.reports == form.reports;
+            }
+        } else {
+            // Nobody else calls about it. It is handed over at the next look.
+            self.call(id, room);
+        }
+    }
+
+    /// Calls about an alarm by itself, and keeps it.
+    fn call(&self, id: IncidentId, room: &Room) {
+        let form = {
+            let mut waiting = self.waiting.lock();
+            let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| !sitting.is_called) else {
+                return;
+            };
+            sitting.is_called = true;
+            sitting.form(room.run)
+        };
+        let keep = Change::Keep { alarm: AlarmId(id.as_u128()), bytes: form.to_bytes() };
+        if room.kept.push(keep).is_err() {
+            warn!(incident_id = %id, "too much waits for the disk: an alarm is called about and not kept");
+        }
+        call_about(room, &form, id);
+    }
+
+    /// A driver begins: it hears of all that waits.
+    pub(crate) fn hand_all(&self, room: &Room) {
+        let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.hand(id, room));
+    }
+
+    /// Looks after what waits: hands over what the driver did not take, calls where none lives, and refuses senders that have waited too long.
+    pub(crate) fn look(&self, room: &Room) {
+        let now = room.lane.clock.monotonic();
+        let is_driven = room.is_driven();
+        let oldest = now.saturating_sub(room.lane.rules.ack_within);
+        let (mut to_hand, mut to_call) = (Vec::new(), Vec::new());
+        {
+            let mut waiting = self.waiting.lock();
+            for (id, sitting) in &mut waiting.alarms {
+                for (_, ack) in sitting.acks.extract_if(.., |(_, ack)| ack.since < oldest) {
+                    ack.refuse();
+                }
+                if !sitting.is_handed {
+                    to_hand.push(*id);
+                }
+                if !is_driven && !sitting.is_called && sitting.alarm.arrived + ALONE_AFTER <= now {
+                    to_call.push(*id);
+                }
+            }
+        }
+        to_hand.into_iter().for_each(|id| self.hand(id, room));
+        to_call.into_iter().for_each(|id| self.call(id, room));
+    }
+
+    /// Goes on with an alarm that an earlier run kept: repeats of it belong to it, under its id.
+    pub(crate) fn remember(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
+        let mut waiting = self.waiting.lock();
+        if waiting.alarms.contains_key(&id) || waiting.alarms.len() >= WAITING_MAX {
+            return;
+        }
+        let alarm = form.alarm(id, room.lane.clock.monotonic());
+        waiting.insert_as(form.sitting, alarm, form.vehicle());
+        if let Some(sitting) = waiting.alarms.get_mut(&id) {
+            (sitting.is_handed, sitting.is_called) = (true, true);
+        }
+    }
+
+    /// Calls about all that waits, and keeps it: this node stops.
+    pub(crate) fn call_all(&self, room: &Room) {
+        let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.call(id, room));
+    }
+
+    /// The trail has an alarm with these bytes: the senders of these reports hear it. `incident` is what it is about.
+    pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, incident: IncidentId, room: &Room) {
+        let (granted, next) = {
+            let mut waiting = self.waiting.lock();
+            let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting)
+            else {
+                return;
+            };
+            let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
+            let granted: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
+            if sitting.alarm.reports > form.reports {
+                (granted, false)
+            } else {
+                let vehicle = sitting.vehicle;
+                let behind = waiting.remove(id).map(|sitting| sitting.behind).unwrap_or_default();
+                let next = !behind.is_empty();
+                begin_behind(&mut waiting, behind, vehicle);
+                (granted, next)
+            }
+        };
+        granted.into_iter().for_each(|ack| ack.grant(incident));
+        if next {
+            self.hand(id, room);
+        }
+    }
+
+    /// An alarm calls anew, under another id from now on. Returns what there is to hand over under it.
+    pub(crate) fn reopen(&self, id: IncidentId, new: IncidentId, room: &Room) -> Option<Vec<u8>> {
+        let mut waiting = self.waiting.lock();
+        let mut sitting = waiting.remove(id)?;
+        (sitting.alarm.id, sitting.is_handed, sitting.is_called) = (new, true, false);
+        sitting.behind.iter_mut().for_each(|alarm| alarm.id = new);
+        let bytes = sitting.form(room.run).to_bytes();
+        waiting.by_vehicle.entry(sitting.alarm.vehicle_id.clone()).or_default().push(new);
+        waiting.alarms.insert(new, sitting);
+        Some(bytes)
+    }
+}
+
+/// Takes in an alarm. Returns its id if it is to be handed over.
+fn take_in(
+    waiting: &mut Waiting,
+    mut alarm: Alarm,
+    vehicle: KnownVehicle,
+    room: &Room,
+    refused: &mut RefusedAlarms,
+) -> Option<IncidentId> {
+    let desk = room.lane.desk.lock();
+    let about = waiting.belongs_to(&alarm).or_else(|| desk.incident_of(&alarm));
+    let refusal = if about.is_none() { desk.refuses(&alarm, &vehicle) } else { None };
+    drop(desk);
+    if let Some(reason) = refusal {
+        refused.add(reason, alarm.source);
+        alarm.acks.into_iter().for_each(PendingAck::refuse);
+        return None;
+    }
+    let id = about.unwrap_or(alarm.id);
+    alarm.id = id;
+    if let Some(sitting) = waiting.alarms.get_mut(&id) {
+        match (sitting.alarm.seal, alarm.seal) {
+            (waits, new) if waits == new => sitting.add(alarm),
+            (Some(waits), Some(new)) if (waits.key_id, waits.sequence) == (new.key_id, new.sequence) => {
+                room.lane.replays.count(alarm.has_position());
+                alarm.acks.into_iter().for_each(PendingAck::repeat);
+                return None;
+            }
+            _ if sitting.behind.len() < BEHIND_MAX => {
+                sitting.behind.push_back(alarm);
+                return None;
+            }
+            _ => {
+                refused.add(NoRoom::Inbox, alarm.source);
+                alarm.acks.into_iter().for_each(PendingAck::refuse);
+                return None;
+            }
+        }
+        return Some(id);
+    }
+    if waiting.alarms.len() >= WAITING_MAX {
+        refused.add(NoRoom::Inbox, alarm.source);
+        std::mem::take(&mut alarm.acks).into_iter().for_each(PendingAck::refuse);
+        call_about(room, &AlarmForm::new(&alarm, vehicle, 0, room.run), id);
+        return None;
+    }
+    waiting.insert(alarm, vehicle);
+    Some(id)
+}
+
+/// Begins a sitting for the first of the alarms that waited behind one that the trail has.
+fn begin_behind(waiting: &mut Waiting, mut behind: VecDeque<Alarm>, vehicle: KnownVehicle) {
+    if let Some(alarm) = behind.pop_front() {
+        let id = alarm.id;
+        waiting.insert(alarm, vehicle);
+        if let Some(sitting) = waiting.alarms.get_mut(&id) {
+            sitting.behind = behind;
+        }
+    }
+}
+
+/// Calls about an alarm from this node.
+pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) {
+    let alarm = form.alarm(id, room.lane.clock.monotonic());
+    if !room.calls.call(alarm, form.vehicle()) {
+        error!(incident_id = %id, "there is no room for another call of this door");
+    }
+}

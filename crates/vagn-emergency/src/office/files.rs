@@ -1,0 +1,285 @@
+//! Actor `incident-files`: applies groups of the trail to the incident store, and shows what it has.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tracing::{error, warn};
+use vagn_cluster::DiskFault;
+use vagn_cluster::trail::TrailEvent;
+use vagn_otp::{Actor, Addr, Context, Failure, Handle};
+use vagn_seal::KeyId;
+
+use crate::office::copies::{Copies, CopyQueue, CopyTaken};
+use crate::office::room::Room;
+use crate::record::alarms::KnownAlarms;
+use crate::record::group::Group;
+use crate::record::incident::Incident;
+use crate::record::store::{Store, StoreError};
+
+/// Time between two rounds that open a store that failed, and show the state of the lane.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What is to be done with the store. It belongs to no life of the actor.
+#[derive(Default)]
+pub(crate) struct FilesQueue {
+    save: Mutex<Option<Save>>,
+    /// A driver waits to hear what the store has.
+    is_asked: Mutex<bool>,
+    /// The mark that the store has, as far as this run knows.
+    mark: Mutex<Option<Vec<u8>>>,
+    bell: Mutex<Option<Addr<IncidentFiles>>>,
+    pub(crate) copies: CopyQueue,
+}
+
+/// Groups that are to be applied.
+#[derive(Debug, Clone)]
+struct Save {
+    mark: Arc<[u8]>,
+    groups: Vec<Arc<[u8]>>,
+}
+
+impl FilesQueue {
+    /// Wakes this actor from now on.
+    pub(crate) fn connect(&self, actor: Addr<IncidentFiles>) {
+        *self.bell.lock() = Some(actor);
+    }
+
+    /// Has the driver told what the store has, once it is open. What an earlier driver wanted saved is done with.
+    pub(crate) fn ask(&self) {
+        *self.save.lock() = None;
+        self.copies.forget();
+        *self.is_asked.lock() = true;
+        self.ring();
+    }
+
+    /// Has groups applied. The driver has one save under way at a time.
+    pub(crate) fn save(&self, mark: Vec<u8>, groups: Vec<Arc<[u8]>>) {
+        *self.save.lock() = Some(Save { mark: mark.into(), groups });
+        self.ring();
+    }
+
+    /// Returns the mark that the store has.
+    pub(crate) fn mark(&self) -> Option<Vec<u8>> {
+        self.mark.lock().clone()
+    }
+
+    /// Has the actor look for something to do.
+    pub(crate) fn ring(&self) {
+        if let Some(actor) = &*self.bell.lock() {
+            // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
+            actor.try_tell(Work).ok();
+        }
+    }
+}
+
+/// Actor that writes the incident store of a node.
+pub(crate) struct IncidentFiles {
+    room: Arc<Room>,
+    copies: Copies,
+}
+
+impl IncidentFiles {
+    pub(crate) fn new(room: Arc<Room>, folder: PathBuf) -> Self {
+        Self { room, copies: Copies::new(folder) }
+    }
+
+    pub(super) fn work(&mut self) {
+        let room = self.room.clone();
+        let (lane, queue) = (&room.lane, &room.files);
+        if let Some(live) = lane.shelf.open(lane.clock.monotonic())
+            && let Some(store) = lane.shelf.store()
+            && let Err(err) = self.show(&store, live)
+        {
+            return lane.store_failed(&err);
+        }
+        let Some(store) = lane.shelf.store() else { return };
+        lane.set_recalled();
+        if std::mem::take(&mut *queue.is_asked.lock()) {
+            self.copies.begin(&room);
+            self.room.answers.tell(TrailEvent::Restored(queue.mark()));
+        }
+        let save = queue.save.lock().clone();
+        if let Some(save) = save {
+            self.save(&store, &save);
+        }
+        if let Some(taken) = self.copies.take(&room, &store) {
+            self.taken(&store, taken);
+        }
+        self.copies.work(&room, &store);
+    }
+
+    /// Answers a piece of a copy; behind the last one shows what the store has now.
+    fn taken(&self, store: &Store, taken: Result<CopyTaken, DiskFault>) {
+        let queue = &self.room.files;
+        if let Ok(CopyTaken::Replaced(mark)) = &taken {
+            *queue.mark.lock() = Some(mark.write());
+            *self.room.known.lock() = KnownAlarms::default();
+            let shown = store.live().and_then(|live| self.show(store, live));
+            if let Err(err) = shown {
+                // It is read again when the store is opened anew.
+                self.room.lane.store_failed(&err);
+            }
+        }
+        queue.copies.taken();
+        self.room.answers.tell(TrailEvent::CopyTaken(taken.map(drop)));
+    }
+
+    /// Shows all that a store has that was opened.
+    fn show(&self, store: &Store, live: Vec<Incident>) -> Result<(), StoreError> {
+        let lane = &self.room.lane;
+        let queue = &self.room.files;
+        let applied = store.applied()?;
+        lane.replays.learn(store.call_windows()?);
+        lane.set_head(store.trail(0, 0)?.0.head);
+        let known = queue.mark.lock().clone();
+        let awaited = queue.save.lock().as_ref().map(|save| save.mark.to_vec());
+        if known.is_some() && applied.mark != known && applied.mark != awaited {
+            // It has lost what the trail's driver believes to be there. The next run reads it from the trail again.
+            error!(
+                "the incident store has lost groups of the trail; restart this node, which reads them again"
+            );
+            self.answer_broken();
+        }
+        self.room.known.lock().learn(applied.alarms, applied.deeds, self.room.alarms_max);
+        *queue.mark.lock() = applied.mark;
+        let now = lane.moment();
+        let mut desk = lane.desk.lock();
+        desk.show_all(live, now);
+        Ok(())
+    }
+
+    fn save(&self, store: &Store, save: &Save) {
+        let lane = &self.room.lane;
+        let groups: Result<Vec<Group>, _> =
+            save.groups.iter().map(|group| Group::from_bytes(group)).collect();
+        let groups = match groups {
+            Ok(groups) => groups,
+            Err(err) => {
+                error!(error = %err, "a group of the trail is not applied");
+                return self.answer_broken();
+            }
+        };
+        // An earlier life of the actor, or a commit that seemed to fail, has done it: what the store has is shown.
+        if self.room.files.mark().as_deref() == Some(&*save.mark) {
+            groups.iter().for_each(|group| self.room.results.note(&group.results));
+            return self.answer_saved(save);
+        }
+        match store.apply(&groups, &save.mark) {
+            Ok(head) => {
+                lane.set_head(head);
+                lane.shelf.saved();
+                *self.room.files.mark.lock() = Some(save.mark.to_vec());
+                self.applied(&groups);
+                self.answer_saved(save);
+            }
+            Err(StoreError::Busy) => warn!("the incident store is still busy with an earlier save"),
+            Err(err) => {
+                lane.shelf.failed(&err, lane.clock.monotonic());
+                if store.sync_failed() {
+                    self.answer_broken();
+                }
+            }
+        }
+    }
+
+    /// Shows what was applied.
+    fn applied(&self, groups: &[Group]) {
+        let lane = &self.room.lane;
+        let now = lane.moment();
+        for group in groups {
+            let alarms = group.alarms.iter().map(|(alarm, state)| (alarm.as_u128(), state.clone()));
+            self.room.known.lock().learn(alarms, group.deeds.iter().copied(), self.room.alarms_max);
+            let mut desk = lane.desk.lock();
+            for draft in &group.drafts {
+                let vehicle_id = &draft.incident.vehicle_id;
+                lane.replays.learn(draft.calls.iter().map(|window| (vehicle_id.clone(), *window)));
+                desk.apply(draft, now);
+            }
+            drop(desk);
+            self.room.results.note(&group.results);
+        }
+        lane.announce();
+        lane.saved();
+    }
+
+    fn answer_saved(&self, save: &Save) {
+        let mut waits = self.room.files.save.lock();
+        if waits.as_ref().is_some_and(|waits| Arc::ptr_eq(&waits.mark, &save.mark)) {
+            *waits = None;
+            self.room.answers.tell(TrailEvent::Saved(Ok(())));
+        }
+    }
+
+    fn answer_broken(&self) {
+        if self.room.files.save.lock().take().is_some() {
+            self.room.answers.tell(TrailEvent::Saved(Err(DiskFault::Broken)));
+        }
+    }
+
+    fn round(&mut self) {
+        self.work();
+        let lane = &self.room.lane;
+        // A store that does not open holds up no call: the node takes them.
+        if lane.clock.monotonic() >= self.room.began + lane.rules.recall_within {
+            lane.set_recalled();
+        }
+        lane.desk.lock().note_up(self.room.targets_up.lock().clone());
+        lane.announce_stirred();
+        lane.saved();
+        lane.show();
+    }
+}
+
+impl Actor for IncidentFiles {
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
+        ctx.tell_self_after(Duration::ZERO, Round);
+        Ok(())
+    }
+
+    async fn stopped(&mut self) {
+        self.work();
+        self.room.lane.shelf.put_away();
+    }
+}
+
+/// Says that there is something to do.
+pub(crate) struct Work;
+
+impl Handle<Work> for IncidentFiles {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Work, ctx: &mut Context<Self>) {
+        // The last piece of a copy is all of it.
+        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
+        self.work();
+    }
+}
+
+struct Round;
+
+impl Handle<Round> for IncidentFiles {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Round, ctx: &mut Context<Self>) {
+        ctx.tell_self_after(ROUND, Round);
+        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
+        self.round();
+    }
+}
+
+/// Forgets the windows of keys that were revoked.
+pub(crate) struct ForgetWindows(pub(crate) Box<[KeyId]>);
+
+impl Handle<ForgetWindows> for IncidentFiles {
+    type Reply = ();
+
+    async fn handle(&mut self, ForgetWindows(key_ids): ForgetWindows, _: &mut Context<Self>) {
+        self.room.lane.replays.forget(&key_ids);
+        if let Some(Err(err)) = self.room.lane.shelf.store().map(|store| store.forget_keys(&key_ids)) {
+            // It costs some bytes: nothing that the keys seal is opened any more.
+            warn!(error = %err, "failed to remove the windows of revoked keys");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Actor `kept-alarms`: writes what a door keeps, many changes with one sync.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tracing::{error, info};
+use vagn_cluster::trail::{AlarmId, TrailEvent};
+use vagn_otp::{Actor, Addr, Context, Failure, Handle};
+
+use crate::office::kept::{Change, Changed, KeptError, KeptStore};
+use crate::office::room::Room;
+
+/// Changes that may wait for the disk.
+pub(crate) const CHANGES_MAX: usize = 16_384;
+
+/// Changes that are written together.
+const TOGETHER: usize = 512;
+
+/// Time between two tries with a disk that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is to be written and read. It belongs to no life of the actor.
+#[derive(Default)]
+pub(crate) struct KeptQueue {
+    changes: Mutex<VecDeque<Change>>,
+    read: Mutex<Option<Read>>,
+    store: Mutex<Option<Arc<KeptStore>>>,
+    fault: Mutex<Option<String>>,
+    count: AtomicU64,
+    bell: Mutex<Option<Addr<KeptAlarms>>>,
+}
+
+/// A read that the driver waits for.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    after: Option<AlarmId>,
+    max: usize,
+}
+
+impl KeptQueue {
+    /// Wakes this actor from now on.
+    pub(crate) fn connect(&self, actor: Addr<KeptAlarms>) {
+        *self.bell.lock() = Some(actor);
+    }
+
+    /// Has a change written, behind all before it.
+    ///
+    /// # Errors
+    /// The change: too many wait.
+    pub(crate) fn push(&self, change: Change) -> Result<(), Change> {
+        {
+            let mut changes = self.changes.lock();
+            // What is let go makes room.
+            let max = if matches!(change, Change::Keep { .. }) { CHANGES_MAX } else { CHANGES_MAX * 2 };
+            if changes.len() >= max {
+                return Err(change);
+            }
+            changes.push_back(change);
+        }
+        self.ring();
+        Ok(())
+    }
+
+    /// Has alarms read, behind all changes so far.
+    pub(crate) fn read(&self, after: Option<AlarmId>, max: usize) {
+        *self.read.lock() = Some(Read { after, max });
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if let Some(actor) = &*self.bell.lock() {
+            // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
+            actor.try_tell(Work).ok();
+        }
+    }
+
+    /// Counts the alarms that are kept.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Returns the reason for which nothing can be kept now.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.lock().clone()
+    }
+}
+
+/// Actor that writes what a door keeps.
+pub(crate) struct KeptAlarms {
+    room: Arc<Room>,
+    folder: PathBuf,
+}
+
+impl KeptAlarms {
+    pub(crate) fn new(room: Arc<Room>, folder: PathBuf) -> Self {
+        Self { room, folder }
+    }
+
+    fn work(&self) {
+        let queue = &self.room.kept;
+        while let Some(store) = self.store() {
+            // They leave the queue when they are on disk: a crash in between loses none, and to make one again changes nothing.
+            let changes: Vec<Change> = queue.changes.lock().iter().take(TOGETHER).cloned().collect();
+            if changes.is_empty() {
+                return self.answer_read(&store);
+            }
+            match store.change(&changes) {
+                Ok(changed) => self.changed(&changes, changed),
+                // They stay in the queue: what hangs may still write them.
+                Err(err @ KeptError::Busy) => return self.note_fault(&err.to_string()),
+                Err(err) => return self.failed(&changes, &err.to_string()),
+            }
+        }
+        let changes: Vec<Change> = queue.changes.lock().iter().cloned().collect();
+        self.give_back(&changes);
+    }
+
+    fn store(&self) -> Option<Arc<KeptStore>> {
+        let queue = &self.room.kept;
+        if let Some(store) = &*queue.store.lock() {
+            // Only a new process can say what a file has whose sync has failed.
+            return Some(store.clone()).filter(|store| !store.sync_failed());
+        }
+        match KeptStore::open(&self.folder) {
+            Ok(store) => {
+                let store = Arc::new(store);
+                queue.count.store(store.count(), Ordering::Relaxed);
+                if queue.fault.lock().take().is_some() {
+                    info!("alarms are kept on disk again");
+                }
+                *queue.store.lock() = Some(store.clone());
+                Some(store)
+            }
+            Err(err) => {
+                self.note_fault(&err.to_string());
+                None
+            }
+        }
+    }
+
+    fn changed(&self, changes: &[Change], changed: Changed) {
+        let queue = &self.room.kept;
+        drop(queue.changes.lock().drain(..changes.len()));
+        queue.count.store(changed.count, Ordering::Relaxed);
+        *queue.fault.lock() = None;
+        for (alarm, bytes) in changed.no_room {
+            self.room.answers.tell(TrailEvent::NotKept { alarm, bytes });
+        }
+    }
+
+    fn failed(&self, changes: &[Change], why: &str) {
+        self.note_fault(why);
+        let is_broken = self.room.kept.store.lock().as_ref().is_some_and(|store| store.sync_failed());
+        if !is_broken {
+            // The database must be opened anew after a fault.
+            *self.room.kept.store.lock() = None;
+        }
+        self.give_back(changes);
+    }
+
+    /// Gives alarms back that are not kept. What else was to be changed stays in the queue.
+    fn give_back(&self, changes: &[Change]) {
+        let mut queue = self.room.kept.changes.lock();
+        let count = changes.len().min(queue.len());
+        let first: Vec<Change> = queue.drain(..count).collect();
+        let mut rest = Vec::new();
+        for change in first {
+            match change {
+                Change::Keep { alarm, bytes } => self.room.answers.tell(TrailEvent::NotKept { alarm, bytes }),
+                change => rest.push(change),
+            }
+        }
+        rest.into_iter().rev().for_each(|change| queue.push_front(change));
+    }
+
+    fn note_fault(&self, why: &str) {
+        if self.room.kept.fault.lock().replace(why.to_owned()).as_deref() != Some(why) {
+            error!("{why}");
+        }
+    }
+
+    fn answer_read(&self, store: &KeptStore) {
+        let Some(Read { after, max }) = *self.room.kept.read.lock() else { return };
+        match store.read(after, max) {
+            Ok((alarms, is_end)) => {
+                *self.room.kept.read.lock() = None;
+                self.room.answers.tell(TrailEvent::Kept { alarms, is_end });
+            }
+            // It is tried again: the driver waits for it.
+            Err(err) => self.note_fault(&err.to_string()),
+        }
+    }
+}
+
+impl Actor for KeptAlarms {
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
+        ctx.tell_self_after(Duration::ZERO, Again);
+        Ok(())
+    }
+
+    async fn stopped(&mut self) {
+        self.work();
+    }
+}
+
+/// Says that there is something to write or to read.
+pub(crate) struct Work;
+
+impl Handle<Work> for KeptAlarms {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Work, _: &mut Context<Self>) {
+        self.work();
+    }
+}
+
+/// Tries what is left.
+struct Again;
+
+impl Handle<Again> for KeptAlarms {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Again, ctx: &mut Context<Self>) {
+        ctx.tell_self_after(AGAIN, Again);
+        self.work();
+    }
+}

@@ -1,0 +1,191 @@
+//! The office of a node: carries out what the driver of the trail asks for, and makes the calls that its desk decides. It waits for nothing: disks
+//! have actors of their own.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::error;
+use vagn_cluster::Moment;
+use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent, Why};
+use vagn_nats::{Office, OfficeCommand};
+
+use crate::id::IncidentId;
+use crate::notifier::{NoticeSender, TargetMood};
+use crate::notify::notice::EndedNotice;
+use crate::office::alarm_form::AlarmForm;
+use crate::office::calls::observe_first;
+use crate::office::copies::{CopyRead, TakenPiece};
+use crate::office::door::call_about;
+use crate::office::kept::Change;
+use crate::office::room::Room;
+use crate::office::trail_desk::TrailDesk;
+
+/// Longest time between two looks at what is due, which are signs of life as well.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Shortest time between two looks: what is due now and waits for a slot rings when that is free.
+const LOOK_MIN: Duration = Duration::from_millis(5);
+
+/// The office of a node.
+pub struct LaneOffice {
+    room: Arc<Room>,
+    sender: Arc<NoticeSender>,
+    moods: Vec<TargetMood>,
+    answers: mpsc::Receiver<TrailEvent>,
+    events: VecDeque<TrailEvent>,
+    under_way: FuturesUnordered<BoxFuture<'static, (u64, EndedNotice)>>,
+    ended: Vec<(u64, EndedNotice)>,
+    look: Pin<Box<Sleep>>,
+}
+
+impl LaneOffice {
+    pub(crate) fn new(room: Arc<Room>, sender: Arc<NoticeSender>) -> Self {
+        let answers = room.answers.open();
+        room.files.ask();
+        Self {
+            moods: sender.targets().map(|_| TargetMood::default()).collect(),
+            room,
+            sender,
+            answers,
+            events: VecDeque::new(),
+            under_way: FuturesUnordered::new(),
+            ended: Vec::new(),
+            look: Box::pin(sleep(LOOK_EVERY)),
+        }
+    }
+
+    fn call_alone(&self, alarm: AlarmId, bytes: &[u8], why: Why) {
+        match AlarmForm::from_bytes(bytes) {
+            Ok(form) => {
+                if why == Why::Kept {
+                    self.room.door.remember(incident(alarm), &form, &self.room);
+                }
+                call_about(&self.room, &form, incident(alarm));
+            }
+            Err(err) => error!(error = %err, "an alarm that was kept cannot be called about"),
+        }
+    }
+
+    fn keep(&mut self, alarm: AlarmId, bytes: Vec<u8>) {
+        if let Err(Change::Keep { alarm, bytes }) = self.room.kept.push(Change::Keep { alarm, bytes }) {
+            self.events.push_back(TrailEvent::NotKept { alarm, bytes });
+        }
+    }
+
+    fn let_go(&self, alarm: AlarmId, bytes: Vec<u8>) {
+        let id = incident(alarm);
+        self.room.calls.let_go(id);
+        if let Ok(form) = AlarmForm::from_bytes(&bytes) {
+            // As far as this node has applied it: senders are told by which id it is found.
+            let about = self.room.known.lock().get(id).map(|state| state.incident);
+            self.room.door.let_go(id, &form, about.unwrap_or(id), &self.room);
+        }
+        self.change(Change::LetGo { alarm, bytes });
+    }
+
+    fn reopen(&mut self, alarm: AlarmId, bytes: Vec<u8>) {
+        let now_ms = self.room.lane.clock.now_ms();
+        let new = self.room.lane.inbox.next_id(now_ms);
+        let id = incident(alarm);
+        self.room.calls.let_go(id);
+        let into = AlarmId(new.as_u128());
+        self.change(Change::Rename { alarm, into });
+        // Of one that an earlier run kept the door has nothing.
+        let bytes = self.room.door.reopen(id, new, &self.room).unwrap_or(bytes);
+        self.events.push_back(TrailEvent::Alarm { alarm: into, bytes });
+    }
+
+    /// Has something changed of what is kept. What finds no room is tried no more: an alarm that stays on disk is called about once more after
+    /// a restart, under the same key.
+    fn change(&self, change: Change) {
+        if self.room.kept.push(change).is_err() {
+            error!("too much waits for the disk of kept alarms");
+        }
+    }
+
+    fn end(&mut self, reign: u64, ended: EndedNotice) {
+        self.room.count_attempt(&ended);
+        let target = self.sender.target(ended.target_index);
+        let now = self.room.lane.clock.monotonic();
+        self.moods[ended.target_index.0].hear(target, &ended.attempt.outcome, now);
+        self.ended.push((reign, ended));
+    }
+}
+
+fn incident(alarm: AlarmId) -> IncidentId {
+    IncidentId::from_u128(alarm.0)
+}
+
+impl Office for LaneOffice {
+    type Desk = TrailDesk;
+
+    fn carry_out(&mut self, command: OfficeCommand) {
+        match command {
+            OfficeCommand::Save { mark, groups } => self.room.files.save(mark.write(), groups),
+            OfficeCommand::Keep { alarm, bytes } => self.keep(alarm, bytes),
+            OfficeCommand::CallAlone { alarm, bytes, why } => self.call_alone(alarm, &bytes, why),
+            OfficeCommand::LetGo { alarm, bytes } => self.let_go(alarm, bytes),
+            OfficeCommand::Reopen { alarm, bytes } => self.reopen(alarm, bytes),
+            OfficeCommand::ReadKept { after, max } => self.room.kept.read(after, max),
+            OfficeCommand::ReadCopy { read, of, least, from, max_bytes } => {
+                let copy = CopyRead { read, of, least, from, max_bytes };
+                if let Err(read) = self.room.files.copies.read(copy) {
+                    self.events.push_back(TrailEvent::CopyRead { read, outcome: CopyOutcome::Fault });
+                }
+                self.room.files.ring();
+            }
+            OfficeCommand::TakeCopy { piece, bytes, mark } => {
+                self.room.files.copies.take(TakenPiece { piece, bytes, mark });
+                self.room.files.ring();
+            }
+            OfficeCommand::ReadRest { max } => {
+                self.room.files.copies.read_rest(max);
+                self.room.files.ring();
+            }
+            OfficeCommand::DropRest { deed } => {
+                self.room.files.copies.drop_rest(deed);
+                self.room.files.ring();
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        if let Poll::Ready(Some(event)) = self.answers.poll_recv(cx) {
+            return Poll::Ready(event);
+        }
+        if let Poll::Ready(Some((reign, ended))) = self.under_way.poll_next_unpin(cx) {
+            self.end(reign, ended);
+            return Poll::Ready(TrailEvent::DeskChanged);
+        }
+        if self.look.poll_unpin(cx).is_ready() {
+            self.look.as_mut().reset(Instant::now() + LOOK_EVERY);
+            return Poll::Ready(TrailEvent::DeskChanged);
+        }
+        Poll::Pending
+    }
+
+    fn act(&mut self, desk: &mut TrailDesk, duty: Duty, _: Moment) -> bool {
+        self.room.beat();
+        let (reign, notices) = desk.work(std::mem::take(&mut self.ended), duty);
+        for notice in notices {
+            observe_first(&self.room.metrics, &notice, desk.now());
+            let (sender, head) = (self.sender.clone(), self.room.lane.head());
+            self.under_way.push(async move { (reign, sender.send(notice, head).await) }.boxed());
+        }
+        let now = self.room.lane.clock.monotonic();
+        let wait = desk.wake_at().map_or(LOOK_EVERY, |at| at.saturating_sub(now).min(LOOK_EVERY));
+        self.look.as_mut().reset(Instant::now() + wait.max(LOOK_MIN));
+        desk.take_news()
+    }
+}

@@ -1,0 +1,43 @@
+//! The office of a node of a cluster, and its desk: how calls for help go on many machines.
+//!
+//! ```text
+//! inbox ─▶ door ─▶ driver of the trail ◀──▶ trail desk (while this node leads) ─▶ targets
+//!            ▲ │          │    │
+//!            │ │          │    └─▶ incident-files ─▶ store, and what this node shows
+//!            │ └─▶ calls  │
+//!            └────────────┴──────▶ kept-alarms ─▶ alarms on disk
+//! ```
+//! An alarm gets its id at the *door*, which hands it to the driver of the trail ([`vagn_nats`]) and lets its sender know when the trail has
+//! it. The *desk* decides as the one of one machine does ([`crate::desk`]); its drafts go into the trail in *groups*, and every node applies
+//! them to its own store. What no leader takes in time the door calls about by itself.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `room.rs` | what all of these share |
+//! | `door.rs`, `door_actor.rs` | alarms of this node's reporters, until the trail has them |
+//! | `calls.rs`, `door_source.rs` | calls that this node makes by itself |
+//! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
+//! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
+//! | `trail_desk.rs`, `deeds.rs` | the desk |
+//! | `lane_office.rs`, `answers.rs` | what the driver asks for, and what it hears |
+//! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
+
+pub(crate) mod alarm_form;
+mod answers;
+mod call_note;
+pub(crate) mod calls;
+pub(crate) mod copies;
+pub(crate) mod deed_form;
+mod deeds;
+mod door;
+pub(crate) mod door_actor;
+pub(crate) mod door_source;
+pub(crate) mod files;
+mod kept;
+pub(crate) mod kept_alarms;
+pub(crate) mod lane_office;
+mod results;
+pub(crate) mod room;
+#[cfg(test)]
+mod tests;
+pub(crate) mod trail_desk;

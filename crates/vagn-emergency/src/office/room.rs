@@ -1,0 +1,175 @@
+//! Room: what the actors of a node and its driver share. None of it belongs to any of them, so each may crash or hang.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use vagn_nats::TrailHandle;
+
+use crate::fix::Fix;
+use crate::id::IncidentId;
+use crate::lane::Lane;
+use crate::metrics::{AttemptLabel, EmergencyMetrics};
+use crate::notify::notice::EndedNotice;
+use crate::office::answers::Answers;
+use crate::office::calls::DoorCalls;
+use crate::office::door::Door;
+use crate::office::files::FilesQueue;
+use crate::office::kept_alarms::KeptQueue;
+use crate::office::results::Results;
+use crate::office::trail_desk::TrailDesk;
+use crate::record::alarms::KnownAlarms;
+
+/// Positions of vehicles that wait for the desk of a leader.
+const FOUND_MAX: usize = 4_096;
+
+/// Longest time for the vehicles of one round.
+const ROUND_WITHIN: Duration = Duration::from_millis(20);
+
+/// Time without a sign of life after which a driver counts as hung.
+const PULSE_MAX: Duration = Duration::from_secs(2);
+
+/// Shared part of a node.
+pub(crate) struct Room {
+    /// The lane. Its desk shows what this node has applied, and its shelf holds the store.
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) metrics: Arc<EmergencyMetrics>,
+    pub(crate) door: Door,
+    pub(crate) calls: Arc<DoorCalls>,
+    pub(crate) known: Mutex<KnownAlarms>,
+    /// Most alarms that are known.
+    pub(crate) alarms_max: usize,
+    pub(crate) kept: KeptQueue,
+    pub(crate) files: FilesQueue,
+    pub(crate) answers: Answers,
+    pub(crate) results: Results,
+    /// Which targets answer the desk of a leader; `None` at all others.
+    pub(crate) targets_up: Mutex<Option<Vec<bool>>>,
+    /// Number drawn by chance for this run.
+    pub(crate) run: u64,
+    tags: AtomicU64,
+    /// Beginning of this run, on the monotonic clock.
+    pub(crate) began: Duration,
+    trail: Mutex<Option<TrailHandle<TrailDesk>>>,
+    found: Mutex<Vec<(IncidentId, Fix)>>,
+    leads: AtomicBool,
+    /// Latest sign of life of the driver, ms on the monotonic clock.
+    pulse_ms: AtomicU64,
+}
+
+/// Parts of a room.
+pub(crate) struct RoomParts {
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) metrics: Arc<EmergencyMetrics>,
+    pub(crate) calls: Arc<DoorCalls>,
+    pub(crate) alarms_max: usize,
+    pub(crate) run: u64,
+}
+
+impl Room {
+    pub(crate) fn new(parts: RoomParts) -> Self {
+        let RoomParts { lane, metrics, calls, alarms_max, run } = parts;
+        Self {
+            began: lane.clock.monotonic(),
+            lane,
+            metrics,
+            door: Door::new(run),
+            calls,
+            known: Mutex::default(),
+            alarms_max,
+            kept: KeptQueue::default(),
+            files: FilesQueue::default(),
+            answers: Answers::default(),
+            results: Results::default(),
+            targets_up: Mutex::default(),
+            run,
+            tags: AtomicU64::new(run),
+            trail: Mutex::default(),
+            found: Mutex::default(),
+            leads: AtomicBool::new(false),
+            pulse_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Hands over to this driver from now on.
+    pub(crate) fn connect(&self, trail: TrailHandle<TrailDesk>) {
+        *self.trail.lock() = Some(trail);
+        self.beat();
+        self.door.hand_all(self);
+    }
+
+    /// Returns the way to the driver, if there is one.
+    pub(crate) fn trail(&self) -> Option<TrailHandle<TrailDesk>> {
+        self.trail.lock().clone().filter(|trail| !trail.has_ended())
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count_attempt(&self, ended: &EndedNotice) {
+        let outcome = ended.attempt.outcome.word();
+        let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
+        self.metrics.emergency_attempts.get_or_create(&label).inc();
+        self.lane.gauges.count(if matches!(outcome, "refused" | "failed") { "retried" } else { outcome }, 1);
+    }
+
+    /// Returns a number that no other deed and no sitting of the service is likely to have.
+    pub(crate) fn next_tag(&self) -> u64 {
+        self.tags.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The driver gives a sign of life.
+    pub(crate) fn beat(&self) {
+        let now_ms = self.lane.clock.monotonic().as_millis() as u64;
+        self.pulse_ms.store(now_ms, Ordering::Release);
+    }
+
+    /// Returns true when there is a driver that lives.
+    pub(crate) fn is_driven(&self) -> bool {
+        let pulse = Duration::from_millis(self.pulse_ms.load(Ordering::Acquire));
+        self.trail().is_some() && self.lane.clock.monotonic().saturating_sub(pulse) <= PULSE_MAX
+    }
+
+    pub(crate) fn set_leads(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Release);
+        if !leads {
+            *self.targets_up.lock() = None;
+            self.found.lock().clear();
+        }
+    }
+
+    /// Looks where the vehicles of open incidents are, for the desk of the leader. Waits for the fleet, so not in the driver.
+    pub(crate) fn look_up_vehicles(&self) {
+        self.lane.mark_known();
+        if !self.leads.load(Ordering::Acquire) {
+            return;
+        }
+        let began = self.lane.clock.monotonic();
+        let sought = {
+            let mut desk = self.lane.desk.lock();
+            let mut sought = desk.take_unlocated();
+            sought.extend(desk.take_to_follow(FOUND_MAX, began));
+            sought
+        };
+        for (id, vehicle_id) in sought {
+            // The rest is looked up in its next turn.
+            let is_late = self.lane.clock.monotonic() >= began + ROUND_WITHIN;
+            let fix = if is_late { None } else { self.lane.lookup.look_up(&vehicle_id).last_fix };
+            match fix {
+                Some(fix) => self.note_found(id, fix),
+                None => self.lane.desk.lock().unlocated(id),
+            }
+        }
+    }
+
+    fn note_found(&self, id: IncidentId, fix: Fix) {
+        let mut found = self.found.lock();
+        if found.len() < FOUND_MAX {
+            found.push((id, fix));
+        }
+    }
+
+    /// Takes the positions that were found.
+    pub(crate) fn take_found(&self) -> Vec<(IncidentId, Fix)> {
+        std::mem::take(&mut *self.found.lock())
+    }
+}

@@ -1,0 +1,209 @@
+//! What the trail's driver tells: each thing once, for the log and the metrics.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
+use vagn_cluster::trail::{Duty, TrailHappened, Why};
+
+use super::metrics::TrailMetrics;
+use super::picture::stop_reason;
+
+/// Words of all events, for metrics.
+pub(super) const EVENTS: [&str; 36] = [
+    "led",
+    "deposed",
+    "duty_full",
+    "duty_first_only",
+    "duty_standby",
+    "duty_alone",
+    "differs",
+    "stopped",
+    "silent_consumer",
+    "own_refused",
+    "full",
+    "store_fault",
+    "not_kept",
+    "no_place",
+    "too_large",
+    "void",
+    "called_alone",
+    "called_alone_no_room",
+    "called_alone_kept",
+    "called_alone_too_long",
+    "called_unrecorded",
+    "no_room",
+    "joined",
+    "reopened",
+    "handed_over",
+    "deed_unavailable",
+    "purged",
+    "purged_for_room",
+    "copy_begun",
+    "copy_lost",
+    "copy_taken",
+    "copy_given",
+    "epoch_begun",
+    "epoch_over",
+    "rest_recorded",
+    "rest_refused",
+];
+
+/// Takes what the driver tells, and wakes who looks at it. Clones share it.
+#[derive(Clone)]
+pub struct TrailNews {
+    metrics: Arc<TrailMetrics>,
+    came: Arc<Notify>,
+}
+
+/// How much it is worth.
+enum Weight {
+    Page,
+    Warning,
+    Notice,
+    Detail,
+}
+
+impl TrailNews {
+    /// Counts in these metrics.
+    pub fn new(metrics: Arc<TrailMetrics>) -> Self {
+        Self { metrics, came: Arc::default() }
+    }
+
+    /// Waits until something has happened since the last wait.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    /// Takes what happened. It waits for nothing.
+    pub(super) fn take(&self, happened: TrailHappened) {
+        let (event, weight, what) = words(happened);
+        let why = match happened {
+            TrailHappened::Stopped(stop) => Some(stop_reason(stop)),
+            _ => None,
+        };
+        self.metrics.happened(event);
+        match weight {
+            Weight::Page => error!(why, "{what}"),
+            Weight::Warning => warn!(why, "{what}"),
+            Weight::Notice => info!("{what}"),
+            Weight::Detail => return debug!("{what}"),
+        }
+        self.came.notify_one();
+    }
+}
+
+fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
+    use TrailHappened as H;
+    use Weight::{Detail, Notice, Page, Warning};
+    match happened {
+        H::Led => ("led", Notice, "this node leads calls for help"),
+        H::Deposed => ("deposed", Notice, "this node leads calls for help no more"),
+        H::Duty(Duty::Full) => ("duty_full", Notice, "this node does all that calls for help need"),
+        H::Duty(Duty::FirstOnly) => (
+            "duty_first_only",
+            Warning,
+            "this node has led, and makes first attempts only: the trail does not take what it writes, or it stops",
+        ),
+        H::Duty(Duty::Standby) => ("duty_standby", Notice, "this node waits beside another that leads"),
+        H::Duty(Duty::Alone) => (
+            "duty_alone",
+            Warning,
+            "this node makes the calls that its incidents owe, as no node leads in order",
+        ),
+        H::Differs => (
+            "differs",
+            Warning,
+            "nobody leads calls for help, and this node does not, as its settings differ from those of the last that did; make them equal, or let it lead \
+             with `vagn cluster lead`",
+        ),
+        H::Stopped(_) => ("stopped", Page, "this node follows the trail of calls for help no more"),
+        H::SilentConsumer => (
+            "silent_consumer",
+            Detail,
+            "the brokers were silent although the trail had more; they are asked again",
+        ),
+        H::OwnRefused => {
+            ("own_refused", Detail, "the brokers refused an entry of the trail that they have; it counts")
+        }
+        H::Full => ("full", Page, "the trail's stream at the brokers is full: no call for help is recorded"),
+        H::StoreFault => ("store_fault", Warning, "incidents are not stored here; it is tried again"),
+        H::NotKept => {
+            ("not_kept", Warning, "an alarm is not kept on the disk of its door; it is tried again")
+        }
+        H::NoPlace => (
+            "no_place",
+            Page,
+            "an alarm has no place in memory or on the disk of its door; it is called about, and its sender must repeat it",
+        ),
+        H::TooLarge => (
+            "too_large",
+            Page,
+            "this node drafted more than one entry of the trail may have, and leads no more",
+        ),
+        H::Void => ("void", Detail, "an entry of a leader that was none any more counts for nothing"),
+        H::CalledAlone(Why::Unanswered) => {
+            ("called_alone", Warning, "a door calls by itself, as no leader answered in time")
+        }
+        H::CalledAlone(Why::NoRoom) => {
+            ("called_alone_no_room", Warning, "a door calls by itself, as too many of its alarms wait")
+        }
+        H::CalledAlone(Why::Kept) => {
+            ("called_alone_kept", Warning, "a door calls about an alarm that the last run kept")
+        }
+        H::CalledAlone(Why::TooLong) => {
+            ("called_alone_too_long", Warning, "a door calls about an alarm that is too long for the trail")
+        }
+        H::CalledUnrecorded => {
+            ("called_unrecorded", Warning, "a call for help goes out before it could be recorded")
+        }
+        H::NoRoom => ("no_room", Warning, "too many alarms wait for their record"),
+        H::Joined => ("joined", Notice, "two doors had opened an incident for one vehicle; they are joined"),
+        H::Reopened => ("reopened", Notice, "a vehicle calls again after its incident was over"),
+        H::HandedOver => {
+            ("handed_over", Notice, "an alarm about which a door had called by itself is in the trail")
+        }
+        H::DeedUnavailable => {
+            ("deed_unavailable", Warning, "what a person wanted could not be recorded in time")
+        }
+        H::Purged => ("purged", Detail, "what all stores have is purged from the trail's stream"),
+        H::PurgedForRoom => (
+            "purged_for_room",
+            Warning,
+            "the trail's stream needed room: what a node that is away has not read is purged, and it will copy a store",
+        ),
+        H::CopyBegun => ("copy_begun", Notice, "the incident store is being copied from another node"),
+        H::CopyLost => ("copy_lost", Warning, "the copy of the incident store begins anew"),
+        H::CopyTaken => ("copy_taken", Notice, "the incident store of another node is taken over"),
+        H::CopyGiven => ("copy_given", Notice, "another node has got a copy of the incident store"),
+        H::EpochBegun => ("epoch_begun", Notice, "a new epoch of the trail is begun from what is here"),
+        H::EpochOver => {
+            ("epoch_over", Warning, "the trail has a new epoch, which this node follows from now on")
+        }
+        H::RestRecorded => {
+            ("rest_recorded", Notice, "what only the store of this node had of an incident is recorded")
+        }
+        H::RestRefused => {
+            ("rest_refused", Warning, "what only the store of this node had of an incident is not recorded")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_word_has_a_metric_from_the_start() {
+        // The words of `words`, as its text has them: no value lists all that can happen.
+        let (_, text) = include_str!("news.rs").split_once("fn words(").unwrap();
+        let (text, _) = text.split_once("\n}\n").unwrap();
+        let is_word =
+            |text: &&str| !text.is_empty() && text.chars().all(|one| one.is_ascii_lowercase() || one == '_');
+        let words: BTreeSet<_> = text.split('"').skip(1).step_by(2).filter(is_word).collect();
+        assert_eq!(words, EVENTS.into_iter().collect());
+        assert_eq!(words.len(), EVENTS.len());
+    }
+}

@@ -1,0 +1,75 @@
+//! What a look at calls for help means for readiness. A node without a leader calls by itself, so nothing here stands in the way of alarms.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use vagn_flow::readiness::Readiness;
+
+use super::picture::{TrailPicture, stop_reason};
+
+/// Begins the names of warnings.
+const PREFIX: &str = "calls for help, ";
+
+/// Silence after which it is told that nobody leads: an election of the brokers takes up to 9 s.
+const WARNED_AFTER: Duration = Duration::from_secs(10);
+
+/// Warns of what a person should look at.
+pub struct TrailOutlook {
+    readiness: Arc<Readiness>,
+    /// Names of the warnings that are given.
+    given: Mutex<BTreeSet<String>>,
+}
+
+impl TrailOutlook {
+    /// Warns of nothing as yet.
+    pub fn new(readiness: Arc<Readiness>) -> Self {
+        Self { readiness, given: Mutex::default() }
+    }
+
+    /// Tells what a look means.
+    pub(super) fn tell(&self, picture: &TrailPicture) {
+        let mut given = self.given.lock();
+        let warnings = warnings(picture);
+        let now: BTreeSet<String> = warnings.iter().map(|(name, _)| format!("{PREFIX}{name}")).collect();
+        given.difference(&now).for_each(|name| self.readiness.clear(name));
+        for (name, what) in warnings {
+            self.readiness.warn(format!("{PREFIX}{name}"), what);
+        }
+        *given = now;
+    }
+}
+
+fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
+    let mut warnings = Vec::new();
+    let mut warn = |name, what: String| warnings.push((name, what));
+    let stopped = picture.view.and_then(|view| view.stopped);
+    if let Some(stop) = stopped {
+        let what = format!(
+            "this node follows the trail no more: {}; it goes on calling about what its incidents owe",
+            stop_reason(stop)
+        );
+        warn("trail", what);
+    } else if picture.silence >= WARNED_AFTER {
+        let what = format!(
+            "no leader was heard for {} s: calls are made by the node that takes them, and senders do not hear `stored`; what persons do about incidents is \
+             refused",
+            picture.silence.as_secs()
+        );
+        warn("leader", what);
+    }
+    // One that never leads needs none of them.
+    if picture.may_lead && picture.view.is_some_and(|view| view.differs) {
+        let what = "targets, their secrets, bounds or times differ from those of the node that leads, or led last, so this one does not; make \
+                    [emergency] and max_open_incidents equal on all nodes, or let it lead with `vagn cluster lead`";
+        warn("settings", what.to_owned());
+    }
+    if let Some(why) = &picture.desk.store_fault {
+        warn("incidents", format!("they are not stored here: {why}"));
+    }
+    if let Some(why) = &picture.desk.kept_fault {
+        warn("alarms", format!("those of this node's doors are not kept on its disk: {why}"));
+    }
+    warnings
+}

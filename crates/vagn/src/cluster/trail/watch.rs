@@ -1,0 +1,137 @@
+//! The watch: looks at the trail's driver and at the lane again and again, and shows them in metrics, readiness and status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use vagn_cluster::trail::{TrailRefusal, TrailRepair, TrailView};
+use vagn_nats::Unavailable;
+use vagn_otp::{ChildSpec, Failure, TaskContext};
+
+use super::lane::Lane;
+use super::link::TrailLink;
+use super::metrics::TrailMetrics;
+use super::news::TrailNews;
+use super::outlook::TrailOutlook;
+use super::picture::TrailPicture;
+
+/// Pause between two looks while nothing happens.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Least pause between two looks, whatever happens.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest wait for a look.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Parts of the watch.
+pub struct WatchParts<L: Lane> {
+    /// Leads to the driver.
+    pub link: TrailLink<L::Desk>,
+    /// The emergency lane.
+    pub lane: L,
+    /// It may lead.
+    pub may_lead: bool,
+    /// Ends a pause.
+    pub news: TrailNews,
+    /// Shown after each look.
+    pub metrics: Arc<TrailMetrics>,
+    /// Told after each look.
+    pub outlook: TrailOutlook,
+}
+
+/// The watch. Clones are the same.
+pub struct TrailWatch<L: Lane> {
+    parts: Arc<WatchParts<L>>,
+    latest: Arc<Mutex<Option<TrailPicture>>>,
+}
+
+impl<L: Lane> Clone for TrailWatch<L> {
+    fn clone(&self) -> Self {
+        Self { parts: self.parts.clone(), latest: self.latest.clone() }
+    }
+}
+
+/// Place in the trail that was seen last, and since when.
+pub(super) struct Seen {
+    received: u64,
+    at: Instant,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { received: 0, at: Instant::now() }
+    }
+}
+
+impl<L: Lane> TrailWatch<L> {
+    /// A watch that has not looked yet.
+    pub fn new(parts: WatchParts<L>) -> Self {
+        Self { parts: Arc::new(parts), latest: Arc::default() }
+    }
+
+    /// Returns what the last look has shown; `None` before the first.
+    pub fn latest(&self) -> Option<TrailPicture> {
+        self.latest.lock().clone()
+    }
+
+    /// Lets this node lead with settings that differ from those of the last leader, as a person says.
+    ///
+    /// # Errors
+    /// [`Unavailable`] while the driver is being started, or has too much to do.
+    pub fn lead(&self) -> Result<(), Unavailable> {
+        self.parts.link.handle()?.lead()
+    }
+
+    /// Has a broken trail begun anew from what this node has, or this node copy another one's incidents, as a person says. Waits for 33 s at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked, or the driver has ended. The other error is the reason that nothing was begun.
+    pub async fn repair(&self) -> Result<Result<TrailRepair, TrailRefusal>, Unavailable> {
+        self.parts.link.handle()?.repair().await
+    }
+
+    /// Returns the child that looks.
+    pub fn child(&self) -> ChildSpec {
+        let watch = self.clone();
+        ChildSpec::task("trail-watch", move |ctx| {
+            let watch = watch.clone();
+            async move { watch.run(&ctx).await }
+        })
+    }
+
+    async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
+        let mut seen = Seen::default();
+        ctx.ready();
+        loop {
+            ctx.beat().await;
+            self.look(&mut seen).await;
+            let pause = async {
+                sleep(PAUSE_MIN).await;
+                timeout(LOOK_EVERY - PAUSE_MIN, self.parts.news.came()).await.ok();
+            };
+            tokio::select! {
+                () = ctx.stopping() => return Ok(()),
+                () = pause => {}
+            }
+        }
+    }
+
+    pub(super) async fn look(&self, seen: &mut Seen) {
+        let WatchParts { lane, may_lead, metrics, outlook, .. } = &*self.parts;
+        let view = timeout(LOOK_WITHIN, self.view()).await.ok().and_then(Result::ok);
+        if let Some(view) = view.filter(|view| view.received != seen.received) {
+            *seen = Seen { received: view.received, at: Instant::now() };
+        }
+        let picture =
+            TrailPicture { view, silence: seen.at.elapsed(), desk: lane.status(), may_lead: *may_lead };
+        metrics.show(&picture);
+        outlook.tell(&picture);
+        *self.latest.lock() = Some(picture);
+    }
+
+    async fn view(&self) -> Result<TrailView, Unavailable> {
+        self.parts.link.handle()?.look(|node, now| node.view(now)).await
+    }
+}
