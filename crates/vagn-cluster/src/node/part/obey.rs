@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bench, Facts, INSTALL_AGAIN_MS, Install, Part, UNNAMED_MS, Unnamed};
+use super::{Bench, Facts, INSTALL_AGAIN_MS, Part, UNNAMED_MS, Unnamed};
 use crate::assignment::Role;
 use crate::bootstrap::Copying;
 use crate::command::Command;
@@ -14,6 +14,14 @@ use crate::ids::StreamId;
 use crate::node::resubmit::Resubmit;
 use crate::replica::Replica;
 use crate::state::ShardState;
+
+/// Content on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Install<S> {
+    pub(super) content: Content<S>,
+    /// The epoch before, whose stream is to be dropped: this node began the new one.
+    repaired: Option<StreamId>,
+}
 
 impl<S: ShardState> Part<S> {
     /// Brings what is here in line with the record.
