@@ -252,6 +252,9 @@ mod tests {
     use crate::settings::Settings;
     use crate::testing::{NOW, Places};
 
+    /// Lets a part keep something.
+    type Keep<'a> = &'a dyn Fn(&mut Part<Places>);
+
     #[test]
     fn a_part_is_over_once_nothing_is_left_of_it_and_not_before() {
         let (shard, stream) = (ShardId(3), StreamId { shard: ShardId(3), epoch: 1 });
@@ -261,7 +264,7 @@ mod tests {
         };
         let settings = Settings::new(NodeId(1), 1);
         assert!(Part::<Places>::new(shard).is_over());
-        let kept: [(&str, &dyn Fn(&mut Part<Places>)); 7] = [
+        let kept: [(&str, Keep<'_>); 7] = [
             ("it is named as a full owner", &|part| part.role = Role::Full),
             ("it is named as one that joins", &|part| part.role = Role::Joining),
             ("a replica", &|part| part.replica = Some(Replica::new(content(), &settings))),
