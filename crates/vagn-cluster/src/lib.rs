@@ -98,9 +98,8 @@ pub use ids::{
     BatchId, CHANGES_MAX, DoorId, Incarnation, Moment, NodeId, PublishId, QueryId, ReadId, SHARDS_MAX,
     ShardId, StreamId, SubscriptionId, Ticket, order_number,
 };
-pub use message::MESSAGES_VERSION;
 pub use node::Node;
 pub use refusal::Refusal;
-pub use settings::{Faults, Settings};
+pub use settings::{Faults, MESSAGES_VERSION, Settings};
 pub use state::{Change, Damaged, FIELDS_MAX, NewChange, Place, ShardState};
 pub use view::{Counts, MemberView, OwnerView, ShardView, Stage, TickMark};

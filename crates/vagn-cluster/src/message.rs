@@ -24,10 +24,6 @@ const BATCH_ID_LEN: usize = 32;
 
 const VERSION: u8 = 1;
 
-/// Latest version of the messages between nodes that this program understands, as its heartbeats tell. What a node sends to another one is of the
-/// version of that one, or older.
-pub const MESSAGES_VERSION: u32 = 1;
-
 /// A message between two nodes, or to all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -66,8 +62,8 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    /// Returns the version of the messages that brought it. A further kind, or a further word in a kind, is of the next version: to a node that
-    /// does not understand it, it is not sent.
+    /// Returns the version of the messages that brought it. A further kind, or a further word in a kind, is of the next version, and raises
+    /// `MESSAGES_VERSION` in `settings.rs`: to a node that does not understand it, it is not sent.
     pub(crate) fn since(&self) -> u32 {
         match self {
             // Whoever hears another node at all must understand this one: it may get further fields at its end, and nothing else.

@@ -1,7 +1,10 @@
 //! Settings of a node, and faults that a proof plants.
 
 use crate::ids::NodeId;
-use crate::message::MESSAGES_VERSION;
+
+/// Latest version of the messages between nodes that this program understands, as its heartbeats tell. What a node sends to another one is of the
+/// version of that one, or older.
+pub const MESSAGES_VERSION: u32 = 1;
 
 /// Settings of a node, the same for its whole run.
 #[derive(Debug, Clone)]

@@ -117,7 +117,7 @@ impl World {
     fn repair_by_mistake(&mut self, shard: ShardId) {
         let drawn = vagn_cluster::fold(vagn_cluster::mix(self.plan.seed), self.now() + u64::from(shard.0));
         let machine = (drawn / MISTAKEN) as usize % self.machines.len();
-        if drawn % MISTAKEN == 0 && self.machines[machine].works() {
+        if drawn.is_multiple_of(MISTAKEN) && self.machines[machine].works() {
             self.ask_for_repair(machine, shard);
         }
     }

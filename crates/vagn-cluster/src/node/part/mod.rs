@@ -26,6 +26,7 @@ use crate::purge::{Progress, all_have, purge};
 use crate::replica::{Outcome, Replica};
 use crate::settings::Settings;
 use crate::state::ShardState;
+use obey::Install;
 
 /// Batches whose fates are remembered, to be told again.
 const RECENT_MAX: usize = 64;
@@ -104,13 +105,6 @@ struct Unnamed {
     since_ms: u64,
     /// Last entry that had been received: it answers for none behind it.
     received: u64,
-}
-
-#[derive(Debug)]
-struct Install<S> {
-    content: Content<S>,
-    /// The epoch before, whose stream is to be dropped: this node began the new one.
-    repaired: Option<StreamId>,
 }
 
 /// What a part is given to work with.

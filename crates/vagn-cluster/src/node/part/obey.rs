@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bench, Facts, INSTALL_AGAIN_MS, Install, Part, UNNAMED_MS, Unnamed};
+use super::{Bench, Facts, INSTALL_AGAIN_MS, Part, UNNAMED_MS, Unnamed};
 use crate::assignment::Role;
 use crate::bootstrap::Copying;
 use crate::command::Command;
@@ -14,6 +14,14 @@ use crate::ids::StreamId;
 use crate::node::resubmit::Resubmit;
 use crate::replica::Replica;
 use crate::state::ShardState;
+
+/// Content on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Install<S> {
+    pub(super) content: Content<S>,
+    /// The epoch before, whose stream is to be dropped: this node began the new one.
+    repaired: Option<StreamId>,
+}
 
 impl<S: ShardState> Part<S> {
     /// Brings what is here in line with the record.
@@ -244,6 +252,9 @@ mod tests {
     use crate::settings::Settings;
     use crate::testing::{NOW, Places};
 
+    /// Lets a part keep something.
+    type Keep<'a> = &'a dyn Fn(&mut Part<Places>);
+
     #[test]
     fn a_part_is_over_once_nothing_is_left_of_it_and_not_before() {
         let (shard, stream) = (ShardId(3), StreamId { shard: ShardId(3), epoch: 1 });
@@ -253,7 +264,7 @@ mod tests {
         };
         let settings = Settings::new(NodeId(1), 1);
         assert!(Part::<Places>::new(shard).is_over());
-        let kept: [(&str, &dyn Fn(&mut Part<Places>)); 7] = [
+        let kept: [(&str, Keep<'_>); 7] = [
             ("it is named as a full owner", &|part| part.role = Role::Full),
             ("it is named as one that joins", &|part| part.role = Role::Joining),
             ("a replica", &|part| part.replica = Some(Replica::new(content(), &settings))),

@@ -108,6 +108,11 @@ async fn a_node_that_is_drained_has_no_shards_any_more_and_nobody_notices() {
         ready["missing"]["leaving"].as_str().is_some_and(|why| why.contains("can be stopped")),
         "{ready}"
     );
+    eventually_within(PATIENCE, "the metric by which nobody is paged for it", async || {
+        let leaving = async |node: usize| scene.cluster.node(node).metric("vagn_cluster_leaving").await;
+        leaving(0).await == 1.0 && leaving(1).await == 0.0
+    })
+    .await;
     scene.goes_on().await;
     scene.say("stop node 0");
     scene.cluster.stop(0);
