@@ -6,7 +6,7 @@ use super::super::*;
 use crate::command::Command;
 use crate::event::{Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, StreamInfo, StreamOutcome};
 use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
-use crate::trail::message::TrailMessage;
+use crate::trail::message::{Progress, Standing, TrailMessage};
 
 /// A desk that records each alarm, and notes what it was told.
 #[derive(Debug, Default)]
@@ -206,6 +206,31 @@ impl Bench {
             _ => None,
         });
         sent.collect()
+    }
+
+    /// Answers the last read of the stream's figures.
+    pub(super) fn figures(&mut self, first: u64, last: u64, bytes: u64) {
+        let read = self.out.iter().rev().find_map(|command| match command {
+            TrailCommand::Common(Command::ReadStream { read, .. }) => Some(*read),
+            _ => None,
+        });
+        let info = StreamInfo { incarnation: BORN, first, last, bytes };
+        self.common(Event::StreamRead(read.expect("figures are asked for"), StreamOutcome::Is(info)));
+    }
+
+    /// The other node tells how far it is in this epoch.
+    pub(super) fn other_is(&mut self, epoch: u32, saved: u64, state: Standing) {
+        let trail = TrailId { epoch, incarnation: BORN };
+        self.receive(TrailMessage::Progress(Progress { trail, saved, state }));
+    }
+
+    /// Takes how far streams were purged.
+    pub(super) fn purged(&mut self) -> Vec<u64> {
+        let purged = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Common(Command::Purge { through, .. }) => Some(through),
+            _ => None,
+        });
+        purged.collect()
     }
 
     pub(super) fn told(&mut self) -> Vec<String> {
