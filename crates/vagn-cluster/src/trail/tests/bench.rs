@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::super::*;
 use crate::command::Command;
 use crate::event::{Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, StreamInfo, StreamOutcome};
-use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
+use crate::ids::{Incarnation, Moment, NodeId, PublishId, ReadId, SubscriptionId};
 use crate::trail::message::{Progress, Standing, TrailMessage};
 
 /// A desk that records each alarm, and notes what it was told.
@@ -95,6 +95,8 @@ pub(super) struct Bench {
     pub(super) out: Vec<TrailCommand>,
     pub(super) subscription: Option<SubscriptionId>,
     pub(super) last: u64,
+    /// Last read of the stream's figures.
+    read: Option<ReadId>,
     /// The claim of [`Bench::leader`].
     pub(super) first: Vec<u8>,
 }
@@ -106,8 +108,15 @@ impl Bench {
         let mut settings = TrailSettings::new(OWN, 1_000);
         change(&mut settings);
         let node = TrailNode::new(settings, Notes::default());
-        let mut bench =
-            Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
+        let mut bench = Self {
+            node,
+            now_ms: 0,
+            out: Vec::new(),
+            subscription: None,
+            last: 0,
+            read: None,
+            first: Vec::new(),
+        };
         bench.tell(TrailEvent::Restored(None));
         bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
         let read = bench.out.iter().find_map(|command| match command {
@@ -118,6 +127,13 @@ impl Bench {
         bench.common(Event::StreamRead(read.unwrap(), StreamOutcome::Is(info)));
         bench.tell(TrailEvent::Saved(Ok(())));
         bench
+    }
+
+    /// Puts another node in place of this one, which has heard nothing yet.
+    pub(super) fn replace(&mut self, settings: TrailSettings) {
+        self.node = TrailNode::new(settings, Notes::default());
+        self.out.clear();
+        (self.read, self.subscription) = (None, None);
     }
 
     /// A node that leads since its claim, the first entry, was stored.
@@ -148,6 +164,11 @@ impl Bench {
             _ => None,
         });
         self.subscription = subscribed.or(self.subscription);
+        let asked = self.out.iter().rev().find_map(|command| match command {
+            TrailCommand::Common(Command::ReadStream { read, .. }) => Some(*read),
+            _ => None,
+        });
+        self.read = asked.or(self.read);
     }
 
     pub(super) fn common(&mut self, event: Event) {
@@ -210,12 +231,14 @@ impl Bench {
 
     /// Answers the last read of the stream's figures.
     pub(super) fn figures(&mut self, first: u64, last: u64, bytes: u64) {
-        let read = self.out.iter().rev().find_map(|command| match command {
-            TrailCommand::Common(Command::ReadStream { read, .. }) => Some(*read),
-            _ => None,
-        });
         let info = StreamInfo { incarnation: BORN, first, last, bytes };
-        self.common(Event::StreamRead(read.expect("figures are asked for"), StreamOutcome::Is(info)));
+        self.is(info);
+    }
+
+    /// Answers it with these.
+    pub(super) fn is(&mut self, info: StreamInfo) {
+        let read = self.read.take().expect("figures are asked for");
+        self.common(Event::StreamRead(read, StreamOutcome::Is(info)));
     }
 
     /// The other node tells how far it is in this epoch.

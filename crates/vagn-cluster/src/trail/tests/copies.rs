@@ -13,11 +13,9 @@ fn mark(sequence: u64) -> Mark {
 }
 
 /// A node whose store has the trail up to this entry.
-fn restored(sequence: u64, change: impl FnOnce(&mut TrailSettings)) -> Bench {
-    let mut bench = Bench::new(change);
-    let mut settings = TrailSettings::new(OWN, 1_000);
-    settings.room_bytes = 100_000;
-    bench.node = TrailNode::new(settings, Notes::default());
+fn restored(sequence: u64) -> Bench {
+    let mut bench = Bench::new(|_| {});
+    bench.replace(TrailSettings { room_bytes: 100_000, ..TrailSettings::new(OWN, 1_000) });
     bench.tell(TrailEvent::Restored(Some(mark(sequence).write())));
     bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
     bench
@@ -25,7 +23,7 @@ fn restored(sequence: u64, change: impl FnOnce(&mut TrailSettings)) -> Bench {
 
 /// A node that lacks what the stream has no more, and knows another that has it.
 fn lacking() -> Bench {
-    let mut bench = restored(100, |_| {});
+    let mut bench = restored(100);
     bench.other_is(1, 900, Standing::Follows);
     bench.figures(500, 900, 10_000);
     bench
@@ -75,7 +73,7 @@ fn a_leader_purges_what_all_stores_have_when_it_is_old() {
     bench.at(103_000);
     bench.other_is(1, 80, Standing::Follows);
     bench.figures(1, 99, 5_000);
-    assert_eq!(bench.purged(), [], "its own store has nothing on disk");
+    assert!(bench.purged().is_empty(), "its own store has nothing on disk");
     bench.tell(TrailEvent::Saved(Ok(())));
     bench.at(105_000);
     bench.figures(1, 99, 5_000);
@@ -83,7 +81,7 @@ fn a_leader_purges_what_all_stores_have_when_it_is_old() {
     bench.other_is(1, 60, Standing::Follows);
     bench.at(107_000);
     bench.figures(1, 99, 5_000);
-    assert_eq!(bench.purged(), [], "not worth it");
+    assert!(bench.purged().is_empty(), "not worth it");
     // It is away for too long.
     bench.at(118_000);
     bench.figures(1, 99, 5_000);
@@ -92,9 +90,9 @@ fn a_leader_purges_what_all_stores_have_when_it_is_old() {
 
 #[test]
 fn who_finds_no_room_for_a_claim_purges() {
-    let mut bench = restored(100, |_| {});
+    let mut bench = restored(100);
     bench.figures(1, 100, 100_000);
-    assert_eq!(bench.purged(), [], "another may lead");
+    assert!(bench.purged().is_empty(), "another may lead");
     bench.at(3_000);
     let (publish, ..) = bench.published();
     bench.common(Event::Published(publish, PublishOutcome::Full));
@@ -164,7 +162,7 @@ fn a_copy_that_breaks_off_begins_anew() {
 
 #[test]
 fn a_node_gives_its_store_while_it_is_sound() {
-    let mut bench = restored(600, |_| {});
+    let mut bench = restored(600);
     bench.receive(ask(None, b""));
     let read = bench.out.drain(..).find_map(|command| match command {
         TrailCommand::ReadCopy { read, of: None, least: 499, .. } => Some(read),
@@ -194,7 +192,7 @@ fn a_rest_is_handed_to_the_leader_until_the_trail_has_it() {
     assert_eq!(bench.sent(), [], "nobody leads");
     bench.deliver_claim(OTHER, 4, 0);
     let rest = TrailMessage::Rest { deed, bytes };
-    assert_eq!(bench.sent(), [rest.clone()]);
+    assert_eq!(bench.sent(), std::slice::from_ref(&rest));
     bench.receive(TrailMessage::DeedUnavailable { deed });
     bench.at(2_000);
     assert_eq!(bench.sent(), [rest]);

@@ -21,11 +21,7 @@ fn broken() -> Bench {
     bench.tell(TrailEvent::Saved(Ok(())));
     bench.at(9_000);
     let anew = StreamInfo { incarnation: Incarnation(99), first: 1, last: 0, bytes: 0 };
-    let read = bench.out.iter().rev().find_map(|command| match command {
-        TrailCommand::Common(Command::ReadStream { read, .. }) => Some(*read),
-        _ => None,
-    });
-    bench.common(Event::StreamRead(read.unwrap(), StreamOutcome::Is(anew)));
+    bench.is(anew);
     assert_eq!(bench.node.view(bench.moment()).stopped, Some(Stop::StreamAnew));
     bench.out.clear();
     bench
@@ -140,7 +136,7 @@ fn a_repair_is_refused_where_it_is_not_safe() {
     assert_eq!(ended(&mut bench), Some(Err(TrailRefusal::NoBrokers)));
     // A store that cannot be read, and one that is behind.
     let mut bench = Bench::new(|_| {});
-    bench.node = TrailNode::new(TrailSettings::new(OWN, 1_000), Notes::default());
+    bench.replace(TrailSettings::new(OWN, 1_000));
     bench.tell(TrailEvent::Restored(Some(vec![1])));
     bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
     bench.at(6_000);
@@ -193,8 +189,7 @@ fn a_node_goes_over_to_a_later_epoch_by_the_record_or_by_another_node() {
     }
     // A new node does not look for the stream of the first one.
     let mut bench = Bench::new(|_| {});
-    bench.node = TrailNode::new(TrailSettings::new(OWN, 1_000), Notes::default());
-    bench.out.clear();
+    bench.replace(TrailSettings::new(OWN, 1_000));
     bench.tell(TrailEvent::Restored(None));
     read(&mut bench, EpochRecord { trail: NEW, begun_by: (OTHER, 5) }.write());
     let makes =
