@@ -90,6 +90,9 @@ use crate::rules::Rules;
 pub use crate::selection::{ResolvedMany, Selection};
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 
+/// Directory of the incidents and alarms of a node of a cluster, in its data directory. Those of a single machine lie beside it.
+pub const DESK_DIR: &str = "desk";
+
 /// Disk space set aside for incidents, in bytes: some 20 000 of them.
 const RESERVED: u64 = 64 << 20;
 

@@ -8,14 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use vagn_emergency::EmergencyHandle;
 use vagn_emergency::record::store::{self, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, Head};
+use vagn_emergency::{DESK_DIR, EmergencyHandle};
 use vagn_registry::Registry;
 use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupWriter, FleetSource, Interrupt, UncheckedBackup};
-
-use crate::cluster::DESK_DIR;
 
 /// Small files that never change while a service runs, or are replaced as a whole.
 const SMALL: [&str; 2] = ["cert.pem", "key.pem"];

@@ -113,11 +113,9 @@ impl Taking {
     }
 
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        match &self.source {
-            Some(source) => source.writing.is_none().then_some(source.ask_at_ms),
-            // Who gives is heard of by a message, or found when it is time to tell others of this node.
-            None => None,
-        }
+        // Who gives is heard of by a message, or found when it is time to tell others of this node.
+        let source = self.source.as_ref()?;
+        source.writing.is_none().then_some(source.ask_at_ms)
     }
 
     /// A piece came.

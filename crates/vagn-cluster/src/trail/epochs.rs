@@ -72,7 +72,7 @@ enum Step {
 }
 
 impl EpochRecord {
-    fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_u32(self.trail.epoch);
         out.put_u64(self.trail.incarnation.0);

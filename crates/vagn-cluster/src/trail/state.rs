@@ -84,7 +84,8 @@ pub enum DeedTaken {
 pub struct Draft {
     /// Drafts in their byte form.
     pub content: Vec<u8>,
-    /// Alarms that are recorded with it.
+    /// Alarms of which all that the desk knows is recorded with it. One that is about two incidents, of which a rest may have brought one, is none while
+    /// the other is still to be recorded.
     pub alarms: Vec<AlarmId>,
     /// Deeds that are recorded with it.
     pub deeds: Vec<DeedId>,

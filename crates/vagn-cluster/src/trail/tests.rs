@@ -1,7 +1,9 @@
 //! A node of the trail, driven by hand.
 
 mod bench;
+mod copies;
 mod doors;
+mod epochs;
 
 use self::bench::*;
 use super::*;

@@ -297,8 +297,12 @@ impl DeskState for Desk {
     fn draft(&mut self) -> Option<Draft> {
         let dirty = self.live.iter().filter(|(_, live)| live.is_dirty()).take(TOGETHER);
         self.drafted = dirty.map(|(id, live)| (*id, live.incident.clone())).collect();
+        let left = self.live.iter().filter(|(_, live)| live.is_dirty()).skip(TOGETHER);
+        // An alarm may be about two incidents, one of them from a rest.
+        let left: BTreeSet<u64> = left.flat_map(|(_, live)| live.incident.alarms.iter().copied()).collect();
         let all = || self.drafted.iter().map(|(_, incident)| incident);
-        let alarms = all().flat_map(|incident| &incident.alarms).map(|alarm| AlarmId((*alarm).into()));
+        let alarms = all().flat_map(|incident| incident.alarms.difference(&left));
+        let alarms = alarms.map(|alarm| AlarmId((*alarm).into()));
         let deeds = all().flat_map(|incident| &incident.deeds);
         let deeds = deeds.map(|deed| DeedId(u128::from_str_radix(deed, 16).unwrap()));
         (!self.drafted.is_empty()).then(|| Draft {

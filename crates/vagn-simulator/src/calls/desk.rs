@@ -1,7 +1,7 @@
 //! Desk of a machine: opens an incident for each vehicle that calls, and says what is due to the target.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -227,10 +227,13 @@ impl DeskState for Desk {
     fn draft(&mut self) -> Option<Draft> {
         let dirty = self.live.iter().filter(|(_, live)| Self::is_dirty(live)).take(TOGETHER);
         self.drafted = dirty.map(|(id, live)| (*id, live.incident.clone())).collect();
+        let left = self.live.iter().filter(|(_, live)| Self::is_dirty(live)).skip(TOGETHER);
+        // An alarm may be about two incidents, one of them from a rest.
+        let left: BTreeSet<u128> = left.flat_map(|(_, live)| live.incident.alarms.iter().copied()).collect();
         let (mut content, mut alarms, mut deeds) = (Vec::new(), Vec::new(), Vec::new());
         for (id, incident) in &self.drafted {
             put(&mut content, *id, incident);
-            alarms.extend(incident.alarms.iter().copied().map(AlarmId));
+            alarms.extend(incident.alarms.difference(&left).copied().map(AlarmId));
             deeds.extend(incident.deeds.iter().copied().map(DeedId));
         }
         (!self.drafted.is_empty()).then_some(Draft { content, alarms, deeds })

@@ -6,7 +6,7 @@
 //! | `target.rs` | the target, which remembers what each key meant |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `machine.rs`, `world.rs`, `brokering.rs` | machines, the loop, and the driver |
-//! | `copies.rs` | copies of stores, and repairs |
+//! | `saving.rs`, `copies.rs` | what comes into stores; copies of them, and repairs |
 //! | `acting.rs` | messages to the target, vehicles, persons |
 //! | `oracle.rs`, `words.rs` | what must not be, what must have been, and what was |
 
@@ -17,6 +17,7 @@ mod desk;
 mod machine;
 mod oracle;
 mod plan;
+mod saving;
 mod store;
 mod strike;
 mod target;

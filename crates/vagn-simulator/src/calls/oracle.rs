@@ -81,11 +81,7 @@ impl Oracle {
                 self.alarms.extend(alarms);
                 self.deeds.extend(deeds);
                 for (id, incident) in incidents(content) {
-                    let version = self.versions.entry(id).or_default();
-                    *version = incident.version.max(*version);
-                    for alarm in &incident.alarms {
-                        self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
-                    }
+                    self.knows(id, &incident);
                     let before = self.drafts.insert(id, incident.clone());
                     let keeps = before.is_none_or(|before| incident.keeps(&before));
                     self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
@@ -99,12 +95,15 @@ impl Oracle {
         let TrailBody::Group { alarms, deeds, content } = &entry.body else { return };
         self.ever.extend(alarms.iter().map(|version| version.alarm));
         self.ever_deeds.extend(deeds);
-        for (id, incident) in incidents(content) {
-            let version = self.versions.entry(id).or_default();
-            *version = incident.version.max(*version);
-            for alarm in &incident.alarms {
-                self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
-            }
+        incidents(content).iter().for_each(|(id, incident)| self.knows(*id, incident));
+    }
+
+    /// The trail has an incident, or had it.
+    fn knows(&mut self, id: AlarmId, incident: &Incident) {
+        let version = self.versions.entry(id).or_default();
+        *version = incident.version.max(*version);
+        for alarm in &incident.alarms {
+            self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
         }
     }
 
@@ -112,8 +111,12 @@ impl Oracle {
     pub(crate) fn begun(&mut self, epoch: u32, incidents: &BTreeMap<AlarmId, Incident>) {
         (self.epoch, self.is_harmed, self.term) = (epoch, false, Term::default());
         self.drafts.clone_from(incidents);
+        // Also what stood behind a lost end.
+        incidents.iter().for_each(|(id, incident)| self.knows(*id, incident));
         self.alarms = incidents.values().flat_map(|it| it.alarms.iter().copied().map(AlarmId)).collect();
         self.deeds = incidents.values().flat_map(|it| it.deeds.iter().copied().map(DeedId)).collect();
+        self.ever.extend(&self.alarms);
+        self.ever_deeds.extend(&self.deeds);
         self.hashes.clear();
     }
 

@@ -472,44 +472,6 @@ impl World {
         }
     }
 
-    fn saved(&mut self, id: usize, run: u64, mark: Mark, groups: &[Arc<[u8]>]) {
-        if self.machines[id].run != run {
-            return;
-        }
-        let result = {
-            let mut store = self.machines[id].store.borrow_mut();
-            if store.full {
-                Err(vagn_cluster::DiskFault::Full)
-            } else {
-                store.apply(mark, groups);
-                Ok(())
-            }
-        };
-        self.forget_what_is_over(id);
-        self.event(id, Some(run), 0, TrailEvent::Saved(result));
-    }
-
-    fn read_kept(&mut self, id: usize, after: Option<AlarmId>, max: usize) {
-        let (alarms, is_end) = {
-            let store = self.machines[id].store.borrow();
-            let behind = store.kept.iter().filter(|(alarm, _)| after.is_none_or(|after| **alarm > after));
-            let alarms: Vec<_> = behind
-                .take(max)
-                .map(|(alarm, (bytes, note))| vagn_cluster::trail::KeptAlarm {
-                    alarm: *alarm,
-                    bytes: bytes.clone(),
-                    note: note.clone(),
-                })
-                .collect();
-            let last = alarms.last().map(|kept| kept.alarm).or(after);
-            let is_end = store.kept.keys().next_back().copied() <= last;
-            (alarms, is_end)
-        };
-        let run = Some(self.machines[id].run);
-        let event = TrailEvent::Kept { alarms, is_end };
-        self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
-    }
-
     pub(crate) fn end_subscription(&mut self, id: usize, subscription: SubscriptionId, delay: u64) {
         self.machines[id].consumers.remove(&subscription);
         let run = Some(self.machines[id].run);

@@ -31,9 +31,6 @@ mod shelf;
 mod tls;
 pub mod trail;
 
-/// Directory of a node's incidents and alarms in its data directory. Those of a single machine lie beside it.
-pub const DESK_DIR: &str = "desk";
-
 pub use courier::{Courier, Submission};
 pub use files::FileMetrics;
 pub use link::NodeLink;

@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
-use crate::cluster::DESK_DIR;
 use crate::visible::{Form, VisibleWriter, visible};
+use vagn_emergency::DESK_DIR;
 use vagn_emergency::record::store::{FILE, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 

@@ -261,7 +261,7 @@ mod tests {
     fn a_node_has_all_parts_unless_it_is_told_which() {
         let roles = |names: &[&str]| with(|cluster| cluster.role = texts(names)).roles();
         assert_eq!(roles(&[]), Ok(Roles::ALL));
-        assert_eq!(roles(&["ingest", "query"]), Ok(Roles { store: false, ..Roles::ALL }));
+        assert_eq!(roles(&["ingest", "query"]), Ok(Roles { ingest: true, query: true, ..Roles::NONE }));
         assert_eq!(roles(&["store"]), Ok(Roles { store: true, ..Roles::NONE }));
         assert_eq!(roles(&["emergency"]), Ok(Roles { emergency: true, ..Roles::NONE }));
     }

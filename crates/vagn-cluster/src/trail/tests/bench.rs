@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use super::super::*;
 use crate::command::Command;
 use crate::event::{Delivered, Event, PublishOutcome, RecordKey, RecordOutcome, StreamInfo, StreamOutcome};
-use crate::ids::{Incarnation, Moment, NodeId, PublishId, SubscriptionId};
-use crate::trail::message::TrailMessage;
+use crate::ids::{Incarnation, Moment, NodeId, PublishId, ReadId, SubscriptionId};
+use crate::trail::message::{Progress, Standing, TrailMessage};
 
 /// A desk that records each alarm, and notes what it was told.
 #[derive(Debug, Default)]
@@ -95,6 +95,8 @@ pub(super) struct Bench {
     pub(super) out: Vec<TrailCommand>,
     pub(super) subscription: Option<SubscriptionId>,
     pub(super) last: u64,
+    /// Last read of the stream's figures.
+    read: Option<ReadId>,
     /// The claim of [`Bench::leader`].
     pub(super) first: Vec<u8>,
 }
@@ -106,8 +108,15 @@ impl Bench {
         let mut settings = TrailSettings::new(OWN, 1_000);
         change(&mut settings);
         let node = TrailNode::new(settings, Notes::default());
-        let mut bench =
-            Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, first: Vec::new() };
+        let mut bench = Self {
+            node,
+            now_ms: 0,
+            out: Vec::new(),
+            subscription: None,
+            last: 0,
+            read: None,
+            first: Vec::new(),
+        };
         bench.tell(TrailEvent::Restored(None));
         bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
         let read = bench.out.iter().find_map(|command| match command {
@@ -118,6 +127,13 @@ impl Bench {
         bench.common(Event::StreamRead(read.unwrap(), StreamOutcome::Is(info)));
         bench.tell(TrailEvent::Saved(Ok(())));
         bench
+    }
+
+    /// Puts another node in place of this one, which has heard nothing yet.
+    pub(super) fn replace(&mut self, settings: TrailSettings) {
+        self.node = TrailNode::new(settings, Notes::default());
+        self.out.clear();
+        (self.read, self.subscription) = (None, None);
     }
 
     /// A node that leads since its claim, the first entry, was stored.
@@ -148,6 +164,11 @@ impl Bench {
             _ => None,
         });
         self.subscription = subscribed.or(self.subscription);
+        let asked = self.out.iter().rev().find_map(|command| match command {
+            TrailCommand::Common(Command::ReadStream { read, .. }) => Some(*read),
+            _ => None,
+        });
+        self.read = asked.or(self.read);
     }
 
     pub(super) fn common(&mut self, event: Event) {
@@ -206,6 +227,33 @@ impl Bench {
             _ => None,
         });
         sent.collect()
+    }
+
+    /// Answers the last read of the stream's figures.
+    pub(super) fn figures(&mut self, first: u64, last: u64, bytes: u64) {
+        let info = StreamInfo { incarnation: BORN, first, last, bytes };
+        self.is(info);
+    }
+
+    /// Answers it with these.
+    pub(super) fn is(&mut self, info: StreamInfo) {
+        let read = self.read.take().expect("figures are asked for");
+        self.common(Event::StreamRead(read, StreamOutcome::Is(info)));
+    }
+
+    /// The other node tells how far it is in this epoch.
+    pub(super) fn other_is(&mut self, epoch: u32, saved: u64, state: Standing) {
+        let trail = TrailId { epoch, incarnation: BORN };
+        self.receive(TrailMessage::Progress(Progress { trail, saved, state }));
+    }
+
+    /// Takes how far streams were purged.
+    pub(super) fn purged(&mut self) -> Vec<u64> {
+        let purged = self.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Common(Command::Purge { through, .. }) => Some(through),
+            _ => None,
+        });
+        purged.collect()
     }
 
     pub(super) fn told(&mut self) -> Vec<String> {

@@ -131,6 +131,9 @@ fn a_standby_goes_on_under_the_same_keys_and_with_numbers_of_its_own() {
     let number = |term: u64| format!("{}-{}", keys[0], Term(term).numbers().start() + 1);
     let sent = of(&mut first);
     assert_eq!(sent, [told("county", &number(1), UPDATED), told("county", &keys[1], OPENED)]);
+    // The trail has its number, and the one that leads then may not go on with it.
+    first.end(503, Duty::Full);
+    groups.extend(first.record(6));
     for (group, sequence) in groups.iter().zip(2..) {
         second.apply(group, sequence);
     }
@@ -138,6 +141,45 @@ fn a_standby_goes_on_under_the_same_keys_and_with_numbers_of_its_own() {
     second.lead(2);
     let sent = of(&mut second);
     assert_eq!(sent, [told("county", &number(2), UPDATED), told("county", &keys[1], OPENED)]);
+}
+
+#[test]
+fn a_turn_that_passes_on_is_recorded_before_the_next_target_hears_of_it() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    leader.take(&Handed::new(1, "bus 1", 1));
+    leader.record(2);
+    leader.send(Duty::Full);
+    leader.end(200, Duty::Full);
+    leader.record(3);
+    leader.clock.advance(Duration::from_secs(61));
+    assert_eq!(leader.send(Duty::Full), []);
+    leader.record(4).unwrap();
+    let sent = leader.send(Duty::Full);
+    assert!(sent.iter().any(|(target, _, message)| target == "state" && *message == OPENED), "{sent:?}");
+}
+
+#[test]
+fn an_update_says_what_is_recorded_though_more_is_known() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let alarm = Handed::new(1, "bus 1", 1);
+    leader.take(&alarm);
+    leader.record(2);
+    leader.send(Duty::Full);
+    leader.end(200, Duty::Full);
+    let found = |leader: &mut Bench, lat, time_ms| {
+        let now = leader.desk.now().at;
+        leader.desk.desk.located(alarm.id(), Fix::at(lat, 18.0, NOW_MS + time_ms, false), now);
+    };
+    found(&mut leader, 60.0, 20_000);
+    leader.record(3).unwrap();
+    leader.clock.advance(Duration::from_secs(30));
+    found(&mut leader, 61.0, 40_000);
+    assert_eq!(leader.send(Duty::Full).len(), 1);
+    let notice = &leader.out[0].1;
+    assert_eq!(notice.incident.alarm.fix.unwrap().position.lat(), 60.0);
+    assert_eq!(notice.told.position, Some(Fix::at(60.0, 18.0, 0, false).into()));
 }
 
 #[test]

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use vagn_emergency::{EmergencyHandle, EmergencyMetrics, LiveFleet, NodeLane, Seeds};
+use vagn_emergency::{DESK_DIR, EmergencyHandle, EmergencyMetrics, LiveFleet, NodeLane, Seeds};
 use vagn_flow::batch::Traffic;
 use vagn_otp::ChildSpec;
 use vagn_store::Fleet;
 
 use super::Parts;
-use crate::cluster::DESK_DIR;
 
 /// The lane.
 pub(super) struct Lane {

@@ -45,6 +45,9 @@ fn calls(trail: &Value, text: &mut String) {
     if trail["differs"] == true {
         states.push("other settings here".to_owned());
     }
+    if trail["copies"] == true {
+        states.push("incidents of another node are copied here".to_owned());
+    }
     for (key, what) in [
         ("waiting_alarms", "alarms wait for their record here"),
         ("called_alone", "are called about by this node alone"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::nodes::Cluster;
+use super::nodes::{Cluster, status};
 use super::scene::rounds;
 use crate::brokers::Brokers;
 use crate::chance::seed;
@@ -213,6 +213,39 @@ async fn a_leader_that_is_stopped_says_farewell_and_another_leads() {
     calls.call_everywhere().await;
     calls.cluster.start_again(leader);
     calls.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_other_targets_leads_only_when_a_person_says_so() {
+    let (sink, other) = (Sink::start(&[]), Sink::start(&[]));
+    let mut cluster = Cluster::over(Brokers::start());
+    cluster.launch_by(0, command(), &["--emergency-url", &sink.url]);
+    cluster.node_mut(0).wait_ready();
+    let leader = |cluster: &Cluster, node: usize| status(&cluster.dir(node))["trail"]["leader"].clone();
+    let patience = PATIENCE;
+    eventually_within(patience, "the first node to lead", async || leader(&cluster, 0) == "node-0").await;
+    cluster.launch_by(1, command(), &["--emergency-url", &other.url]);
+    cluster.node_mut(1).wait_ready();
+    eventually_within(patience, "a warning at the other", async || {
+        cluster.node(1).ops("/readyz").await.1.contains("calls for help, settings")
+    })
+    .await;
+    assert!(cluster.node(1).metric("vagn_cluster_trail_settings_differ").await > 0.5);
+    cluster.kill(0);
+    // It would have claimed after 3 s.
+    eventually_within(patience, "no leader", async || {
+        cluster.node(1).metric("vagn_cluster_trail_silent_seconds").await > 8.0
+    })
+    .await;
+    assert_eq!(leader(&cluster, 1), Value::Null);
+    let said = command().args(["cluster", "lead", "--data-dir"]).arg(cluster.dir(1)).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    eventually_within(patience, "the other to lead", async || leader(&cluster, 1) == "node-1").await;
+    // Where nothing is broken there is nothing to begin anew.
+    let said =
+        command().args(["cluster", "repair", "--trail", "--data-dir"]).arg(cluster.dir(1)).output().unwrap();
+    let why = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(1) && why.contains("not broken"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
