@@ -237,7 +237,8 @@ impl TrailDesk {
             if group.alarms.len() >= NAMES_MAX || len + NAME_LEN_MAX > GROUP_MAX {
                 return;
             }
-            if is_in(&taken.state.incident) {
+            // One that was joined may have brought an incident of its own back with it, out of a store that was replaced.
+            if is_in(&taken.state.incident) && is_in(alarm) {
                 group.alarms.push((*alarm, taken.state.clone()));
                 len += NAME_LEN_MAX;
             }
