@@ -46,7 +46,7 @@
 //! | `peers.rs` | how far other nodes are, and how far the stream may be purged |
 //! | `copying.rs`, `rests.rs` | stores that take over another's content, and what only they had |
 //! | `epochs.rs` | the record of the epoch, and repairs |
-//! | `node.rs` | all of them put together; `writing.rs` what it appends, `upkeep.rs` purging, copies and epochs |
+//! | `node.rs` | all of them put together; `reading.rs` what it makes of entries, `writing.rs` what it appends, `upkeep.rs` purging, copies and epochs |
 
 mod append;
 mod chain;
@@ -62,6 +62,7 @@ mod mark;
 mod message;
 mod node;
 mod peers;
+mod reading;
 mod rests;
 mod settings;
 mod state;

@@ -5,13 +5,14 @@
 //! | `store.rs`, `desk.rs` | incidents, the store of a machine, and its desk |
 //! | `target.rs` | the target, which remembers what each key meant |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
-//! | `machine.rs`, `world.rs`, `brokering.rs` | machines, the loop, and the driver |
+//! | `machine.rs`, `world.rs`, `carrying.rs`, `brokering.rs` | machines, the loop, and the driver |
 //! | `saving.rs`, `copies.rs` | what comes into stores; copies of them, and repairs |
 //! | `acting.rs` | messages to the target, vehicles, persons |
 //! | `oracle.rs`, `words.rs` | what must not be, what must have been, and what was |
 
 mod acting;
 mod brokering;
+mod carrying;
 mod copies;
 mod desk;
 mod machine;

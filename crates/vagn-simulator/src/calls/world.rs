@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vagn_cluster::trail::{
     AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailHappened, TrailNode, TrailSettings,
 };
-use vagn_cluster::{Command, Delivered, Event, StreamId, SubscriptionId};
+use vagn_cluster::{Delivered, Event, StreamId, SubscriptionId};
 
 use super::acting::Vehicle;
 use super::brokering::Request;
@@ -16,11 +16,11 @@ use super::machine::Machine;
 use super::oracle::Oracle;
 use super::plan::Plan;
 use super::target::{Answer, Target};
-use super::words::{command_text, digest, event_text, state};
+use super::words::{command_text, digest, event_text};
 use crate::agenda::{Agenda, MILLI, SECOND};
 use crate::brokers::Brokers;
 use crate::chance::Chance;
-use crate::machine::{machine_of, node_id};
+use crate::machine::node_id;
 use crate::network::Network;
 use crate::reached::Reached;
 use crate::trace::Trace;
@@ -366,112 +366,6 @@ impl World {
         }
     }
 
-    fn carry(&mut self, id: usize, command: TrailCommand) {
-        let now = self.now();
-        match command {
-            TrailCommand::Common(command) => self.carry_common(id, command),
-            TrailCommand::Save { mark, groups } => {
-                let run = self.machines[id].run;
-                let delay = self.chance.within(300..=6 * MILLI);
-                self.agenda.after(delay, Due::Saved { machine: id, run, mark, groups });
-            }
-            TrailCommand::Keep { alarm, bytes } => {
-                let machine = &mut self.machines[id];
-                if machine.store.borrow().full {
-                    machine.not_kept.insert(alarm);
-                    let run = Some(machine.run);
-                    let event = TrailEvent::NotKept { alarm, bytes };
-                    self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
-                } else {
-                    machine.not_kept.remove(&alarm);
-                    machine.store.borrow_mut().kept.entry(alarm).or_default().0 = bytes;
-                }
-            }
-            TrailCommand::CallAlone { alarm, .. } => {
-                self.machines[id].alone.entry(alarm).or_insert(Some(now));
-            }
-            TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
-            TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
-            TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
-            TrailCommand::ReadCopy { read, of, least, from, .. } => {
-                self.read_copy(id, read, (of, least), &from);
-            }
-            TrailCommand::TakeCopy { piece, bytes, mark } => self.take_copy(id, piece, bytes, mark),
-            TrailCommand::ReadRest { max } => self.read_rest(id, max),
-            TrailCommand::DropRest { deed } => {
-                self.machines[id].store.borrow_mut().rest.remove(&deed);
-            }
-            TrailCommand::RepairEnded(result) => self.repair_ended(id, result),
-            TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
-            TrailCommand::Tell(happened) => {
-                self.trace.fold(&[id as u64, vagn_cluster::hash(&[format!("{happened:?}").as_bytes()])]);
-                self.reached.note(state(happened));
-                let differs = self.plan.differs.contains(&id);
-                let leads = happened == TrailHappened::Led;
-                if happened == TrailHappened::EpochBegun {
-                    self.epoch_begun(id);
-                }
-                self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
-            }
-        }
-    }
-
-    fn carry_common(&mut self, id: usize, command: Command) {
-        match command {
-            Command::Publish { publish, stream, message_id, expected_last, bytes } => {
-                let offer = crate::stream::Offer { id: message_id, expected_last, bytes };
-                self.request(id, Request::Publish(publish, stream, offer));
-            }
-            Command::ReadStream { read, stream } => self.request(id, Request::Read(read, stream)),
-            Command::MakeStream { read, stream } => self.request(id, Request::Make(read, stream)),
-            Command::Subscribe { subscription, stream, from } => {
-                self.request(id, Request::Subscribe(subscription, stream, from));
-            }
-            Command::Purge { stream, through } => self.request(id, Request::Purge(stream, through)),
-            Command::DropStream(stream) => self.request(id, Request::Drop(stream)),
-            Command::ReadRecord(key) => self.request(id, Request::ReadRecord(key)),
-            Command::WriteRecord { key, expected, bytes } => {
-                self.request(id, Request::WriteRecord(key, expected, bytes));
-            }
-            Command::SendAll { bytes } => {
-                for to in (0..self.machines.len()).filter(|to| *to != id) {
-                    self.send(id, to, &bytes);
-                }
-            }
-            Command::Unsubscribe(subscription) => {
-                self.machines[id].consumers.remove(&subscription);
-            }
-            Command::Send { to, bytes } => {
-                if let Some(to) = machine_of(to).filter(|to| *to < self.machines.len() && *to != id) {
-                    self.send(id, to, &bytes);
-                }
-            }
-            Command::WakeAt { elapsed_ms } => {
-                // A timer is a little late, and never early.
-                let late = self.chance.below(MILLI);
-                let machine = &mut self.machines[id];
-                machine.wish += 1;
-                let (at, run, wish) = (machine.when(elapsed_ms), machine.run, machine.wish);
-                self.agenda.at(at.saturating_add(late), Due::Wake { machine: id, run, wish });
-            }
-            other => self.oracle.wrong_if(true, || format!("{} asks for {other:?}", id + 1)),
-        }
-    }
-
-    fn send(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        if !self.network.joins(from, to, self.now()) {
-            return;
-        }
-        for delay in self.network.delays(&mut self.chance) {
-            let mut bytes = bytes.to_vec();
-            if self.chance.often(self.network.weather.cut) {
-                bytes.truncate(self.chance.below(bytes.len() as u64 + 1) as usize);
-            }
-            let event = TrailEvent::Common(Event::Received { from: node_id(from), bytes });
-            self.agenda.after(delay, Due::Event { to, run: None, request: 0, event });
-        }
-    }
-
     pub(crate) fn end_subscription(&mut self, id: usize, subscription: SubscriptionId, delay: u64) {
         self.machines[id].consumers.remove(&subscription);
         let run = Some(self.machines[id].run);
@@ -497,7 +391,7 @@ impl World {
             .max_by_key(|id| duty(&self.machines[*id]))
     }
 
-    fn deed_answered(&mut self, deed: DeedId, outcome: &vagn_cluster::trail::DeedOutcome) {
+    pub(crate) fn deed_answered(&mut self, deed: DeedId, outcome: &vagn_cluster::trail::DeedOutcome) {
         use vagn_cluster::trail::DeedOutcome;
         let state = match outcome {
             DeedOutcome::Done => "deed done",
