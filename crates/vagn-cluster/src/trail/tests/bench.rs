@@ -102,21 +102,22 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// A node that has found an empty trail and follows it.
-    pub(super) fn new(change: impl FnOnce(&mut TrailSettings)) -> Self {
+    /// A node whose incident store is not read yet.
+    pub(super) fn unread() -> Self {
+        Self::begin(|_| {})
+    }
+
+    fn begin(change: impl FnOnce(&mut TrailSettings)) -> Self {
         // The spread of claims is 0.
         let mut settings = TrailSettings::new(OWN, 1_000);
         change(&mut settings);
         let node = TrailNode::new(settings, Notes::default());
-        let mut bench = Self {
-            node,
-            now_ms: 0,
-            out: Vec::new(),
-            subscription: None,
-            last: 0,
-            read: None,
-            first: Vec::new(),
-        };
+        Self { node, now_ms: 0, out: Vec::new(), subscription: None, last: 0, read: None, first: Vec::new() }
+    }
+
+    /// A node that has found an empty trail and follows it.
+    pub(super) fn new(change: impl FnOnce(&mut TrailSettings)) -> Self {
+        let mut bench = Self::begin(change);
         bench.tell(TrailEvent::Restored(None));
         bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
         let read = bench.out.iter().find_map(|command| match command {

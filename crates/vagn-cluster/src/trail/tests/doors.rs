@@ -164,3 +164,21 @@ fn a_door_that_stops_has_its_store_keep_all_that_it_has_at_once() {
     bench.at(250);
     assert_eq!(bench.door(), ["call 7 Unanswered"], "as long as it lasts");
 }
+
+#[test]
+fn what_an_earlier_run_kept_is_called_about_although_the_incident_store_cannot_be_read() {
+    let mut bench = Bench::unread();
+    bench.tell(TrailEvent::DeskChanged);
+    let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
+    assert!(reads, "{:?}", bench.out);
+    let kept = KeptAlarm { alarm: AlarmId(9), bytes: vec![1], note: vec![] };
+    bench.tell(TrailEvent::Kept { alarms: vec![kept], is_end: true });
+    assert_eq!(bench.door(), ["call 9 Kept"]);
+    // What was not kept is given to the disk again.
+    bench.alarm(7);
+    bench.at(250);
+    assert_eq!(bench.door(), ["keep 7", "call 7 Unanswered"]);
+    bench.tell(TrailEvent::NotKept { alarm: AlarmId(7), bytes: vec![1] });
+    bench.at(1_300);
+    assert_eq!(bench.door(), ["keep 7"]);
+}
