@@ -155,6 +155,35 @@ fn what_a_single_machine_had_open_goes_on_at_the_desk_of_the_leader_under_its_id
 }
 
 #[test]
+fn of_a_machine_that_worked_alone_again_only_what_is_new_comes_to_the_cluster() {
+    let before = machine();
+    let mut node = Bench::in_dir(tempfile::tempdir().unwrap(), Some(before.path()));
+    node.lead(1);
+    hand_in(&mut node, 1);
+    node.act(id(2), RequestKind::Resolve).unwrap();
+    let group = node.record(50).unwrap();
+    node.apply(&group, 50);
+    // Without brokers it goes on with what it had, and a person takes one of them on.
+    let store = Store::open(before.path(), 0, 100).unwrap();
+    let drafts = [(acknowledged(1), EventKind::Commented), (open(9), EventKind::Opened)];
+    store.save(&drafts.map(|(incident, action)| told(incident, action, "Bo"))).unwrap();
+    drop(store);
+    node = Bench::in_dir(node.end_run(), Some(before.path()));
+    node.lead(2);
+    let (rest, _) = node.rest(100);
+    let fates: Vec<_> = rest.iter().map(|(deed, part)| node.desk.deed(*deed, part).unwrap()).collect();
+    let [open, recorded] = [DeedTaken::Open, DeedTaken::Recorded];
+    assert_eq!(fates, [open, recorded, recorded, open], "1 and 9 are news; 3 and 6 are not, and 2 is over");
+    let group = node.record(51).unwrap();
+    node.apply(&group, 51);
+    assert_eq!(node.stored(id(1)).unwrap().progress.state, State::Acknowledged);
+    assert_eq!(node.stored(id(9)).unwrap().progress.state, State::Open);
+    let trail = node.store().trail_of(id(1)).unwrap();
+    let count = |action| trail.iter().filter(|entry| entry.action == action).count();
+    assert_eq!([EventKind::Opened, EventKind::Commented].map(count), [1, 1], "{trail:?}");
+}
+
+#[test]
 fn a_store_of_a_single_machine_that_cannot_be_read_is_told_and_what_its_journal_has_goes_on() {
     let before = machine();
     let path = before.path().join(FILE);

@@ -185,9 +185,10 @@ impl Store {
     }
 
     /// Puts what a single machine has left open into the rest, with the note that it was: all or nothing, and on disk when it returns. Of what this
-    /// store knows already, only what is not over goes in, and without its trail.
+    /// store knows already, only what is not over goes in, with what its trail does not have.
     pub(crate) fn take_over(&self, before: &Before) -> Result<(), StoreError> {
         let _journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
+        let own = self.db.begin_read().map_err(|err| StoreError::Failed(err.into()))?;
         let txn = self.begin()?;
         let put = || -> Result<(), redb::Error> {
             let (has, alarms) = (txn.open_table(INCIDENTS)?, groups::open_alarms(&txn)?);
@@ -197,7 +198,12 @@ impl Store {
                 let now = has.get(id)?.and_then(|record| self.read(id, record.value()));
                 match now {
                     Some(now) if now.is_resolved() => {}
-                    Some(_) => rest.put(&Draft::of_record(draft.incident.clone()), None)?,
+                    Some(_) => {
+                        let has = events_of(&own, draft.incident.id)?;
+                        let lacks = draft.events.iter().filter(|event| !has.contains(event));
+                        let events = lacks.cloned().collect();
+                        rest.put(&Draft { events, ..Draft::of_record(draft.incident.clone()) }, None)?;
+                    }
                     // It was over, and has gone.
                     None if alarms.get(id)?.is_some() => {}
                     None => rest.put(draft, None)?,
