@@ -319,7 +319,9 @@ impl TrailDesk {
         };
         let (id, is_over, now) = (part.knew.incident.id, part.over.is_some(), self.now());
         let is_known = self.about(id).is_some();
-        if !self.desk.learn_rest(part, is_known, now) {
+        let has_more = self.desk.learn_rest(part, is_known, now);
+        // What another node's part of the same incident has told is of no use before a group has it.
+        if !has_more && !self.desk.is_unrecorded(id) {
             return DeedTaken::Recorded;
         }
         if is_over {
