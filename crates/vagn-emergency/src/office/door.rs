@@ -197,7 +197,7 @@ impl Door {
         if trail.alarm(AlarmId(id.as_u128()), form.to_bytes()).is_ok() {
             if let Some(sitting) = self.waiting.lock().alarms.get_mut(&id) {
                 // What came meanwhile is handed over by itself.
-                sitting.is_handed = sitting.alarm.reports == form.reports;
+                sitting.is_handed = (sitting.number, sitting.alarm.reports) == (form.sitting, form.reports);
             }
         } else {
             // Nobody else calls about it. It is handed over at the next look.
@@ -282,6 +282,8 @@ impl Door {
             let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
             let granted: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
             if sitting.alarm.reports > form.reports {
+                // The driver had less than the sitting has: who handed over last had begun before another.
+                sitting.is_handed = false;
                 (granted, false)
             } else {
                 let vehicle = sitting.vehicle;
@@ -375,5 +377,42 @@ pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) {
     let alarm = form.alarm(id, room.lane.clock.monotonic());
     if !room.calls.call(alarm, form.vehicle()) {
         error!(incident_id = %id, "there is no room for another call of this door");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::office::tests::bench::Bench;
+
+    fn example(room: &Room, vehicle_id: &str) -> Alarm {
+        let now = room.lane.clock.monotonic();
+        Alarm { arrived: now, last_arrived: now, ..Alarm::example(vehicle_id) }
+    }
+
+    fn take(room: &Room, alarm: Alarm) -> Option<IncidentId> {
+        let mut waiting = room.door.waiting.lock();
+        take_in(&mut waiting, alarm, KnownVehicle::UNDECIDED, room, &mut RefusedAlarms::default())
+    }
+
+    fn is_handed(room: &Room, id: IncidentId) -> Option<bool> {
+        room.door.waiting.lock().alarms.get(&id).map(|sitting| sitting.is_handed)
+    }
+
+    #[test]
+    fn a_newer_version_of_an_alarm_is_handed_over_again_where_the_trail_had_an_older_one() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let id = take(room, example(room, "bus 7")).unwrap();
+        let form = |id: &IncidentId| room.door.waiting.lock().alarms[id].form(room.run);
+        let older = form(&id);
+        assert_eq!(take(room, example(room, "bus 7")), Some(id));
+        let newer = form(&id);
+        // Two hand it over at once, and the driver hears of the newer version first.
+        room.door.waiting.lock().alarms.get_mut(&id).unwrap().is_handed = true;
+        room.door.let_go(id, &older, id, room);
+        assert_eq!(is_handed(room, id), Some(false));
+        room.door.let_go(id, &newer, id, room);
+        assert_eq!(is_handed(room, id), None);
     }
 }

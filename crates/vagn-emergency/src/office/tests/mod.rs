@@ -2,7 +2,7 @@
 //! the trail, with and without brokers.
 
 mod alone;
-mod bench;
+pub(super) mod bench;
 mod cluster;
 mod copies;
 mod desk;
