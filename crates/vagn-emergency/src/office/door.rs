@@ -69,6 +69,15 @@ impl Sitting {
         self.is_handed = false;
     }
 
+    /// Refuses senders that wait from before `oldest`.
+    fn refuse_late(&mut self, oldest: Duration) {
+        let late = self.acks.extract_if(.., |(_, ack)| ack.since < oldest).map(|(_, ack)| ack);
+        let behind = &mut self.behind;
+        let late_behind =
+            behind.iter_mut().flat_map(|alarm| alarm.acks.extract_if(.., |ack| ack.since < oldest));
+        late.chain(late_behind).for_each(PendingAck::refuse);
+    }
+
     /// Keeps senders waiting until all reports up to now are recorded.
     fn wait(&mut self, acks: Vec<PendingAck>) {
         let reports = self.alarm.reports;
@@ -237,9 +246,7 @@ impl Door {
         {
             let mut waiting = self.waiting.lock();
             for (id, sitting) in &mut waiting.alarms {
-                for (_, ack) in sitting.acks.extract_if(.., |(_, ack)| ack.since < oldest) {
-                    ack.refuse();
-                }
+                sitting.refuse_late(oldest);
                 if !sitting.is_handed {
                     to_hand.push(*id);
                 }
@@ -382,7 +389,12 @@ pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) {
 
 #[cfg(test)]
 mod tests {
+    use vagn_flow::receipt::{Answer, Receipt};
+    use vagn_seal::KeyId;
+    use vagn_wire::Fate;
+
     use super::*;
+    use crate::intake::replays::CallSeal;
     use crate::office::tests::bench::Bench;
 
     fn example(room: &Room, vehicle_id: &str) -> Alarm {
@@ -414,5 +426,30 @@ mod tests {
         assert_eq!(is_handed(room, id), Some(false));
         room.door.let_go(id, &newer, id, room);
         assert_eq!(is_handed(room, id), None);
+    }
+
+    fn sealed(room: &Room, sequence: u64) -> (Alarm, Answer) {
+        let (receipt, answer) = Receipt::new(1);
+        receipt.answer_for_reports(1).settle([(0, Fate::Stored)]);
+        let mut alarm = example(room, "bus 7");
+        alarm.seal = Some(CallSeal { key_id: KeyId([7; 8]), sequence, number: sequence });
+        alarm.acks.push(PendingAck::new(receipt.answer_for_alarm(0), alarm.arrived));
+        (alarm, answer)
+    }
+
+    #[test]
+    fn no_sender_waits_longer_because_its_call_waits_behind_another() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let (calls, answers): (Vec<_>, Vec<_>) = (1..=3).map(|sequence| sealed(room, sequence)).unzip();
+        for alarm in calls {
+            take(room, alarm);
+        }
+        bench.clock.advance(room.lane.rules.ack_within + Duration::from_millis(1));
+        room.door.look(room);
+        for answer in answers {
+            let mut answer = answer;
+            assert_eq!(answer.try_recv().expect("it was refused")[0].fate, Fate::Failed);
+        }
     }
 }
