@@ -40,7 +40,42 @@ struct Waiting {
     arrivals: VecDeque<Alarm>,
     alarms: BTreeMap<IncidentId, Sitting>,
     by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
+    turned_away: TurnedAway,
     rng: fastrand::Rng,
+}
+
+/// Alarms that found the door full, with the ids under which it has called about them: a repeat is about the same, and has the same key.
+#[derive(Default)]
+struct TurnedAway {
+    latest: HashMap<CallName, (IncidentId, Duration)>,
+    /// Those before, from when the others had filled their room.
+    before: HashMap<CallName, (IncidentId, Duration)>,
+}
+
+/// What tells the calls of vehicles apart: vehicle, whether it is a drill, and the vehicle's own id for it.
+type CallName = (Box<str>, bool, Option<Box<str>>);
+
+impl TurnedAway {
+    fn name(alarm: &Alarm) -> CallName {
+        (alarm.vehicle_id.clone(), alarm.is_drill(), alarm.vehicle_incident.clone())
+    }
+
+    /// Returns the id of an alarm that was turned away, and came again `within` this time.
+    fn id_of(&self, alarm: &Alarm, within: Duration) -> Option<IncidentId> {
+        if self.latest.is_empty() && self.before.is_empty() {
+            return None;
+        }
+        let name = Self::name(alarm);
+        let found = self.latest.get(&name).or_else(|| self.before.get(&name));
+        found.filter(|(_, at)| *at + within >= alarm.arrived).map(|(id, _)| *id)
+    }
+
+    fn note(&mut self, alarm: &Alarm) {
+        if self.latest.len() >= WAITING_MAX {
+            self.before = std::mem::take(&mut self.latest);
+        }
+        self.latest.insert(Self::name(alarm), (alarm.id, alarm.last_arrived));
+    }
 }
 
 /// An alarm that waits.
@@ -155,6 +190,7 @@ impl Door {
             arrivals: VecDeque::new(),
             alarms: BTreeMap::new(),
             by_vehicle: HashMap::new(),
+            turned_away: TurnedAway::default(),
             rng: fastrand::Rng::with_seed(seed),
         };
         Self { waiting: Mutex::new(waiting) }
@@ -329,6 +365,7 @@ fn take_in(
 ) -> Option<IncidentId> {
     let desk = room.lane.desk.lock();
     let about = waiting.belongs_to(&alarm).or_else(|| desk.incident_of(&alarm));
+    let about = about.or_else(|| waiting.turned_away.id_of(&alarm, room.lane.rules.quiet_max));
     let refusal = if about.is_none() { desk.refuses(&alarm, &vehicle) } else { None };
     drop(desk);
     if let Some(reason) = refusal {
@@ -361,6 +398,7 @@ fn take_in(
     if waiting.alarms.len() >= WAITING_MAX {
         refused.add(NoRoom::Inbox, alarm.source);
         std::mem::take(&mut alarm.acks).into_iter().for_each(PendingAck::refuse);
+        waiting.turned_away.note(&alarm);
         call_about(room, &AlarmForm::new(&alarm, vehicle, 0, room.run), id);
         return None;
     }
@@ -451,5 +489,29 @@ mod tests {
             let mut answer = answer;
             assert_eq!(answer.try_recv().expect("it was refused")[0].fate, Fate::Failed);
         }
+    }
+
+    #[test]
+    fn a_vehicle_that_finds_the_door_full_is_called_about_under_one_id_however_often_it_repeats_itself() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        {
+            let mut waiting = room.door.waiting.lock();
+            for number in 0..WAITING_MAX {
+                waiting.insert(example(room, &format!("bus {number}")), KnownVehicle::UNDECIDED);
+            }
+        }
+        for _ in 0..3 {
+            assert_eq!(take(room, example(room, "tram 1")), None);
+        }
+        assert_eq!(room.calls.count(), 1);
+        let called = room.calls.next_notice().unwrap().key.incident;
+        // There is room again.
+        room.door.waiting.lock().alarms.pop_first();
+        assert_eq!(take(room, example(room, "tram 1")), Some(called));
+        // Another emergency, long after.
+        room.door.waiting.lock().remove(called);
+        bench.clock.advance(room.lane.rules.quiet_max + Duration::from_secs(1));
+        assert_ne!(take(room, example(room, "tram 1")), Some(called));
     }
 }
