@@ -171,10 +171,9 @@ impl Door {
         }
     }
 
-    /// Does all that is due; reads what the store keeps once the run has begun.
+    /// Does all that is due; reads what the store keeps.
     pub(crate) fn run(
         &mut self,
-        has_begun: bool,
         now: Moment,
         mail: &mut Vec<(NodeId, TrailMessage)>,
         out: &mut Vec<TrailCommand>,
@@ -185,7 +184,6 @@ impl Door {
             self.run_one(id, now, mail, out);
         }
         if let Kept::Behind(after, grew) = self.kept
-            && has_begun
             && (self.is_new || self.waiting.len() * 2 <= self.max)
         {
             self.kept = Kept::Reading(after, grew);

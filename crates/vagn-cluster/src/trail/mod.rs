@@ -22,7 +22,7 @@
 //!
 //! What [`crate`] says of time, requests, subscriptions and messages; and
 //!
-//! - [`TrailEvent::Restored`] is the first event of a run. Alarms may come before it.
+//! - [`TrailEvent::Restored`] is the first event of a run. Alarms may come before it, with what is kept and called of them.
 //! - [`TakeCopy`](TrailCommand::TakeCopy) with a mark, too, and a store that is read for a copy is as it was at one mark.
 //! - A [`Save`](TrailCommand::Save) is atomic and synced: after a crash at any moment the store has the groups up to its mark, and no others.
 //! - An alarm keeps its id as long as its incident is open at the door, over restarts too.

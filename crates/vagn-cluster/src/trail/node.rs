@@ -145,6 +145,10 @@ impl<D: DeskState> TrailNode<D> {
                 self.succession.abstain();
                 self.door.leave(now);
             }
+            // So is what an earlier run kept, and what is not kept is tried again: that is another file.
+            TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
+            TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             _ if !self.is_started => {}
             other => self.take(other, now, out),
         }
@@ -166,9 +170,6 @@ impl<D: DeskState> TrailNode<D> {
     fn take(&mut self, event: TrailEvent, now: Moment, out: &mut Vec<TrailCommand>) {
         match event {
             TrailEvent::Common(event) => self.common(event, now, out),
-            TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
-            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
-            TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             TrailEvent::Saved(result) => self.chain.saved(result, now, out),
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
             TrailEvent::DeskChanged => self.lead.changed(),
@@ -177,7 +178,12 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::CopyTaken(result) => self.copy_taken(result, now, out),
             TrailEvent::RestRead { rest, is_end } => self.rests.read(rest, is_end),
             TrailEvent::RepairAsked => self.epochs.ask(now),
-            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } | TrailEvent::StopAsked => {}
+            TrailEvent::Restored(_)
+            | TrailEvent::Alarm { .. }
+            | TrailEvent::StopAsked
+            | TrailEvent::CalledAlone { .. }
+            | TrailEvent::NotKept { .. }
+            | TrailEvent::Kept { .. } => {}
         }
     }
 
@@ -445,7 +451,7 @@ impl<D: DeskState> TrailNode<D> {
 
     /// Does all that is due.
     fn run(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
-        self.door.run(self.is_started, now, &mut self.mail, out);
+        self.door.run(now, &mut self.mail, out);
         if !self.is_started {
             return;
         }
