@@ -8,7 +8,8 @@ use crate::trail::mark::Mark;
 /// Something that happened. The driver says for each command which events answer it.
 #[derive(Debug, Clone)]
 pub enum TrailEvent {
-    /// The first event of a run: the [mark](crate::trail::Mark) in the node's incident store, if it has one.
+    /// The first event of a run: the [mark](crate::trail::Mark) in the node's incident store, if it has one. Before it the node hears of alarms,
+    /// and of what is kept and called of them: `Alarm`, `CalledAlone`, `Kept` and `NotKept`.
     Restored(Option<Vec<u8>>),
     /// As for shards: `Delivered`, `SubscriptionEnded`, `Published`, `StreamRead`, `RecordRead`, `RecordWritten`, `Received` and `Woken`. Any other is ignored. Shards count their
     /// requests by themselves, so what answers one of theirs must not come here.

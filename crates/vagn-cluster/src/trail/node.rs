@@ -143,10 +143,10 @@ impl<D: DeskState> TrailNode<D> {
                 self.succession.abstain();
                 self.door.leave(now);
             }
-            // Kept alarms are a file of their own: what an earlier run has there is called about although the incident store cannot be read.
-            TrailEvent::Kept { .. } | TrailEvent::NotKept { .. } | TrailEvent::CalledAlone { .. } => {
-                self.take(event, now, out);
-            }
+            // So is what an earlier run kept, and what is not kept is tried again: that is another file.
+            TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
+            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
+            TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             _ if !self.is_started => {}
             other => self.take(other, now, out),
         }
@@ -168,9 +168,6 @@ impl<D: DeskState> TrailNode<D> {
     fn take(&mut self, event: TrailEvent, now: Moment, out: &mut Vec<TrailCommand>) {
         match event {
             TrailEvent::Common(event) => self.common(event, now, out),
-            TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
-            TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
-            TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
             TrailEvent::Saved(result) => self.chain.saved(result, now, out),
             TrailEvent::Deed { deed, bytes } => self.ask(deed, bytes, now, out),
             TrailEvent::DeskChanged => self.lead.changed(),
@@ -179,7 +176,12 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::CopyTaken(result) => self.copy_taken(result, now, out),
             TrailEvent::RestRead { rest, is_end } => self.rests.read(rest, is_end),
             TrailEvent::RepairAsked => self.epochs.ask(now),
-            TrailEvent::Restored(_) | TrailEvent::Alarm { .. } | TrailEvent::StopAsked => {}
+            TrailEvent::Restored(_)
+            | TrailEvent::Alarm { .. }
+            | TrailEvent::StopAsked
+            | TrailEvent::CalledAlone { .. }
+            | TrailEvent::NotKept { .. }
+            | TrailEvent::Kept { .. } => {}
         }
     }
 

@@ -24,6 +24,9 @@ use crate::rules::Rules;
 /// Most alarms about which a node calls at a time.
 const CALLED_MAX: usize = 65_536;
 
+/// Most alarms that are known to be accepted. Of one that is forgotten and comes again a target hears once more, under the same key.
+const ACCEPTED_MAX: usize = 2 * CALLED_MAX;
+
 /// Calls of a door.
 pub(crate) struct DoorCalls {
     desk: Mutex<Desk>,
@@ -108,7 +111,12 @@ impl DoorCalls {
         let is_here = desk.get(id).is_some();
         desk.attempted(ended, Moment::now(&*self.clock));
         if is_accepted && is_here {
-            self.accepted.lock().insert(id);
+            let mut accepted = self.accepted.lock();
+            accepted.insert(id);
+            // Nobody lets go of an alarm for which there was no room.
+            if accepted.len() > ACCEPTED_MAX {
+                accepted.pop_first();
+            }
             desk.forget(id);
             info!(incident_id = %id, target = %attempt.target, "a call of this door is accepted");
         }
@@ -188,5 +196,18 @@ mod tests {
         ids.into_iter().for_each(|id| calls.let_go(id));
         clock.advance(Duration::from_secs(600));
         assert!(calls.next_notice().is_none() && calls.count() == 0);
+    }
+
+    #[test]
+    fn remembers_the_latest_alarms_that_were_accepted_and_no_more_of_them_than_there_is_room_for() {
+        let (calls, _) = calls();
+        calls.accepted.lock().extend((0..ACCEPTED_MAX as u128).map(IncidentId::from_u128));
+        let alarm = Alarm { id: IncidentId::from_u128(u128::MAX), ..Alarm::example("bus 7") };
+        let id = alarm.id;
+        calls.call(alarm, KnownVehicle::UNDECIDED);
+        let notice = calls.next_notice().unwrap();
+        calls.attempted(ended(&notice, Outcome::Accepted { status: 200 })).unwrap();
+        let accepted = calls.accepted.lock();
+        assert_eq!((accepted.len(), accepted.last()), (ACCEPTED_MAX, Some(&id)));
     }
 }

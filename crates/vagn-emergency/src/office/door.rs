@@ -40,7 +40,42 @@ struct Waiting {
     arrivals: VecDeque<Alarm>,
     alarms: BTreeMap<IncidentId, Sitting>,
     by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
+    turned_away: TurnedAway,
     rng: fastrand::Rng,
+}
+
+/// Alarms that found the door full, with the ids under which it has called about them: a repeat is about the same, and has the same key.
+#[derive(Default)]
+struct TurnedAway {
+    latest: HashMap<CallName, (IncidentId, Duration)>,
+    /// Those before, from when the others had filled their room.
+    before: HashMap<CallName, (IncidentId, Duration)>,
+}
+
+/// What tells the calls of vehicles apart: vehicle, whether it is a drill, and the vehicle's own id for it.
+type CallName = (Box<str>, bool, Option<Box<str>>);
+
+impl TurnedAway {
+    fn name(alarm: &Alarm) -> CallName {
+        (alarm.vehicle_id.clone(), alarm.is_drill(), alarm.vehicle_incident.clone())
+    }
+
+    /// Returns the id of an alarm that was turned away, and came again `within` this time.
+    fn id_of(&self, alarm: &Alarm, within: Duration) -> Option<IncidentId> {
+        if self.latest.is_empty() && self.before.is_empty() {
+            return None;
+        }
+        let name = Self::name(alarm);
+        let found = self.latest.get(&name).or_else(|| self.before.get(&name));
+        found.filter(|(_, at)| *at + within >= alarm.arrived).map(|(id, _)| *id)
+    }
+
+    fn note(&mut self, alarm: &Alarm) {
+        if self.latest.len() >= WAITING_MAX {
+            self.before = std::mem::take(&mut self.latest);
+        }
+        self.latest.insert(Self::name(alarm), (alarm.id, alarm.last_arrived));
+    }
 }
 
 /// An alarm that waits.
@@ -67,6 +102,15 @@ impl Sitting {
         self.alarm.merge(repeat).into_iter().for_each(PendingAck::refuse);
         self.wait(acks);
         self.is_handed = false;
+    }
+
+    /// Refuses senders that wait from before `oldest`.
+    fn refuse_late(&mut self, oldest: Duration) {
+        let late = self.acks.extract_if(.., |(_, ack)| ack.since < oldest).map(|(_, ack)| ack);
+        let behind = &mut self.behind;
+        let late_behind =
+            behind.iter_mut().flat_map(|alarm| alarm.acks.extract_if(.., |ack| ack.since < oldest));
+        late.chain(late_behind).for_each(PendingAck::refuse);
     }
 
     /// Keeps senders waiting until all reports up to now are recorded.
@@ -146,6 +190,7 @@ impl Door {
             arrivals: VecDeque::new(),
             alarms: BTreeMap::new(),
             by_vehicle: HashMap::new(),
+            turned_away: TurnedAway::default(),
             rng: fastrand::Rng::with_seed(seed),
         };
         Self { waiting: Mutex::new(waiting) }
@@ -197,7 +242,7 @@ impl Door {
         if trail.alarm(AlarmId(id.as_u128()), form.to_bytes()).is_ok() {
             if let Some(sitting) = self.waiting.lock().alarms.get_mut(&id) {
                 // What came meanwhile is handed over by itself.
-                sitting.is_handed = sitting.alarm.reports == form.reports;
+                sitting.is_handed = (sitting.number, sitting.alarm.reports) == (form.sitting, form.reports);
             }
         } else {
             // Nobody else calls about it. It is handed over at the next look.
@@ -237,9 +282,7 @@ impl Door {
         {
             let mut waiting = self.waiting.lock();
             for (id, sitting) in &mut waiting.alarms {
-                for (_, ack) in sitting.acks.extract_if(.., |(_, ack)| ack.since < oldest) {
-                    ack.refuse();
-                }
+                sitting.refuse_late(oldest);
                 if !sitting.is_handed {
                     to_hand.push(*id);
                 }
@@ -282,6 +325,8 @@ impl Door {
             let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
             let granted: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
             if sitting.alarm.reports > form.reports {
+                // The driver had less than the sitting has: who handed over last had begun before another.
+                sitting.is_handed = false;
                 (granted, false)
             } else {
                 let vehicle = sitting.vehicle;
@@ -320,6 +365,7 @@ fn take_in(
 ) -> Option<IncidentId> {
     let desk = room.lane.desk.lock();
     let about = waiting.belongs_to(&alarm).or_else(|| desk.incident_of(&alarm));
+    let about = about.or_else(|| waiting.turned_away.id_of(&alarm, room.lane.rules.quiet_max));
     let refusal = if about.is_none() { desk.refuses(&alarm, &vehicle) } else { None };
     drop(desk);
     if let Some(reason) = refusal {
@@ -352,6 +398,7 @@ fn take_in(
     if waiting.alarms.len() >= WAITING_MAX {
         refused.add(NoRoom::Inbox, alarm.source);
         std::mem::take(&mut alarm.acks).into_iter().for_each(PendingAck::refuse);
+        waiting.turned_away.note(&alarm);
         call_about(room, &AlarmForm::new(&alarm, vehicle, 0, room.run), id);
         return None;
     }
@@ -375,5 +422,96 @@ pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) {
     let alarm = form.alarm(id, room.lane.clock.monotonic());
     if !room.calls.call(alarm, form.vehicle()) {
         error!(incident_id = %id, "there is no room for another call of this door");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_flow::receipt::{Answer, Receipt};
+    use vagn_seal::KeyId;
+    use vagn_wire::Fate;
+
+    use super::*;
+    use crate::intake::replays::CallSeal;
+    use crate::office::tests::bench::Bench;
+
+    fn example(room: &Room, vehicle_id: &str) -> Alarm {
+        let now = room.lane.clock.monotonic();
+        Alarm { arrived: now, last_arrived: now, ..Alarm::example(vehicle_id) }
+    }
+
+    fn take(room: &Room, alarm: Alarm) -> Option<IncidentId> {
+        let mut waiting = room.door.waiting.lock();
+        take_in(&mut waiting, alarm, KnownVehicle::UNDECIDED, room, &mut RefusedAlarms::default())
+    }
+
+    fn is_handed(room: &Room, id: IncidentId) -> Option<bool> {
+        room.door.waiting.lock().alarms.get(&id).map(|sitting| sitting.is_handed)
+    }
+
+    #[test]
+    fn a_newer_version_of_an_alarm_is_handed_over_again_where_the_trail_had_an_older_one() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let id = take(room, example(room, "bus 7")).unwrap();
+        let form = |id: &IncidentId| room.door.waiting.lock().alarms[id].form(room.run);
+        let older = form(&id);
+        assert_eq!(take(room, example(room, "bus 7")), Some(id));
+        let newer = form(&id);
+        // Two hand it over at once, and the driver hears of the newer version first.
+        room.door.waiting.lock().alarms.get_mut(&id).unwrap().is_handed = true;
+        room.door.let_go(id, &older, id, room);
+        assert_eq!(is_handed(room, id), Some(false));
+        room.door.let_go(id, &newer, id, room);
+        assert_eq!(is_handed(room, id), None);
+    }
+
+    fn sealed(room: &Room, sequence: u64) -> (Alarm, Answer) {
+        let (receipt, answer) = Receipt::new(1);
+        receipt.answer_for_reports(1).settle([(0, Fate::Stored)]);
+        let mut alarm = example(room, "bus 7");
+        alarm.seal = Some(CallSeal { key_id: KeyId([7; 8]), sequence, number: sequence });
+        alarm.acks.push(PendingAck::new(receipt.answer_for_alarm(0), alarm.arrived));
+        (alarm, answer)
+    }
+
+    #[test]
+    fn no_sender_waits_longer_because_its_call_waits_behind_another() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let (calls, answers): (Vec<_>, Vec<_>) = (1..=3).map(|sequence| sealed(room, sequence)).unzip();
+        for alarm in calls {
+            take(room, alarm);
+        }
+        bench.clock.advance(room.lane.rules.ack_within + Duration::from_millis(1));
+        room.door.look(room);
+        for answer in answers {
+            let mut answer = answer;
+            assert_eq!(answer.try_recv().expect("it was refused")[0].fate, Fate::Failed);
+        }
+    }
+
+    #[test]
+    fn a_vehicle_that_finds_the_door_full_is_called_about_under_one_id_however_often_it_repeats_itself() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        {
+            let mut waiting = room.door.waiting.lock();
+            for number in 0..WAITING_MAX {
+                waiting.insert(example(room, &format!("bus {number}")), KnownVehicle::UNDECIDED);
+            }
+        }
+        for _ in 0..3 {
+            assert_eq!(take(room, example(room, "tram 1")), None);
+        }
+        assert_eq!(room.calls.count(), 1);
+        let called = room.calls.next_notice().unwrap().key.incident;
+        // There is room again.
+        room.door.waiting.lock().alarms.pop_first();
+        assert_eq!(take(room, example(room, "tram 1")), Some(called));
+        // Another emergency, long after.
+        room.door.waiting.lock().remove(called);
+        bench.clock.advance(room.lane.rules.quiet_max + Duration::from_secs(1));
+        assert_ne!(take(room, example(room, "tram 1")), Some(called));
     }
 }

@@ -128,6 +128,11 @@ impl TrailDesk {
         let known = state.known(form.sitting);
         let adds = form.reports > known;
         if self.desk.get(incident).is_none() || self.desk.is_over(incident) {
+            if !adds && self.is_open(id) {
+                // It came before the end, and no group has it yet.
+                self.note_open(id, incident);
+                return Taken::Open;
+            }
             return if adds { Taken::Over } else { Taken::Recorded };
         }
         let now = self.room.lane.moment();
@@ -140,12 +145,16 @@ impl TrailDesk {
         }
         let was_called = alarm.unrecorded && incident == id;
         let is_told = was_called && self.desk.called_by_door(incident, calls_of(&alarm.note), now);
-        let is_open = self.alarms.get(&id).is_some_and(|taken| taken.recorded_at.is_none());
-        if adds || is_told || is_open || (was_called && self.desk.is_unrecorded(incident)) {
+        if adds || is_told || self.is_open(id) || (was_called && self.desk.is_unrecorded(incident)) {
             self.note_open(id, incident);
             return Taken::Open;
         }
         Taken::Recorded
+    }
+
+    /// Returns true for an alarm that was taken in and that no group has as it is.
+    fn is_open(&self, alarm: IncidentId) -> bool {
+        self.alarms.get(&alarm).is_some_and(|taken| taken.recorded_at.is_none())
     }
 
     /// Notes that an alarm is to be in the next group, although nothing of itself is new.
@@ -310,7 +319,9 @@ impl TrailDesk {
         };
         let (id, is_over, now) = (part.knew.incident.id, part.over.is_some(), self.now());
         let is_known = self.about(id).is_some();
-        if !self.desk.learn_rest(part, is_known, now) {
+        let has_more = self.desk.learn_rest(part, is_known, now);
+        // What another node's part of the same incident has told is of no use before a group has it.
+        if !has_more && !self.desk.is_unrecorded(id) {
             return DeedTaken::Recorded;
         }
         if is_over {

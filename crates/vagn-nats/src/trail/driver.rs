@@ -39,7 +39,7 @@ pub struct TrailDriver<O: Office> {
     repairs: Vec<oneshot::Sender<RepairResult>>,
     run: u64,
     last_deed: u64,
-    /// The office has told what its store has: before that the node hears alarms and nothing else.
+    /// The office has told what its store has: before that the node hears of alarms and of nothing else.
     is_restored: bool,
 }
 

@@ -84,3 +84,21 @@ async fn a_target_that_refuses_is_called_again_until_it_accepts() {
     assert_eq!(keys(&target).len(), 1);
     node.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_is_called_about_although_the_incident_store_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::accepting().await;
+    let node = Machine::start(dir.path(), &target, 1, NOWHERE, "damaged").await;
+    names("bus", 5).iter().for_each(|name| node.send(&[help(name)]));
+    until(|| (node.lane.status().kept == 5).then_some(())).await;
+    until(|| (keys(&target).len() == 5).then_some(())).await;
+    node.end().await;
+    std::fs::write(dir.path().join(crate::record::store::FILE), "no store").unwrap();
+
+    let next_target = TestTarget::accepting().await;
+    let next = Machine::start(dir.path(), &next_target, 1, NOWHERE, "damaged").await;
+    until(|| (keys(&next_target).len() == 5).then_some(())).await;
+    assert_eq!(keys(&next_target), keys(&target));
+    next.end().await;
+}

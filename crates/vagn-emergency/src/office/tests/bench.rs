@@ -39,14 +39,14 @@ use crate::{Parts, Seeds, Targets, build_node};
 /// Time at which a test begins.
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
-pub(super) struct Bench {
+pub(in crate::office) struct Bench {
     dir: TempDir,
     pub(super) readiness: Arc<Readiness>,
-    pub(super) room: Arc<Room>,
+    pub(in crate::office) room: Arc<Room>,
     files: IncidentFiles,
     pub(super) desk: TrailDesk,
     answers: mpsc::Receiver<TrailEvent>,
-    pub(super) clock: Arc<ManualClock>,
+    pub(in crate::office) clock: Arc<ManualClock>,
     /// Notices that are under way, and their reign.
     pub(super) out: Vec<(u64, Notice)>,
     last_deed: u128,
@@ -76,7 +76,7 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
 
 impl Bench {
     /// A node with two targets, whose store is open.
-    pub(super) fn new() -> Self {
+    pub(in crate::office) fn new() -> Self {
         Self::in_dir(tempfile::tempdir().unwrap(), None)
     }
 

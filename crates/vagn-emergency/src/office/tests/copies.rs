@@ -1,10 +1,13 @@
 //! Copies of a node's store, and what they leave to be handed in.
 
-use vagn_cluster::trail::{DeedTaken, DeskState, Duty, Taken};
+use vagn_cluster::trail::{DeedId, DeedTaken, DeskState, Duty, Taken};
 
 use super::bench::{Bench, Handed};
 use crate::desk::RequestKind;
+use crate::record::draft::Draft;
+use crate::record::incident::Incident;
 use crate::record::progress::State;
+use crate::record::rest::parts_of;
 
 /// Has a leader take in these vehicles' alarms, and all of it applied by these nodes from `sequence` on. Returns the next.
 fn raise(
@@ -119,4 +122,18 @@ fn what_only_the_store_had_is_handed_in_again_and_nothing_accepted_or_decided_is
         "{sent:?}"
     );
     assert_eq!(one.all(), other.all());
+}
+
+#[test]
+fn a_part_that_says_what_another_node_has_said_waits_for_the_same_group() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let incident = Incident::example(Handed::new(50, "bus 50", 1).id(), "bus 50");
+    let part = parts_of(&Draft::of_record(incident), None).remove(0);
+    assert_eq!(leader.desk.deed(DeedId(1), &part), Ok(DeedTaken::Open));
+    assert_eq!(leader.desk.deed(DeedId(2), &part), Ok(DeedTaken::Open));
+    let group = leader.record(2).unwrap();
+    assert_eq!(leader.desk.deed(DeedId(2), &part), Ok(DeedTaken::Recorded));
+    leader.apply(&group, 2);
+    assert_eq!(leader.desk.deed(DeedId(3), &part), Ok(DeedTaken::Recorded));
 }

@@ -386,3 +386,24 @@ fn a_place_that_is_found_reaches_targets_once_it_is_recorded() {
     assert_eq!(sent.len(), 1);
     assert_eq!(leader.out[0].1.incident.alarm.fix.unwrap().position.lat(), 60.0);
 }
+
+#[test]
+fn what_came_before_the_end_of_an_incident_is_not_said_to_be_recorded_before_a_group_has_it() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let first = Handed::new(1, "bus 1", 1);
+    leader.take(&first);
+    let group = leader.record(2).unwrap();
+    leader.apply(&group, 2);
+    let second = first.clone().more();
+    assert_eq!(leader.take(&second), Taken::Open);
+    leader.act(first.id(), RequestKind::Resolve).unwrap();
+    // Its door hands it over again, and both are still only here.
+    assert_eq!(leader.take(&second), Taken::Open);
+    assert_eq!(leader.take(&first), Taken::Open);
+    let group = leader.record(3).unwrap();
+    assert_eq!(leader.take(&second), Taken::Recorded);
+    leader.apply(&group, 3);
+    assert_eq!(leader.take(&second), Taken::Recorded);
+    assert_eq!(leader.take(&second.clone().more()), Taken::Over);
+}

@@ -3,7 +3,7 @@
 
 mod alone;
 mod before;
-mod bench;
+pub(super) mod bench;
 mod cluster;
 mod copies;
 mod desk;
