@@ -144,7 +144,9 @@ impl KeptAlarms {
 
     fn changed(&self, changes: &[Change], changed: Changed) {
         let queue = &self.room.kept;
-        drop(queue.changes.lock().drain(..changes.len()));
+        if take_first(&mut queue.changes.lock(), changes).is_none() {
+            return;
+        }
         queue.count.store(changed.count, Ordering::Relaxed);
         *queue.fault.lock() = None;
         for (alarm, bytes) in changed.no_room {
@@ -165,8 +167,7 @@ impl KeptAlarms {
     /// Gives alarms back that are not kept. What else was to be changed stays in the queue.
     fn give_back(&self, changes: &[Change]) {
         let mut queue = self.room.kept.changes.lock();
-        let count = changes.len().min(queue.len());
-        let first: Vec<Change> = queue.drain(..count).collect();
+        let Some(first) = take_first(&mut queue, changes) else { return };
         let mut rest = Vec::new();
         for change in first {
             match change {
@@ -194,6 +195,13 @@ impl KeptAlarms {
             Err(err) => self.note_fault(&err.to_string()),
         }
     }
+}
+
+/// Takes these changes out of the queue; `None` where another life of the actor has done it, which came back from the disk meanwhile.
+fn take_first(queue: &mut VecDeque<Change>, changes: &[Change]) -> Option<Vec<Change>> {
+    let are_first =
+        queue.len() >= changes.len() && queue.iter().zip(changes).all(|(one, other)| one == other);
+    are_first.then(|| queue.drain(..changes.len()).collect())
 }
 
 impl Actor for KeptAlarms {
@@ -227,5 +235,29 @@ impl Handle<Again> for KeptAlarms {
     async fn handle(&mut self, _: Again, ctx: &mut Context<Self>) {
         ctx.tell_self_after(AGAIN, Again);
         self.work();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::office::tests::bench::Bench;
+
+    #[test]
+    fn a_life_that_comes_back_from_the_disk_takes_nothing_out_of_the_queue_that_it_did_not_write() {
+        let bench = Bench::new();
+        let folder = tempfile::tempdir().unwrap();
+        let actor = KeptAlarms::new(bench.room.clone(), folder.path().into());
+        let keep = |alarm: u128| Change::Keep { alarm: AlarmId(alarm), bytes: vec![1] };
+        let queue = &bench.room.kept;
+        [1, 2, 3].into_iter().for_each(|alarm| queue.push(keep(alarm)).unwrap());
+        // Two lives have written the first one.
+        for _ in 0..2 {
+            actor.changed(&[keep(1)], Changed { count: 1, no_room: Vec::new() });
+        }
+        actor.give_back(&[keep(1)]);
+        assert_eq!(*queue.changes.lock(), [keep(2), keep(3)]);
+        actor.work();
+        assert_eq!((queue.changes.lock().len(), queue.count()), (0, 2));
     }
 }
