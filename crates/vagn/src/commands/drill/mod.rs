@@ -217,7 +217,7 @@ mod tests {
             "call":{"status":"accepted","targets":[{"name":"drill","status":"accepted","accepted_at":"2026-11-22T08:15:30.125Z"}]}}"#;
         let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", node.local_addr().unwrap());
-        let answers = tokio::spawn(async move {
+        let answers = async {
             for (status, body) in [("404 Not Found", "{}"), ("200 OK", ACCEPTED)] {
                 let (mut connection, _) = node.accept().await.unwrap();
                 let _ = connection.read(&mut [0; 4096]).await.unwrap();
@@ -227,11 +227,11 @@ mod tests {
                 );
                 connection.write_all((head + body).as_bytes()).await.unwrap();
             }
-        });
+        };
         let args = Flags::parse_from(["drill", "--api", &url]).drill;
         let api = args.api.api().unwrap();
-        let verdict = args.follow(&api, "a", "drill 1", Instant::now() + SHOWN_WITHIN).await.unwrap();
-        assert_eq!(verdict, Verdict::Passed);
-        answers.await.unwrap();
+        let follow = args.follow(&api, "a", "drill 1", Instant::now() + SHOWN_WITHIN);
+        let (verdict, ()) = tokio::join!(follow, answers);
+        assert_eq!(verdict.unwrap(), Verdict::Passed);
     }
 }
