@@ -154,7 +154,7 @@ impl From<Unavailable> for Problem {
                  /readyz on the ops port says which",
             ),
             Unavailable::NoLeader => Self::new(
-                Kind::NotReady,
+                Kind::InDoubt,
                 "no node of the cluster could record it in time; look whether it is done before you try again",
             ),
             Unavailable::Crashed => {

@@ -127,7 +127,7 @@ fn untaken(has_call: bool, outcomes: &[Outcome], readiness: &Readiness) -> Optio
     }
     // Whatever the reason: a vehicle that calls for help is to try again.
     if has_call {
-        let why = "no call for help in it could be taken, or written to disk in time; send it again until it is taken";
+        let why = "no call for help in it was taken, or recorded in time (it may go out all the same); send it again until it is taken";
         return Some(Problem::new(Kind::Overloaded, why));
     }
     if readiness.is_out_of_space() {

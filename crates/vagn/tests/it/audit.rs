@@ -210,6 +210,24 @@ async fn run(data_dir: &Path, sink: &Sink, callers: std::ops::Range<u32>) -> Vec
     std::fs::read(data_dir.join("incidents.redb")).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_of_a_node_is_not_said_to_lack_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &Sink::start(&[]), 0..1).await;
+    let desk = dir.path().join("desk");
+    std::fs::create_dir(&desk).unwrap();
+    std::fs::copy(dir.path().join("incidents.redb"), desk.join("incidents.redb")).unwrap();
+    for name in ["incidents.journal.a", "incidents.journal.b"] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let data = dir.path().to_str().unwrap();
+    let node = said(&["verify", "--data-dir", data], 0);
+    assert!(node.starts_with("whole: ") && !node.contains("journal"), "{node}");
+    std::fs::remove_dir_all(&desk).unwrap();
+    let single = said(&["verify", "--data-dir", data], 0);
+    assert!(single.contains("not compared with the journal"), "{single}");
+}
+
 fn put(dir: &Path, store: &[u8]) -> String {
     std::fs::write(dir.join("incidents.redb"), store).unwrap();
     dir.to_str().unwrap().to_owned()

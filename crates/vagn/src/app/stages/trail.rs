@@ -71,7 +71,11 @@ impl ShownCluster {
             None => format!("{:016x}", node.0),
         };
         match refusal {
-            TrailRefusal::Sound => "the trail is not broken here".to_owned(),
+            TrailRefusal::Sound => {
+                "the trail is not broken, as far as this node knows; if it was deleted just now, try again once \
+                 /readyz warns of `calls for help, trail`"
+                    .to_owned()
+            },
             TrailRefusal::Unread => {
                 "what this node has of the trail cannot be read; run this at another node".to_owned()
             }

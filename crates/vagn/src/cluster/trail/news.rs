@@ -178,10 +178,10 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         H::CopyGiven => ("copy_given", Notice, "another node has got a copy of the incident store"),
         H::EpochBegun => ("epoch_begun", Notice, "a new epoch of the trail is begun from what is here"),
         H::EpochOver => {
-            ("epoch_over", Warning, "the trail has a new epoch, which this node follows from now on")
+            ("epoch_over", Notice, "the trail has a new epoch, which this node follows from now on")
         }
         H::RestRecorded => {
-            ("rest_recorded", Notice, "what only the store of this node had of an incident is recorded")
+            ("rest_recorded", Detail, "what only the store of this node had of an incident is recorded")
         }
         H::RestRefused => {
             ("rest_refused", Warning, "what only the store of this node had of an incident is not recorded")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use vagn_cluster::Stop;
 use vagn_flow::readiness::Readiness;
 
 use super::picture::{TrailPicture, stop_reason};
@@ -47,8 +48,9 @@ fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
     let stopped = picture.view.and_then(|view| view.stopped);
     if let Some(stop) = stopped {
         let what = format!(
-            "this node follows the trail no more: {}; it goes on calling about what its incidents owe",
-            stop_reason(stop)
+            "this node follows the trail no more: {}; it goes on calling about what its incidents owe{}",
+            stop_reason(stop),
+            remedy(stop)
         );
         warn("trail", what);
     } else if picture.silence >= WARNED_AFTER {
@@ -59,11 +61,17 @@ fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
         );
         warn("leader", what);
     }
-    // One that never leads needs none of them.
-    if picture.may_lead && picture.view.is_some_and(|view| view.differs) {
-        let what = "targets, their secrets, bounds or times differ from those of the node that leads, or led last, so this one does not; make \
-                    [emergency] and max_open_incidents equal on all nodes, or let it lead with `vagn cluster lead`";
-        warn("settings", what.to_owned());
+    if picture.view.is_some_and(|view| view.differs) {
+        // One that never leads calls too, while no leader answers.
+        let (so, or) = match picture.may_lead {
+            true => ("so this one does not", ", or let it lead with `vagn cluster lead`"),
+            false => ("so it would call others when none answers", ""),
+        };
+        let what = format!(
+            "targets, their secrets, bounds or times differ from those of the node that leads, or led last, {so}; make [emergency] and \
+             max_open_incidents equal on all nodes{or}"
+        );
+        warn("settings", what);
     }
     if let Some(why) = &picture.desk.store_fault {
         warn("incidents", format!("they are not stored here: {why}"));
@@ -72,4 +80,12 @@ fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
         warn("alarms", format!("those of this node's doors are not kept on its disk: {why}"));
     }
     warnings
+}
+
+/// What helps where the reason itself does not say it.
+fn remedy(stop: Stop) -> &'static str {
+    match stop {
+        Stop::OtherDataSet | Stop::EntryDamaged | Stop::Disk(_) => "",
+        _ => "; while all nodes run, `vagn cluster repair --trail` begins the trail anew",
+    }
 }

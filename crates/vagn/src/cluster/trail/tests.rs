@@ -293,9 +293,14 @@ fn warnings_come_and_go() {
     };
     check(&picture(TrailView { differs: true, ..view() }, 10), &["leader", "settings"]);
     let never = TrailPicture { may_lead: false, ..picture(TrailView { differs: true, ..view() }, 0) };
-    check(&never, &[]);
-    let broken = picture(TrailView { stopped: Some(Stop::StreamAnew), ..view() }, 60);
-    check(&broken, &["trail"]);
+    check(&never, &["settings"]);
+    let settings = readiness.report().warnings["calls for help, settings"].clone();
+    assert!(settings.contains("would call others") && !settings.contains("cluster lead"), "{settings}");
+    for (stop, helps) in [(Stop::StreamAnew, true), (Stop::StreamGone, true), (Stop::EntryDamaged, false)] {
+        check(&picture(TrailView { stopped: Some(stop), ..view() }, 60), &["trail"]);
+        let why = readiness.report().warnings["calls for help, trail"].clone();
+        assert_eq!(why.contains("`vagn cluster repair --trail`"), helps, "{why}");
+    }
     let faults = DeskStatus {
         store_fault: Some("full".into()),
         kept_fault: Some("full".into()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use reqwest::StatusCode;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use vagn_load::sealed::{Framing, Sealing};
 use vagn_load::target::Target;
@@ -28,6 +29,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Longest pause between two looks at the incident.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Time within which the incident is shown: another node of a cluster than the one that took the alarm may have it a moment later.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Flags of `vagn drill`.
 #[derive(Debug, Args)]
@@ -136,6 +140,7 @@ impl DrillArgs {
         let mut progress = Progress::new(name);
         let mut pause = PAUSE_MIN;
         let mut missed = None;
+        let shown_by = Instant::now() + SHOWN_WITHIN;
         while Instant::now() < deadline {
             match timeout_at(deadline, api.incident(id)).await {
                 Ok(Ok(incident)) => {
@@ -148,6 +153,7 @@ impl DrillArgs {
                 }
                 // The service may be restarting; it is asked again until the time is over.
                 Ok(Err(err @ ApiError::Unreachable(_))) => missed = Some(err),
+                Ok(Err(ApiError::Status(StatusCode::NOT_FOUND))) if Instant::now() < shown_by => {}
                 Ok(Err(err)) => return Err(err).context("ask for the incident"),
                 Err(_) => break,
             }
@@ -188,5 +194,44 @@ impl DrillArgs {
             Some(cause) => format!("{} cannot be reached: {cause}", self.api.url),
             None => format!("the drill target has not accepted it within {within}: {standing}"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        drill: DrillArgs,
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_show_the_incident_yet_is_asked_again() {
+        const ACCEPTED: &str = r#"{"id":"a","test":true,"vehicle_incident":"drill 1","opened_at":"2026-11-22T08:15:30.120Z","ledger":[],
+            "call":{"status":"accepted","targets":[{"name":"drill","status":"accepted","accepted_at":"2026-11-22T08:15:30.125Z"}]}}"#;
+        let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", node.local_addr().unwrap());
+        let answers = async {
+            for (status, body) in [("404 Not Found", "{}"), ("200 OK", ACCEPTED)] {
+                let (mut connection, _) = node.accept().await.unwrap();
+                let _ = connection.read(&mut [0; 4096]).await.unwrap();
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                connection.write_all((head + body).as_bytes()).await.unwrap();
+            }
+        };
+        let args = Flags::parse_from(["drill", "--api", &url]).drill;
+        let api = args.api.api().unwrap();
+        let follow = args.follow(&api, "a", "drill 1", Instant::now() + SHOWN_WITHIN);
+        let (verdict, ()) = tokio::join!(follow, answers);
+        assert_eq!(verdict.unwrap(), Verdict::Passed);
     }
 }
