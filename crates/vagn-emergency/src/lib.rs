@@ -17,6 +17,8 @@
 //! A notice that is owed is never forgotten: it is tried until it is accepted or a person resolves the incident, over
 //! restarts too; and while no person acknowledges it, the turn passes from target to target (`rules`). People make
 //! requests through the [`EmergencyHandle`] and follow the [`feed`](show::feed); what happened stays in the [`trail`].
+//!
+//! This is one machine. On a node of a cluster one desk decides for all nodes, and the `office` stands in the place of `incidents`.
 
 mod desk;
 mod disk;

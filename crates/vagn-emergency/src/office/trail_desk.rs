@@ -235,10 +235,11 @@ impl TrailDesk {
             }
             if taken.ids.iter().all(is_in) {
                 group.deeds.push(deed.0);
-                group.results.push((
-                    taken.tag,
-                    DeedResult { count: taken.count, incident: taken.ids.last().copied() },
-                ));
+                // Nobody waits for what a part of a rest came to.
+                if taken.tag != 0 {
+                    let result = DeedResult { count: taken.count, incident: taken.ids.last().copied() };
+                    group.results.push((taken.tag, result));
+                }
                 len += 2 * NAME_LEN_MAX;
             }
         }

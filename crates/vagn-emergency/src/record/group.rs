@@ -1,6 +1,6 @@
 //! Group: what a leader's desk appends to the trail at once, and what every node applies to its store.
 //!
-//! Byte form: version u8, flags u8, salt (16 bytes), then drafts, alarms and deeds, each list with its count (4 bytes) and each thing in it with
+//! Byte form: version u8, flags u8, salt (16 bytes), then drafts, alarms, deeds and results, each list with its count (4 bytes) and each thing in it with
 //! its length (4 bytes); all numbers big-endian.
 
 use crate::id::IncidentId;
@@ -9,11 +9,11 @@ use crate::record::draft::Draft;
 
 const VERSION: u8 = 1;
 
-/// Bytes in front of the drafts, and those of the three counts.
-const HEAD_LEN: usize = 18 + 12;
-
-/// Bytes of a length.
+/// Bytes of a length, or of a count.
 const LENGTH_LEN: usize = 4;
+
+/// Bytes of version, flags and salt, and of the four counts.
+const HEAD_LEN: usize = 18 + 4 * LENGTH_LEN;
 
 /// A group of drafts, with the names of what it records.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +103,7 @@ impl Group {
     }
 }
 
-/// Length of a draft in a group, of an alarm, and of a deed with its result, at most.
+/// Length of a draft in a group.
 pub(crate) fn draft_len(draft: &Draft) -> usize {
     draft.to_bytes().len() + LENGTH_LEN
 }
@@ -112,7 +112,7 @@ pub(crate) fn draft_len(draft: &Draft) -> usize {
 pub(crate) const NAME_LEN_MAX: usize = 16 + 16 + 4 * 16 + LENGTH_LEN;
 
 /// Length of a group without anything in it.
-pub(crate) const EMPTY_LEN: usize = HEAD_LEN + LENGTH_LEN;
+pub(crate) const EMPTY_LEN: usize = HEAD_LEN;
 
 fn put_list<T>(out: &mut Vec<u8>, all: &[T], bytes_of: impl Fn(&T) -> Vec<u8>) {
     put_len(out, all.len());

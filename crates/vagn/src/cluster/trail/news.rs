@@ -1,6 +1,7 @@
 //! What the trail's driver tells: each thing once, for the log and the metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
@@ -54,6 +55,7 @@ pub(super) const EVENTS: [&str; 36] = [
 pub struct TrailNews {
     metrics: Arc<TrailMetrics>,
     came: Arc<Notify>,
+    is_stopping: Arc<AtomicBool>,
 }
 
 /// How much it is worth.
@@ -67,7 +69,12 @@ enum Weight {
 impl TrailNews {
     /// Counts in these metrics.
     pub fn new(metrics: Arc<TrailMetrics>) -> Self {
-        Self { metrics, came: Arc::default() }
+        Self { metrics, came: Arc::default(), is_stopping: Arc::default() }
+    }
+
+    /// The node stops: what belongs to that is no warning from now on.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Waits until something has happened since the last wait.
@@ -77,7 +84,10 @@ impl TrailNews {
 
     /// Takes what happened. It waits for nothing.
     pub(super) fn take(&self, happened: TrailHappened) {
-        let (event, weight, what) = words(happened);
+        let (event, mut weight, mut what) = words(happened);
+        if happened == TrailHappened::Duty(Duty::FirstOnly) && self.is_stopping.load(Ordering::Relaxed) {
+            (weight, what) = (Weight::Notice, "this node stops, and hands calls for help over");
+        }
         let why = match happened {
             TrailHappened::Stopped(stop) => Some(stop_reason(stop)),
             _ => None,
@@ -103,7 +113,7 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         H::Duty(Duty::FirstOnly) => (
             "duty_first_only",
             Warning,
-            "this node has led, and makes first attempts only: the trail does not take what it writes, or it stops",
+            "this node has led, and makes first attempts only: the trail does not take what it writes",
         ),
         H::Duty(Duty::Standby) => ("duty_standby", Notice, "this node waits beside another that leads"),
         H::Duty(Duty::Alone) => (

@@ -103,6 +103,7 @@ impl<L: Lane> TrailParts<L> {
 
     /// Lets the trail have what this node's doors took last, and another node lead.
     async fn say_farewell(&self) {
+        self.news.stop();
         let Ok(trail) = self.link.handle() else { return };
         let handed_over = async {
             while self.lane.status().waiting > 0 {
