@@ -106,6 +106,8 @@ const MAILBOX: usize = 256;
 pub struct Parts {
     /// Directory of the store.
     pub data_dir: PathBuf,
+    /// Directory in which a single machine may have left a store, which a node takes over; `None` for none.
+    pub before: Option<PathBuf>,
     /// List in which the store is noted once it is made, so that one that is gone is not made anew without a word. `None`
     /// makes a new one wherever there is none.
     pub part_list: Option<PartList>,
@@ -182,7 +184,9 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     };
     let settings_hash = settings_hash(&parts.targets, &bounds);
     let shelf = node_shelf(&parts, ended_kept);
-    let Parts { data_dir, targets, vehicles, seeds, clock, trust, metrics, readiness, replays, .. } = parts;
+    let Parts {
+        data_dir, before, targets, vehicles, seeds, clock, trust, metrics, readiness, replays, ..
+    } = parts;
     let (hang_limit, runtime) = (parts.hang_limit, parts.runtime);
     let for_calls = metrics.clone();
     let lane = Arc::new(Lane::new(LaneParts {
@@ -207,7 +211,7 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let (door, door_spec) = ChildSpec::actor("door", MAILBOX, move || DoorActor::new(for_door.clone()));
     let folder = data_dir.clone();
     let (files, files_spec) = ChildSpec::actor("incident-files", MAILBOX, move || {
-        IncidentFiles::new(for_files.clone(), folder.clone())
+        IncidentFiles::new(for_files.clone(), folder.clone(), before.clone())
     });
     let (kept, kept_spec) =
         ChildSpec::actor("kept-alarms", MAILBOX, move || KeptAlarms::new(for_kept.clone(), data_dir.clone()));

@@ -111,6 +111,7 @@ fn publish() -> usize {
     let topic = Traffic::new("traffic");
     let dir = tempfile::tempdir().unwrap();
     let lane = vagn_emergency::Parts {
+        before: None,
         part_list: None,
         data_dir: dir.path().to_owned(),
         targets: Targets::default(),

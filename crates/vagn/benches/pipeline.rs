@@ -189,6 +189,7 @@ fn lane(
     readiness: &Arc<Readiness>,
 ) -> vagn_emergency::Parts {
     vagn_emergency::Parts {
+        before: None,
         part_list: None,
         data_dir: dir.to_owned(),
         targets: Targets::default(),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 use vagn_cluster::DiskFault;
 use vagn_cluster::trail::TrailEvent;
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
@@ -16,7 +17,7 @@ use crate::office::room::Room;
 use crate::record::alarms::KnownAlarms;
 use crate::record::group::Group;
 use crate::record::incident::Incident;
-use crate::record::store::{Store, StoreError};
+use crate::record::store::{Before, Store, StoreError};
 
 /// Time between two rounds that open a store that failed, and show the state of the lane.
 const ROUND: Duration = Duration::from_secs(1);
@@ -29,6 +30,8 @@ pub(crate) struct FilesQueue {
     is_asked: Mutex<bool>,
     /// The mark that the store has, as far as this run knows.
     mark: Mutex<Option<Vec<u8>>>,
+    /// What a single machine has left was looked after in this run.
+    is_taken_over: AtomicBool,
     bell: Mutex<Option<Addr<IncidentFiles>>>,
     pub(crate) copies: CopyQueue,
 }
@@ -78,11 +81,13 @@ impl FilesQueue {
 pub(crate) struct IncidentFiles {
     room: Arc<Room>,
     copies: Copies,
+    /// Directory in which a single machine may have left incidents.
+    before: Option<PathBuf>,
 }
 
 impl IncidentFiles {
-    pub(crate) fn new(room: Arc<Room>, folder: PathBuf) -> Self {
-        Self { room, copies: Copies::new(folder) }
+    pub(crate) fn new(room: Arc<Room>, folder: PathBuf, before: Option<PathBuf>) -> Self {
+        Self { room, copies: Copies::new(folder), before }
     }
 
     pub(super) fn work(&mut self) {
@@ -96,6 +101,10 @@ impl IncidentFiles {
         }
         let Some(store) = lane.shelf.store() else { return };
         lane.set_recalled();
+        // Alarms are taken meanwhile, and no driver works yet.
+        if let Err(err) = self.take_over(&store) {
+            return lane.store_failed(&err);
+        }
         if std::mem::take(&mut *queue.is_asked.lock()) {
             self.copies.begin(&room);
             self.room.answers.tell(TrailEvent::Restored(queue.mark()));
@@ -108,6 +117,30 @@ impl IncidentFiles {
             self.taken(&store, taken);
         }
         self.copies.work(&room, &store);
+    }
+
+    /// Puts what a single machine has left open into the rest of the store, for the desk of the leader.
+    fn take_over(&self, store: &Store) -> Result<(), StoreError> {
+        let Some(dir) = self.before.as_ref().filter(|_| self.is_to_take_over()) else { return Ok(()) };
+        if let Some(before) = Before::read(dir, store.taken_over()?) {
+            store.take_over(&before)?;
+            if let Some(fault) = &before.fault {
+                self.room.lane.gauges.warn_of_before(fault);
+            }
+            let incidents = before.open.len();
+            info!(incidents, "what a single machine had open is handed to the leader");
+        }
+        self.room.files.is_taken_over.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn is_to_take_over(&self) -> bool {
+        self.before.is_some() && !self.room.files.is_taken_over.load(Ordering::Acquire)
+    }
+
+    /// Returns true when the next work may take long: all of a copy, or a whole store that is read.
+    fn is_long(&self) -> bool {
+        self.room.files.copies.is_taking() || self.is_to_take_over()
     }
 
     /// Answers a piece of a copy; behind the last one shows what the store has now.
@@ -251,8 +284,7 @@ impl Handle<Work> for IncidentFiles {
     type Reply = ();
 
     async fn handle(&mut self, _: Work, ctx: &mut Context<Self>) {
-        // The last piece of a copy is all of it.
-        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
+        let _patient = self.is_long().then(|| ctx.patient());
         self.work();
     }
 }
@@ -264,7 +296,7 @@ impl Handle<Round> for IncidentFiles {
 
     async fn handle(&mut self, _: Round, ctx: &mut Context<Self>) {
         ctx.tell_self_after(ROUND, Round);
-        let _patient = self.room.files.copies.is_taking().then(|| ctx.patient());
+        let _patient = self.is_long().then(|| ctx.patient());
         self.round();
     }
 }

@@ -316,8 +316,9 @@ impl TrailDesk {
         if is_over {
             self.brought_back(id);
         }
+        // So that it is known by its id when it is over, and another part of it does not open it again.
+        self.note_open(id, id);
         self.deeds.insert(deed, TakenDeed { tag: 0, ids: vec![id], count: 1, recorded_at: None });
-        self.has_news = true;
         DeedTaken::Open
     }
 

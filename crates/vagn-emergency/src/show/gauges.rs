@@ -214,6 +214,12 @@ impl Gauges {
         }
     }
 
+    /// Warns of incidents of a single machine that could not be taken over.
+    pub(crate) fn warn_of_before(&self, fault: &str) {
+        error!("incidents of a single machine: {fault}");
+        self.readiness.warn("incidents of a single machine", fault);
+    }
+
     /// Warns of alarms that were just refused.
     pub(crate) fn refused(&self, refused: RefusedAlarms, desk: &Mutex<Desk>) {
         if refused.total() == 0 {

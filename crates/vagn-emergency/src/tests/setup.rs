@@ -92,6 +92,7 @@ impl Setup {
         let readiness = Arc::new(Readiness::default());
         let parts = Parts {
             data_dir: "unused".into(),
+            before: None,
             part_list: None,
             targets: self.targets,
             open_max: self.open_max,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::runtime::Handle;
 use tracing::warn;
-use vagn_emergency::record::store::FILE as INCIDENTS;
 use vagn_flow::readiness::Readiness;
 use vagn_http::host;
 use vagn_registry::Registry;
@@ -79,7 +78,6 @@ pub(super) fn warn_of_unused(data: &DataDir, readiness: &Readiness) {
     if data.was_used() {
         warn_of_unused_fleet(data.path(), readiness);
     }
-    warn_of_own_incidents(data.path(), readiness);
 }
 
 /// Tells that the data directory has a fleet of one machine, which a cluster does not use.
@@ -92,35 +90,11 @@ fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
     readiness.warn("fleet of a single machine", what);
 }
 
-/// Tells that the data directory has incidents of its own desk, which the one of a cluster does not carry on.
-fn warn_of_own_incidents(dir: &Path, readiness: &Readiness) {
-    let file = dir.join(INCIDENTS);
-    if file.exists() {
-        let what = format!(
-            "{} has incidents that this machine recorded by itself; with --nats nobody is called about those that are open: start the service without \
-             --nats to resolve them, or move the file away if there are none",
-            file.display()
-        );
-        warn!("{what}");
-        readiness.warn("incidents of a single machine", what);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use vagn_registry::{NewToken, Role};
 
     use super::*;
-
-    #[test]
-    fn incidents_that_nobody_carries_on_are_told() {
-        let (dir, readiness) = (tempfile::tempdir().unwrap(), Readiness::default());
-        warn_of_own_incidents(dir.path(), &readiness);
-        assert!(readiness.report().warnings.is_empty());
-        std::fs::write(dir.path().join("incidents.redb"), "").unwrap();
-        warn_of_own_incidents(dir.path(), &readiness);
-        assert!(readiness.report().warnings["incidents of a single machine"].contains("incidents.redb"));
-    }
 
     fn make_token(registry: &Registry) {
         let new = NewToken {

@@ -40,7 +40,8 @@ use crate::{Parts, Seeds, Targets, build_node};
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
 pub(super) struct Bench {
-    _dir: TempDir,
+    dir: TempDir,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) room: Arc<Room>,
     files: IncidentFiles,
     pub(super) desk: TrailDesk,
@@ -55,6 +56,7 @@ pub(super) struct Bench {
 pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
     Parts {
         data_dir: dir.into(),
+        before: None,
         part_list: None,
         targets: Targets::default(),
         open_max: 100,
@@ -75,21 +77,32 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
 impl Bench {
     /// A node with two targets, whose store is open.
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(tempfile::tempdir().unwrap(), None)
+    }
+
+    /// Such a node that keeps its files in `dir`, where a single machine has left its own in another directory.
+    pub(super) fn in_dir(dir: TempDir, before: Option<&Path>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         clock.advance(Duration::from_secs(10));
         let parts = parts(dir.path(), clock.clone());
+        let readiness = parts.readiness.clone();
         let chain = vec![turn("county", 60), turn("state", 60)];
         let rules = Rules { chain, ..Rules::new(100, &Targets::default()) };
         let (_, node, _) = build_node(parts, rules, 50);
         let room = node.room.clone();
-        let mut files = IncidentFiles::new(room.clone(), dir.path().into());
+        let mut files = IncidentFiles::new(room.clone(), dir.path().into(), before.map(Path::to_owned));
         let mut answers = room.answers.open();
         room.files.ask();
         files.work();
-        assert!(matches!(answers.try_recv(), Ok(TrailEvent::Restored(None))));
+        assert!(matches!(answers.try_recv(), Ok(TrailEvent::Restored(_))));
         let desk = TrailDesk::new(room.clone(), 5);
-        Self { _dir: dir, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0 }
+        Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0 }
+    }
+
+    /// Ends, and returns its directory.
+    pub(super) fn end_run(self) -> TempDir {
+        self.room.lane.shelf.put_away();
+        self.dir
     }
 
     /// Begins to lead in this term.

@@ -66,6 +66,7 @@ impl Machine {
         let clock = Arc::new(SystemClock::new());
         let parts = Parts {
             data_dir: dir.into(),
+            before: None,
             part_list: None,
             targets,
             open_max: 1_000,

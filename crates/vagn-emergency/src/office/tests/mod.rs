@@ -2,6 +2,7 @@
 //! the trail, with and without brokers.
 
 mod alone;
+mod before;
 mod bench;
 mod cluster;
 mod copies;

@@ -65,7 +65,7 @@ pub fn live_in_journal(data_dir: &Path) -> Vec<Incident> {
     latest.into_values().filter(|incident| !incident.is_resolved()).collect()
 }
 
-fn read(data_dir: &Path) -> io::Result<JournalContent> {
+pub(super) fn read(data_dir: &Path) -> io::Result<JournalContent> {
     let read = |name: &str| match std::fs::read(data_dir.join(name)) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read,

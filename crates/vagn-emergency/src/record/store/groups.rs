@@ -133,6 +133,13 @@ pub(super) fn set_mark(txn: &redb::WriteTransaction, mark: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// Opens the alarms that were ever recorded, by id.
+pub(super) fn open_alarms(
+    txn: &redb::WriteTransaction,
+) -> Result<redb::Table<'_, u128, &'static [u8]>, redb::Error> {
+    Ok(txn.open_table(ALARMS)?)
+}
+
 /// Copies the tables.
 pub(super) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
     rows.copy(ALARMS)?;

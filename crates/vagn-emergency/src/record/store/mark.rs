@@ -16,6 +16,7 @@ pub(crate) const FORMAT: u64 = 1;
 const FORMAT_MARK: &str = "format";
 const STORE_ID: &str = "store_id";
 const LAST_SAVE: &str = "last_save";
+const TAKEN_OVER: &str = "taken_over";
 
 /// Id of a store, and number of its last save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,12 @@ pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<
 
 /// Returns the number of the format; `None` in a new store.
 pub(super) fn format(db: &Database) -> Result<Option<u64>, redb::Error> {
-    let marks = match db.begin_read()?.open_table(MARKS) {
+    format_in(&db.begin_read()?)
+}
+
+/// Does the same for a store that is only read.
+pub(super) fn format_in(txn: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
+    let marks = match txn.open_table(MARKS) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         opened => opened?,
     };
@@ -74,6 +80,17 @@ pub(super) fn count(txn: &WriteTransaction) -> Result<u64, redb::Error> {
 pub(super) fn set(txn: &WriteTransaction, number: u64) -> Result<(), redb::Error> {
     txn.open_table(MARKS)?.insert(LAST_SAVE, u128::from(number))?;
     Ok(())
+}
+
+/// Notes the stamp of the files of a single machine that were taken over.
+pub(super) fn set_taken_over(txn: &WriteTransaction, stamp: u128) -> Result<(), redb::Error> {
+    txn.open_table(MARKS)?.insert(TAKEN_OVER, stamp)?;
+    Ok(())
+}
+
+/// Returns the stamp of the files that were taken over.
+pub(super) fn taken_over(txn: &ReadTransaction) -> Result<Option<u128>, redb::Error> {
+    Ok(txn.open_table(MARKS)?.get(TAKEN_OVER)?.map(|stamp| stamp.value()))
 }
 
 /// Returns the mark; `None` in a store in which it was never made.

@@ -3,9 +3,10 @@
 //! A save is on disk when it returns, in the [`journal`](crate::record::journal) too, which `keeper` writes. `schema` has the
 //! tables, `mark` the number of the last save, `open` makes and opens the file, `recall` compares it with the journal and
 //! makes again what is missing, `query` reads, `copy` copies it for a backup, `save` writes and lets the oldest go, `audit` compares without writing,
-//! `repair` sets a damaged file aside.
+//! `repair` sets a damaged file aside, `before` takes over what a single machine has left to a node.
 
 mod audit;
+mod before;
 mod calls;
 mod copy;
 mod groups;
@@ -35,6 +36,7 @@ use parking_lot::Mutex;
 use redb::Database;
 
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
+pub(crate) use before::Before;
 pub use copy::{COPIED, copy_bytes, is_there};
 pub(crate) use groups::ALARMS_PER_INCIDENT;
 use keeper::{JournalFault, Keeper};

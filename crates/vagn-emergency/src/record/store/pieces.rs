@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    TableError, WriteTransaction,
 };
 use sha2::{Digest, Sha256};
 
@@ -14,6 +15,7 @@ use crate::disk::raw::{Place, RawTable, piece, put_all};
 use crate::disk::rows::Rows;
 use crate::id::IncidentId;
 use crate::record::draft::Draft;
+use crate::record::incident::Incident;
 use crate::record::rest::parts_of;
 use crate::trail::{self, Event};
 
@@ -22,6 +24,32 @@ const REST: TableDefinition<'static, u64, (u128, &[u8])> = TableDefinition::new(
 
 /// Order of each part by its name.
 const REST_NAMES: TableDefinition<'static, u128, u64> = TableDefinition::new("rest_names");
+
+/// The rest, open for writing.
+pub(super) struct RestTables<'txn> {
+    rest: Table<'txn, u64, (u128, &'static [u8])>,
+    names: Table<'txn, u128, u64>,
+}
+
+impl<'txn> RestTables<'txn> {
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self { rest: txn.open_table(REST)?, names: txn.open_table(REST_NAMES)? })
+    }
+
+    /// Puts in what is known of an incident, behind all that is there. `now` is the incident as the store has it from now on. A part that is there
+    /// already stays as it is.
+    pub(super) fn put(&mut self, knew: &Draft, now: Option<Incident>) -> Result<(), redb::Error> {
+        for part in parts_of(knew, now) {
+            let name = name_of(&part);
+            if self.names.get(name)?.is_none() {
+                let order = self.rest.last()?.map_or(0, |(order, _)| order.value()) + 1;
+                self.names.insert(name, order)?;
+                self.rest.insert(order, (name, part.as_slice()))?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A picture of a store at one mark, of which pieces are given.
 pub(crate) struct Picture {
@@ -100,9 +128,7 @@ impl Store {
             Err(TableError::TableDoesNotExist(_)) => return Ok(()),
             opened => opened?,
         };
-        let (has, mut rest, mut names) =
-            (txn.open_table(INCIDENTS)?, txn.open_table(REST)?, txn.open_table(REST_NAMES)?);
-        let mut order = rest.last()?.map_or(0, |(order, _)| order.value());
+        let (has, mut rest) = (txn.open_table(INCIDENTS)?, RestTables::open(txn)?);
         for row in had.iter()? {
             let (id, record) = row?;
             let now = has.get(id.value())?;
@@ -112,14 +138,7 @@ impl Store {
             }
             let Some(incident) = self.read(id.value(), record.value()) else { continue };
             let now = now.and_then(|now| self.read(id.value(), now.value()));
-            for part in parts_of(&Draft { events, ..Draft::of_record(incident) }, now) {
-                let name = name_of(&part);
-                if names.get(name)?.is_none() {
-                    order += 1;
-                    names.insert(name, order)?;
-                    rest.insert(order, (name, part.as_slice()))?;
-                }
-            }
+            rest.put(&Draft { events, ..Draft::of_record(incident) }, now)?;
         }
         Ok(())
     }

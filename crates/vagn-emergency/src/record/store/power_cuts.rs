@@ -1,7 +1,7 @@
 //! The store on a disk that loses its power: cut at every write and every sync, all that a save has put on disk must be
 //! there again, whichever of the unsynced sectors are.
 
-use super::Store;
+use super::{Before, Store};
 use crate::disk::forgetful::Forgetful;
 use crate::id::IncidentId;
 use crate::record::alarms::AlarmState;
@@ -209,6 +209,43 @@ fn a_copy_takes_the_place_of_all_or_of_nothing_after_a_cut_anywhere() {
         // Four incidents that it alone had, the one that it alone resolved, and one that the giver had resolved since.
         assert_eq!(rest, if is_new { 6 } else { 0 }, "cut at {cut}, seed {seed}");
         seen[usize::from(is_new)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
+
+#[test]
+fn what_a_single_machine_had_open_is_taken_over_once_after_a_cut_anywhere() {
+    let machine = tempfile::tempdir().unwrap();
+    let old = Store::open(machine.path(), 0, 100).unwrap();
+    let drafts: Vec<Draft> = (1..=9).map(|number| incident(number).into()).collect();
+    old.save(&drafts).unwrap();
+    drop(old);
+    let before = Before::read(machine.path(), None).unwrap();
+    let take = |disk: &Forgetful| {
+        let store = Store::on(disk.clone(), 100).ok();
+        store.is_some_and(|store| store.take_over(&before).is_ok())
+    };
+    let untouched = made(usize::MAX);
+    assert!(take(&untouched));
+    let seed = fastrand::u64(..);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut seen = [0, 0];
+    for cut in 0..=untouched.done() {
+        let disk = made(cut);
+        let is_taken = take(&disk);
+        let found = Forgetful::with_power_for(usize::MAX, disk.found_later(&mut rng));
+        let store = Store::on(found, 100).unwrap_or_else(|err| panic!("cut at {cut}, seed {seed}: {err}"));
+        let rest = |store: &Store| store.rest(100).unwrap().0.len();
+        let again = Before::read(machine.path(), store.taken_over().unwrap());
+        let is_noted = again.is_none();
+        assert_eq!(rest(&store), if is_noted { 9 } else { 0 }, "cut at {cut}, seed {seed}");
+        assert!(is_noted || !is_taken, "cut at {cut}, seed {seed}");
+        seen[usize::from(is_noted)] += 1;
+        if let Some(again) = again {
+            store.take_over(&again).unwrap();
+        }
+        assert_eq!(rest(&store), 9, "cut at {cut}, seed {seed}");
+        assert!(Before::read(machine.path(), store.taken_over().unwrap()).is_none());
     }
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }

@@ -12,7 +12,7 @@ use crate::record::stored;
 use crate::trail::{self, Ends, Entry, SubjectId};
 
 /// Entries of the trail that are read of one incident.
-const TRAIL_READ: usize = 1_000;
+pub(super) const TRAIL_READ: usize = 1_000;
 
 impl Store {
     /// Returns all that is live and can be read, oldest first.

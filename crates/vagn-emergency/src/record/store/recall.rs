@@ -153,7 +153,7 @@ fn committed(result: Result<(), redb::CommitError>) -> Result<(), StoreError> {
 }
 
 /// Returns the reason for which a journal does not fit a store, if it does not.
-fn misfit(content: &JournalContent, store: StoreMark) -> Option<String> {
+pub(super) fn misfit(content: &JournalContent, store: StoreMark) -> Option<String> {
     let (ends, last) = (content.last(), store.last);
     match content.id() {
         None if content.is_blank && last == 0 => None,

@@ -28,6 +28,7 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
     let lane = vagn_emergency::Parts {
         data_dir: if is_node { desk(parts)? } else { parts.settings.data_dir.clone() },
+        before: is_node.then(|| parts.settings.data_dir.clone()),
         // What a node lost it has again from the trail.
         part_list: (!is_node).then(|| parts.part_list.clone()),
         targets: settings.targets()?,

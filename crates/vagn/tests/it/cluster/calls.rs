@@ -13,7 +13,7 @@ use crate::brokers::Brokers;
 use crate::chance::seed;
 use crate::emergencies::Sink;
 use crate::tcp::TcpVehicle;
-use crate::vagn::{command, eventually_within, report};
+use crate::vagn::{Vagn, command, eventually_within, report};
 
 /// Longest wait for anything: brokers have elections, and two cores do the work of six machines.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -246,6 +246,53 @@ async fn a_node_with_other_targets_leads_only_when_a_person_says_so() {
         command().args(["cluster", "repair", "--trail", "--data-dir"]).arg(cluster.dir(1)).output().unwrap();
     let why = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.status.code() == Some(1) && why.contains("not broken"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_that_it_joins() {
+    let sink = Sink::start(&[]);
+    let mut cluster = Cluster::over(Brokers::start());
+    let dir = cluster.dir(0);
+    let raise = async |machine: &Vagn, vehicle: &str, state: &str| {
+        machine.send(&report(vehicle, 59.3, 18.0, true));
+        eventually_within(PATIENCE, "the incident at the machine", async || {
+            let listed = machine.json("/api/v1/incidents?limit=1000").await;
+            let mut all = listed["incidents"].as_array().unwrap().iter();
+            all.any(|one| one["vehicle_id"] == vehicle && one["state"] == state && one["recorded"] == true)
+        })
+        .await;
+    };
+    // The target accepts one, and then nobody answers any more.
+    let machine = Vagn::start(&dir, &["--emergency-url", &sink.url]);
+    raise(&machine, "accepted", "notified").await;
+    assert!(machine.stop().0.success());
+    let machine = Vagn::start(&dir, &["--emergency-url", "http://127.0.0.1:1/calls"]);
+    raise(&machine, "waiting", "open").await;
+    assert!(machine.stop().0.success());
+    assert!(!sink.accepted().contains_key("waiting"));
+
+    (0..3).for_each(|node| cluster.launch_by(node, command(), &["--emergency-url", &sink.url]));
+    (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
+    let (chance, called) = (fastrand::Rng::with_seed(seed()), ["accepted", "waiting"].map(str::to_owned));
+    let mut calls = Calls { cluster, sink, called: called.into(), chance, next: 0 };
+    calls.all_accepted().await;
+    calls.all_recorded().await;
+    for node in 0..3 {
+        assert_eq!(calls.incident(node, "accepted").await["state"], "notified");
+    }
+    // Another run of the same node takes nothing over again.
+    calls.cluster.stop(0);
+    calls.cluster.launch_by(0, command(), &["--emergency-url", &calls.sink.url]);
+    calls.cluster.node_mut(0).wait_ready();
+    calls.call_at(0).await;
+    calls.all_accepted().await;
+    let openings = |vehicle: &str| {
+        let is_one =
+            |call: &&Value| call["type"] == "incident.opened" && call["call"]["vehicle_id"] == vehicle;
+        calls.sink.heard().iter().filter(is_one).count()
+    };
+    assert_eq!(openings("accepted"), 1, "its target had accepted it before");
+    calls.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
