@@ -22,7 +22,7 @@ use crate::record::attempt::Attempt;
 use crate::rules::Rules;
 
 /// Most alarms about which a node calls at a time.
-const CALLED_MAX: usize = 65_536;
+pub(crate) const CALLED_MAX: usize = 65_536;
 
 /// Calls of a door.
 pub(crate) struct DoorCalls {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use vagn_cluster::trail::{
     Alarm as TrailAlarm, AlarmId, CopyOutcome, DeedId, DeedTaken, DeskState, Duty, Mark, Taken, Term,
     TrailEvent, TrailId,
@@ -24,6 +23,7 @@ use crate::intake::known::KnownVehicle;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::answers::Heard;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::deed_form::{Deed, DeedForm, DeedRefusal};
 use crate::office::files::IncidentFiles;
@@ -45,7 +45,7 @@ pub(super) struct Bench {
     pub(super) room: Arc<Room>,
     files: IncidentFiles,
     pub(super) desk: TrailDesk,
-    answers: mpsc::Receiver<TrailEvent>,
+    answers: Heard,
     pub(super) clock: Arc<ManualClock>,
     /// Notices that are under way, and their reign.
     pub(super) out: Vec<(u64, Notice)>,
@@ -94,7 +94,7 @@ impl Bench {
         let mut answers = room.answers.open();
         room.files.ask();
         files.work();
-        assert!(matches!(answers.try_recv(), Ok(TrailEvent::Restored(_))));
+        assert!(matches!(answers.next(), Some(TrailEvent::Restored(_))));
         let desk = TrailDesk::new(room.clone(), 5);
         Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0 }
     }
@@ -126,7 +126,7 @@ impl Bench {
             Mark { trail, sequence, entry_hash: 1, running_hash: sequence, term, settings_hash: Some(7) };
         self.room.files.save(mark.write(), vec![group.clone()]);
         self.files.work();
-        assert!(matches!(self.answers.try_recv(), Ok(TrailEvent::Saved(Ok(())))));
+        assert!(matches!(self.answers.next(), Some(TrailEvent::Saved(Ok(())))));
         self.desk.saved(sequence);
     }
 
@@ -180,8 +180,8 @@ impl Bench {
         let read = CopyRead { read: ReadId(1), of, least: 0, from, max_bytes };
         self.room.files.copies.read(read).unwrap();
         self.files.work();
-        match self.answers.try_recv() {
-            Ok(TrailEvent::CopyRead { outcome, .. }) => outcome,
+        match self.answers.next() {
+            Some(TrailEvent::CopyRead { outcome, .. }) => outcome,
             other => panic!("{other:?}"),
         }
     }
@@ -202,7 +202,7 @@ impl Bench {
             let last = next.is_none().then_some(mark);
             self.room.files.copies.take(TakenPiece { piece, bytes, mark: last });
             self.files.work();
-            assert!(matches!(self.answers.try_recv(), Ok(TrailEvent::CopyTaken(Ok(())))));
+            assert!(matches!(self.answers.next(), Some(TrailEvent::CopyTaken(Ok(())))));
             (of, from) = (Some(mark), next.clone().unwrap_or_default());
             if next.is_none() {
                 return piece + 1;
@@ -215,8 +215,8 @@ impl Bench {
     pub(super) fn rest(&mut self, max: usize) -> (Vec<(DeedId, Vec<u8>)>, bool) {
         self.room.files.copies.read_rest(max);
         self.files.work();
-        match self.answers.try_recv() {
-            Ok(TrailEvent::RestRead { rest, is_end }) => (rest, is_end),
+        match self.answers.next() {
+            Some(TrailEvent::RestRead { rest, is_end }) => (rest, is_end),
             other => panic!("{other:?}"),
         }
     }
