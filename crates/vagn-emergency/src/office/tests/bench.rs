@@ -1,7 +1,9 @@
 //! A node without actors and without a driver: a test does what both would do, step by step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -11,7 +13,7 @@ use vagn_cluster::trail::{
     TrailEvent, TrailId,
 };
 use vagn_cluster::{Incarnation, ReadId};
-use vagn_flow::clock::ManualClock;
+use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
@@ -39,6 +41,23 @@ use crate::{Parts, Seeds, Targets, build_node};
 /// Time at which a test begins.
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
+/// A clock that panics once in whoever asks for the wall time, when it is set to.
+struct Tripwire {
+    clock: Arc<ManualClock>,
+    is_set: Arc<AtomicBool>,
+}
+
+impl Clock for Tripwire {
+    fn now_ms(&self) -> i64 {
+        assert!(!self.is_set.swap(false, Ordering::Relaxed), "the tripwire");
+        self.clock.now_ms()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
 pub(super) struct Bench {
     dir: TempDir,
     pub(super) readiness: Arc<Readiness>,
@@ -50,6 +69,7 @@ pub(super) struct Bench {
     /// Notices that are under way, and their reign.
     pub(super) out: Vec<(u64, Notice)>,
     last_deed: u128,
+    tripwire: Arc<AtomicBool>,
 }
 
 /// Parts of a node that keeps its files in `dir`.
@@ -84,7 +104,9 @@ impl Bench {
     pub(super) fn in_dir(dir: TempDir, before: Option<&Path>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         clock.advance(Duration::from_secs(10));
-        let parts = parts(dir.path(), clock.clone());
+        let tripwire = Arc::new(AtomicBool::new(false));
+        let watched = Tripwire { clock: clock.clone(), is_set: tripwire.clone() };
+        let parts = Parts { clock: Arc::new(watched), ..parts(dir.path(), clock.clone()) };
         let readiness = parts.readiness.clone();
         let chain = vec![turn("county", 60), turn("state", 60)];
         let rules = Rules { chain, ..Rules::new(100, &Targets::default()) };
@@ -96,7 +118,7 @@ impl Bench {
         files.work();
         assert!(matches!(answers.next(), Some(TrailEvent::Restored(_))));
         let desk = TrailDesk::new(room.clone(), 5);
-        Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0 }
+        Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0, tripwire }
     }
 
     /// Ends, and returns its directory.
@@ -120,14 +142,32 @@ impl Bench {
 
     /// Applies a group that stands at `sequence`.
     pub(super) fn apply(&mut self, group: &Arc<[u8]>, sequence: u64) {
+        self.save(group, sequence);
+        self.go_on(sequence);
+    }
+
+    /// Begins to apply a group that stands at `sequence`: the actor panics once the store has it, before it is shown.
+    pub(super) fn apply_and_panic(&mut self, group: &Arc<[u8]>, sequence: u64) {
+        self.save(group, sequence);
+        self.tripwire.store(true, Ordering::Relaxed);
+        catch_unwind(AssertUnwindSafe(|| self.files.work())).unwrap_err();
+        assert!(self.answers.next().is_none());
+        self.files = IncidentFiles::new(self.room.clone(), self.dir.path().into(), None);
+    }
+
+    /// The actor does what is left of a save, up to `sequence`.
+    pub(super) fn go_on(&mut self, sequence: u64) {
+        self.files.work();
+        assert!(matches!(self.answers.next(), Some(TrailEvent::Saved(Ok(())))));
+        self.desk.saved(sequence);
+    }
+
+    fn save(&mut self, group: &Arc<[u8]>, sequence: u64) {
         let trail = TrailId { epoch: 1, incarnation: Incarnation(9) };
         let term = Term(1);
         let mark =
             Mark { trail, sequence, entry_hash: 1, running_hash: sequence, term, settings_hash: Some(7) };
         self.room.files.save(mark.write(), vec![group.clone()]);
-        self.files.work();
-        assert!(matches!(self.answers.next(), Some(TrailEvent::Saved(Ok(())))));
-        self.desk.saved(sequence);
     }
 
     /// Hands an alarm over.
