@@ -56,8 +56,13 @@ impl KeptQueue {
     pub(crate) fn push(&self, change: Change) -> Result<(), Change> {
         {
             let mut changes = self.changes.lock();
-            // What is let go makes room.
-            let max = if matches!(change, Change::Keep { .. }) { CHANGES_MAX } else { CHANGES_MAX * 2 };
+            let max = match change {
+                Change::Keep { .. } => CHANGES_MAX,
+                // What is let go makes room.
+                Change::Note { .. } | Change::LetGo { .. } => CHANGES_MAX * 2,
+                // Under its old id an alarm is called about as one that is over. A door has no more alarms than these.
+                Change::Rename { .. } => CHANGES_MAX * 3,
+            };
             if changes.len() >= max {
                 return Err(change);
             }
