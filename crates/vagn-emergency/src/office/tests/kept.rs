@@ -1,10 +1,21 @@
 //! What a door keeps, from the queue to the disk.
 
-use vagn_cluster::trail::AlarmId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bench::Bench;
+use vagn_cluster::trail::AlarmId;
+use vagn_flow::clock::ManualClock;
+
+use super::bench::{Bench, NOW_MS, parts};
+use crate::intake::known::KnownVehicle;
+use crate::notifier::NoticeSource;
+use crate::office::door_source::DoorSource;
 use crate::office::kept::Change;
 use crate::office::kept_alarms::{CHANGES_MAX, KeptAlarms};
+use crate::rules::Rules;
+use crate::tests::setup::{fleet, help, offer};
+use crate::{Parts, Targets, build_node};
 
 fn keep(alarm: u128) -> Change {
     Change::Keep { alarm: AlarmId(alarm), bytes: b"help".to_vec() }
@@ -45,4 +56,26 @@ fn an_alarm_that_calls_anew_is_kept_under_its_new_id_however_much_waits_for_the_
     kept.push(Change::LetGo { alarm: new(7), bytes: b"help".to_vec() }).unwrap();
     writer.work();
     assert_eq!(kept.count(), alarms.end as u64 - 1, "it is found under the new one");
+}
+
+#[test]
+fn what_a_door_that_crashed_had_taken_from_the_inbox_is_called_about_and_kept_as_the_node_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let asked = fails.clone();
+    let vehicles = fleet(move |_| {
+        assert!(!asked.swap(false, Ordering::Relaxed), "the fleet fails");
+        KnownVehicle::STRANGER
+    });
+    let parts = Parts { vehicles, ..parts(dir.path(), Arc::new(ManualClock::at(NOW_MS))) };
+    let (_, node, _) = build_node(parts, Rules::new(100, &Targets::default()), 50);
+    let room = node.room;
+    offer(&room.lane, &[help("bus 7")]);
+    fails.store(true, Ordering::Relaxed);
+    catch_unwind(AssertUnwindSafe(|| room.door.attend(&room))).unwrap_err();
+    assert_eq!((room.door.count(), room.calls.count()), (1, 0));
+    DoorSource(room.clone()).rescue(true);
+    assert_eq!((room.door.count(), room.calls.count()), (1, 1));
+    KeptAlarms::new(room.clone(), dir.path().into()).work();
+    assert_eq!(room.kept.count(), 1);
 }
