@@ -225,7 +225,8 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let has_target = targets.all().next().is_some();
     let source = Arc::new(DoorSource(room.clone()));
     let notifier = has_target.then(|| notifier_spec(Notifier::new(source, &targets, lane.clock.clone())));
-    let actors = [door_spec, files_spec, kept_spec, reader_spec];
+    // They end in reverse order: the notifier and the door have kept what waits before its writer ends.
+    let actors = [kept_spec, files_spec, door_spec, reader_spec];
     let actors = actors.map(|spec| on(&runtime, spec.on_thread().watchdog(hang_limit)));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))

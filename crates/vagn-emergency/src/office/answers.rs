@@ -1,34 +1,108 @@
 //! Answers of the actors of a node to the driver of its trail, whichever life of it runs.
 
+use std::task::{Context, Poll};
+
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tracing::error;
 use vagn_cluster::trail::TrailEvent;
 
-/// Answers that may wait: one to each alarm that is given to be kept, and a few more.
-const WAITING_MAX: usize = 2 * super::kept_alarms::CHANGES_MAX;
+use crate::office::calls::CALLED_MAX;
+use crate::office::kept_alarms::CHANGES_MAX;
+
+/// Answers that the driver waits for. It has one save, one read of kept alarms, one copy and one rest under way, and a few reads for other nodes.
+const AWAITED_MAX: usize = 64;
+
+/// Alarms that may come back because they were not kept: all changes that wait, twice.
+const NOT_KEPT_MAX: usize = 2 * CHANGES_MAX;
 
 /// Way to the driver that runs now.
 #[derive(Default)]
 pub(crate) struct Answers {
-    to: Mutex<Option<mpsc::Sender<TrailEvent>>>,
+    to: Mutex<Option<Driver>>,
+}
+
+/// Two queues, so that a flood of news has no answer dropped that is waited for.
+#[derive(Clone)]
+struct Driver {
+    awaited: mpsc::Sender<TrailEvent>,
+    news: mpsc::Sender<TrailEvent>,
+}
+
+/// What a driver hears.
+pub(crate) struct Heard {
+    awaited: mpsc::Receiver<TrailEvent>,
+    news: mpsc::Receiver<TrailEvent>,
 }
 
 impl Answers {
-    /// Answers this receiver from now on, and no earlier one.
-    pub(crate) fn open(&self) -> mpsc::Receiver<TrailEvent> {
-        let (to, answers) = mpsc::channel(WAITING_MAX);
-        *self.to.lock() = Some(to);
-        answers
+    /// Answers this driver from now on, and no earlier one.
+    pub(crate) fn open(&self) -> Heard {
+        let (to_awaited, awaited) = mpsc::channel(AWAITED_MAX);
+        let (to_news, news) = mpsc::channel(NOT_KEPT_MAX + CALLED_MAX);
+        *self.to.lock() = Some(Driver { awaited: to_awaited, news: to_news });
+        Heard { awaited, news }
     }
 
     /// Tells the driver something. Without a driver nobody hears it: the next one asks again.
     pub(crate) fn tell(&self, event: TrailEvent) {
         let to = self.to.lock().clone();
-        if let Some(to) = to
-            && let Err(mpsc::error::TrySendError::Full(_)) = to.try_send(event)
-        {
+        if to.is_some_and(|to| !to.tell(event)) {
             error!("the driver of the trail takes no answers");
         }
+    }
+}
+
+impl Driver {
+    /// Returns false where there is no room.
+    fn tell(&self, event: TrailEvent) -> bool {
+        let queue = match event {
+            // Without it a leader calls once more, under the same key; without the others an alarm is not kept.
+            TrailEvent::CalledAlone { .. } if self.news.capacity() <= NOT_KEPT_MAX => return false,
+            TrailEvent::CalledAlone { .. } | TrailEvent::NotKept { .. } => &self.news,
+            _ => &self.awaited,
+        };
+        !matches!(queue.try_send(event), Err(mpsc::error::TrySendError::Full(_)))
+    }
+}
+
+impl Heard {
+    /// Returns the next answer, those that are waited for first.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TrailEvent>> {
+        match self.awaited.poll_recv(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
+            Poll::Ready(None) | Poll::Pending => self.news.poll_recv(cx),
+        }
+    }
+
+    /// Returns the next answer if there is one now.
+    #[cfg(test)]
+    pub(crate) fn next(&mut self) -> Option<TrailEvent> {
+        self.awaited.try_recv().or_else(|_| self.news.try_recv()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_cluster::trail::AlarmId;
+
+    #[test]
+    fn what_the_driver_waits_for_has_a_place_however_much_it_did_not_hear_yet() {
+        let answers = Answers::default();
+        let mut heard = answers.open();
+        for alarm in 0..=CALLED_MAX as u128 {
+            answers.tell(TrailEvent::CalledAlone { alarm: AlarmId(alarm), note: Vec::new() });
+        }
+        answers.tell(TrailEvent::NotKept { alarm: AlarmId(1), bytes: Vec::new() });
+        answers.tell(TrailEvent::Saved(Ok(())));
+        answers.tell(TrailEvent::Kept { alarms: Vec::new(), is_end: true });
+        answers.tell(TrailEvent::CopyTaken(Ok(())));
+        answers.tell(TrailEvent::RestRead { rest: Vec::new(), is_end: true });
+        let all: Vec<TrailEvent> = std::iter::from_fn(|| heard.next()).collect();
+        assert!(matches!(all.first(), Some(TrailEvent::Saved(_))));
+        let is_call = |event: &&TrailEvent| matches!(event, TrailEvent::CalledAlone { .. });
+        let calls = all.iter().filter(is_call).count();
+        assert_eq!((calls, all.len() - calls), (CALLED_MAX, 5));
     }
 }

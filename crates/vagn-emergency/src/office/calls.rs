@@ -22,7 +22,7 @@ use crate::record::attempt::Attempt;
 use crate::rules::Rules;
 
 /// Most alarms about which a node calls at a time.
-const CALLED_MAX: usize = 65_536;
+pub(crate) const CALLED_MAX: usize = 65_536;
 
 /// Most alarms that are known to be accepted. Of one that is forgotten and comes again a target hears once more, under the same key.
 const ACCEPTED_MAX: usize = 2 * CALLED_MAX;

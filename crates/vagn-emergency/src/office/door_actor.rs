@@ -42,6 +42,8 @@ impl Actor for DoorActor {
 
     async fn stopped(&mut self) {
         self.attend();
+        // Without targets there is no notifier that does it.
+        self.room.door.call_all(&self.room);
     }
 }
 

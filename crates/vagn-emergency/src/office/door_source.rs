@@ -27,7 +27,8 @@ impl NoticeSource for DoorSource {
         let inbox = &self.0.lane.inbox;
         let latest = self.0.lane.clock.monotonic().saturating_sub(INBOX_WITHIN);
         let since = inbox.known_since().into_iter().chain(inbox.others_since()).min();
-        if since.is_some_and(|since| all || since <= latest) {
+        // An actor that crashed may have left alarms that are in the inbox no more.
+        if all || since.is_some_and(|since| since <= latest) {
             self.0.door.attend(&self.0);
         }
         if all {

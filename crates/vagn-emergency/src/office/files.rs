@@ -1,8 +1,8 @@
 //! Actor `incident-files`: applies groups of the trail to the incident store, and shows what it has.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,6 +30,10 @@ pub(crate) struct FilesQueue {
     is_asked: Mutex<bool>,
     /// The mark that the store has, as far as this run knows.
     mark: Mutex<Option<Vec<u8>>>,
+    /// The store of which all is shown. A life that ends before it has shown all leaves it to the next one.
+    shown: Mutex<Weak<Store>>,
+    /// Held while something is applied and shown, so that two lives do not mix what they show.
+    showing: Mutex<()>,
     /// What a single machine has left was looked after in this run.
     is_taken_over: AtomicBool,
     bell: Mutex<Option<Addr<IncidentFiles>>>,
@@ -68,6 +72,11 @@ impl FilesQueue {
         self.mark.lock().clone()
     }
 
+    /// Returns true when all of this store is shown.
+    fn has_shown(&self, store: &Arc<Store>) -> bool {
+        self.shown.lock().as_ptr() == Arc::as_ptr(store)
+    }
+
     /// Has the actor look for something to do.
     pub(crate) fn ring(&self) {
         if let Some(actor) = &*self.bell.lock() {
@@ -93,13 +102,15 @@ impl IncidentFiles {
     pub(super) fn work(&mut self) {
         let room = self.room.clone();
         let (lane, queue) = (&room.lane, &room.files);
-        if let Some(live) = lane.shelf.open(lane.clock.monotonic())
-            && let Some(store) = lane.shelf.store()
-            && let Err(err) = self.show(&store, live)
-        {
+        lane.shelf.open(lane.clock.monotonic());
+        let Some(store) = lane.shelf.store() else { return };
+        if let Err(err) = self.show_anew(&store) {
             return lane.store_failed(&err);
         }
-        let Some(store) = lane.shelf.store() else { return };
+        if !queue.has_shown(&store) {
+            // An earlier life is at it.
+            return;
+        }
         lane.set_recalled();
         // Alarms are taken meanwhile, and no driver works yet.
         if let Err(err) = self.take_over(&store) {
@@ -144,13 +155,13 @@ impl IncidentFiles {
     }
 
     /// Answers a piece of a copy; behind the last one shows what the store has now.
-    fn taken(&self, store: &Store, taken: Result<CopyTaken, DiskFault>) {
+    fn taken(&self, store: &Arc<Store>, taken: Result<CopyTaken, DiskFault>) {
         let queue = &self.room.files;
         if let Ok(CopyTaken::Replaced(mark)) = &taken {
+            *queue.shown.lock() = Weak::new();
             *queue.mark.lock() = Some(mark.write());
             *self.room.known.lock() = KnownAlarms::default();
-            let shown = store.live().and_then(|live| self.show(store, live));
-            if let Err(err) = shown {
+            if let Err(err) = self.show_anew(store) {
                 // It is read again when the store is opened anew.
                 self.room.lane.store_failed(&err);
             }
@@ -159,7 +170,19 @@ impl IncidentFiles {
         self.room.answers.tell(TrailEvent::CopyTaken(taken.map(drop)));
     }
 
-    /// Shows all that a store has that was opened.
+    /// Shows all that a store has, where that is not shown: it was opened, has another content, or an earlier life ended before it had shown what
+    /// it applied.
+    fn show_anew(&self, store: &Arc<Store>) -> Result<(), StoreError> {
+        let queue = &self.room.files;
+        let Some(_showing) = queue.showing.try_lock() else { return Ok(()) };
+        if !queue.has_shown(store) {
+            self.show(store, store.live()?)?;
+            *queue.shown.lock() = Arc::downgrade(store);
+        }
+        Ok(())
+    }
+
+    /// Shows all that a store has.
     fn show(&self, store: &Store, live: Vec<Incident>) -> Result<(), StoreError> {
         let lane = &self.room.lane;
         let queue = &self.room.files;
@@ -183,7 +206,7 @@ impl IncidentFiles {
         Ok(())
     }
 
-    fn save(&self, store: &Store, save: &Save) {
+    fn save(&self, store: &Arc<Store>, save: &Save) {
         let lane = &self.room.lane;
         let groups: Result<Vec<Group>, _> =
             save.groups.iter().map(|group| Group::from_bytes(group)).collect();
@@ -194,17 +217,21 @@ impl IncidentFiles {
                 return self.answer_broken();
             }
         };
+        let queue = &self.room.files;
+        let Some(_showing) = queue.showing.try_lock() else { return };
         // An earlier life of the actor, or a commit that seemed to fail, has done it: what the store has is shown.
-        if self.room.files.mark().as_deref() == Some(&*save.mark) {
+        if queue.mark().as_deref() == Some(&*save.mark) {
             groups.iter().for_each(|group| self.room.results.note(&group.results));
             return self.answer_saved(save);
         }
         match store.apply(&groups, &save.mark) {
             Ok(head) => {
+                *queue.shown.lock() = Weak::new();
                 lane.set_head(head);
                 lane.shelf.saved();
-                *self.room.files.mark.lock() = Some(save.mark.to_vec());
+                *queue.mark.lock() = Some(save.mark.to_vec());
                 self.applied(&groups);
+                *queue.shown.lock() = Arc::downgrade(store);
                 self.answer_saved(save);
             }
             Err(StoreError::Busy) => warn!("the incident store is still busy with an earlier save"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 use vagn_cluster::trail::{AlarmId, TrailEvent};
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
@@ -27,6 +27,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct KeptQueue {
     changes: Mutex<VecDeque<Change>>,
+    /// Held by the life that writes.
+    claimed: Mutex<()>,
     read: Mutex<Option<Read>>,
     store: Mutex<Option<Arc<KeptStore>>>,
     fault: Mutex<Option<String>>,
@@ -54,8 +56,13 @@ impl KeptQueue {
     pub(crate) fn push(&self, change: Change) -> Result<(), Change> {
         {
             let mut changes = self.changes.lock();
-            // What is let go makes room.
-            let max = if matches!(change, Change::Keep { .. }) { CHANGES_MAX } else { CHANGES_MAX * 2 };
+            let max = match change {
+                Change::Keep { .. } => CHANGES_MAX,
+                // What is let go makes room.
+                Change::Note { .. } | Change::LetGo { .. } => CHANGES_MAX * 2,
+                // Under its old id an alarm is called about as one that is over. A door has no more alarms than these.
+                Change::Rename { .. } => CHANGES_MAX * 3,
+            };
             if changes.len() >= max {
                 return Err(change);
             }
@@ -69,6 +76,11 @@ impl KeptQueue {
     pub(crate) fn read(&self, after: Option<AlarmId>, max: usize) {
         *self.read.lock() = Some(Read { after, max });
         self.ring();
+    }
+
+    /// Returns the right to write what waits. A life of the actor has it from before it reads changes until they have left the queue.
+    pub(super) fn claim(&self) -> Option<MutexGuard<'_, ()>> {
+        self.claimed.try_lock()
     }
 
     fn ring(&self) {
@@ -100,8 +112,10 @@ impl KeptAlarms {
         Self { room, folder }
     }
 
-    fn work(&self) {
+    pub(super) fn work(&self) {
         let queue = &self.room.kept;
+        // An earlier life hangs in the disk. If it comes back, what it wrote leaves the queue with it, and must not leave it twice.
+        let Some(_claim) = queue.claim() else { return self.note_fault(&KeptError::Busy.to_string()) };
         while let Some(store) = self.store() {
             // They leave the queue when they are on disk: a crash in between loses none, and to make one again changes nothing.
             let changes: Vec<Change> = queue.changes.lock().iter().take(TOGETHER).cloned().collect();

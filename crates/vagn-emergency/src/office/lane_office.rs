@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::error;
 use vagn_cluster::Moment;
@@ -21,6 +20,7 @@ use crate::id::IncidentId;
 use crate::notifier::{NoticeSender, TargetMood};
 use crate::notify::notice::EndedNotice;
 use crate::office::alarm_form::AlarmForm;
+use crate::office::answers::Heard;
 use crate::office::calls::observe_first;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
@@ -39,7 +39,7 @@ pub struct LaneOffice {
     room: Arc<Room>,
     sender: Arc<NoticeSender>,
     moods: Vec<TargetMood>,
-    answers: mpsc::Receiver<TrailEvent>,
+    answers: Heard,
     events: VecDeque<TrailEvent>,
     under_way: FuturesUnordered<BoxFuture<'static, (u64, EndedNotice)>>,
     ended: Vec<(u64, EndedNotice)>,

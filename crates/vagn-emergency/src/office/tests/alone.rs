@@ -6,6 +6,8 @@ use vagn_otp::Fault;
 use vagn_otp::testkit::until;
 
 use super::machine::{Machine, NOWHERE};
+use crate::Targets;
+use crate::office::kept::KeptStore;
 use crate::tests::setup::help;
 use crate::tests::target::{Reaction, TestTarget};
 
@@ -31,8 +33,9 @@ async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_n
     until(|| (node.lane.status().kept == 20).then_some(())).await;
     // One that repeats itself is no other call.
     node.send(&[help("bus 3")]);
-    until(|| (node.lane.status().calling_alone == 0).then_some(())).await;
-    assert_eq!((keys(&target).len(), node.lane.status().waiting), (20, 20));
+    let status = || node.lane.status();
+    until(|| (status().calling_alone == 0 && status().waiting == 20).then_some(())).await;
+    assert_eq!(keys(&target).len(), 20);
     node.end().await;
 
     let next_target = TestTarget::accepting().await;
@@ -44,6 +47,21 @@ async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_n
     until(|| keys(&next_target).iter().any(|(vehicle, _)| vehicle == "bus 20").then_some(())).await;
     assert_eq!((keys(&next_target).len(), next.lane.status().waiting), (21, 21));
     next.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_targets_that_stops_keeps_what_its_door_has_just_taken() {
+    for round in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = Machine::start_with(dir.path(), Targets::default(), 1, NOWHERE, "stops").await;
+        // Nobody else keeps it.
+        node.end_driver().await;
+        until(|| dir.path().join("kept.redb").exists().then_some(())).await;
+        node.send(&[help("bus 7")]);
+        node.stop().await;
+        let kept = KeptStore::open(dir.path()).unwrap().count();
+        assert_eq!(kept, 1, "round {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

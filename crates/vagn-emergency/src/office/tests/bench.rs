@@ -1,18 +1,19 @@
 //! A node without actors and without a driver: a test does what both would do, step by step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use vagn_cluster::trail::{
     Alarm as TrailAlarm, AlarmId, CopyOutcome, DeedId, DeedTaken, DeskState, Duty, Mark, Taken, Term,
     TrailEvent, TrailId,
 };
 use vagn_cluster::{Incarnation, ReadId};
-use vagn_flow::clock::ManualClock;
+use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
@@ -24,6 +25,7 @@ use crate::intake::known::KnownVehicle;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::answers::Heard;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::deed_form::{Deed, DeedForm, DeedRefusal};
 use crate::office::files::IncidentFiles;
@@ -39,17 +41,35 @@ use crate::{Parts, Seeds, Targets, build_node};
 /// Time at which a test begins.
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
+/// A clock that panics once in whoever asks for the wall time, when it is set to.
+struct Tripwire {
+    clock: Arc<ManualClock>,
+    is_set: Arc<AtomicBool>,
+}
+
+impl Clock for Tripwire {
+    fn now_ms(&self) -> i64 {
+        assert!(!self.is_set.swap(false, Ordering::Relaxed), "the tripwire");
+        self.clock.now_ms()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
 pub(in crate::office) struct Bench {
     dir: TempDir,
     pub(super) readiness: Arc<Readiness>,
     pub(in crate::office) room: Arc<Room>,
     files: IncidentFiles,
     pub(super) desk: TrailDesk,
-    answers: mpsc::Receiver<TrailEvent>,
+    answers: Heard,
     pub(in crate::office) clock: Arc<ManualClock>,
     /// Notices that are under way, and their reign.
     pub(super) out: Vec<(u64, Notice)>,
     last_deed: u128,
+    tripwire: Arc<AtomicBool>,
 }
 
 /// Parts of a node that keeps its files in `dir`.
@@ -84,7 +104,9 @@ impl Bench {
     pub(super) fn in_dir(dir: TempDir, before: Option<&Path>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         clock.advance(Duration::from_secs(10));
-        let parts = parts(dir.path(), clock.clone());
+        let tripwire = Arc::new(AtomicBool::new(false));
+        let watched = Tripwire { clock: clock.clone(), is_set: tripwire.clone() };
+        let parts = Parts { clock: Arc::new(watched), ..parts(dir.path(), clock.clone()) };
         let readiness = parts.readiness.clone();
         let chain = vec![turn("county", 60), turn("state", 60)];
         let rules = Rules { chain, ..Rules::new(100, &Targets::default()) };
@@ -94,9 +116,9 @@ impl Bench {
         let mut answers = room.answers.open();
         room.files.ask();
         files.work();
-        assert!(matches!(answers.try_recv(), Ok(TrailEvent::Restored(_))));
+        assert!(matches!(answers.next(), Some(TrailEvent::Restored(_))));
         let desk = TrailDesk::new(room.clone(), 5);
-        Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0 }
+        Self { dir, readiness, room, files, desk, answers, clock, out: Vec::new(), last_deed: 0, tripwire }
     }
 
     /// Ends, and returns its directory.
@@ -120,14 +142,32 @@ impl Bench {
 
     /// Applies a group that stands at `sequence`.
     pub(super) fn apply(&mut self, group: &Arc<[u8]>, sequence: u64) {
+        self.save(group, sequence);
+        self.go_on(sequence);
+    }
+
+    /// Begins to apply a group that stands at `sequence`: the actor panics once the store has it, before it is shown.
+    pub(super) fn apply_and_panic(&mut self, group: &Arc<[u8]>, sequence: u64) {
+        self.save(group, sequence);
+        self.tripwire.store(true, Ordering::Relaxed);
+        catch_unwind(AssertUnwindSafe(|| self.files.work())).unwrap_err();
+        assert!(self.answers.next().is_none());
+        self.files = IncidentFiles::new(self.room.clone(), self.dir.path().into(), None);
+    }
+
+    /// The actor does what is left of a save, up to `sequence`.
+    pub(super) fn go_on(&mut self, sequence: u64) {
+        self.files.work();
+        assert!(matches!(self.answers.next(), Some(TrailEvent::Saved(Ok(())))));
+        self.desk.saved(sequence);
+    }
+
+    fn save(&mut self, group: &Arc<[u8]>, sequence: u64) {
         let trail = TrailId { epoch: 1, incarnation: Incarnation(9) };
         let term = Term(1);
         let mark =
             Mark { trail, sequence, entry_hash: 1, running_hash: sequence, term, settings_hash: Some(7) };
         self.room.files.save(mark.write(), vec![group.clone()]);
-        self.files.work();
-        assert!(matches!(self.answers.try_recv(), Ok(TrailEvent::Saved(Ok(())))));
-        self.desk.saved(sequence);
     }
 
     /// Hands an alarm over.
@@ -180,8 +220,8 @@ impl Bench {
         let read = CopyRead { read: ReadId(1), of, least: 0, from, max_bytes };
         self.room.files.copies.read(read).unwrap();
         self.files.work();
-        match self.answers.try_recv() {
-            Ok(TrailEvent::CopyRead { outcome, .. }) => outcome,
+        match self.answers.next() {
+            Some(TrailEvent::CopyRead { outcome, .. }) => outcome,
             other => panic!("{other:?}"),
         }
     }
@@ -202,7 +242,7 @@ impl Bench {
             let last = next.is_none().then_some(mark);
             self.room.files.copies.take(TakenPiece { piece, bytes, mark: last });
             self.files.work();
-            assert!(matches!(self.answers.try_recv(), Ok(TrailEvent::CopyTaken(Ok(())))));
+            assert!(matches!(self.answers.next(), Some(TrailEvent::CopyTaken(Ok(())))));
             (of, from) = (Some(mark), next.clone().unwrap_or_default());
             if next.is_none() {
                 return piece + 1;
@@ -215,8 +255,8 @@ impl Bench {
     pub(super) fn rest(&mut self, max: usize) -> (Vec<(DeedId, Vec<u8>)>, bool) {
         self.room.files.copies.read_rest(max);
         self.files.work();
-        match self.answers.try_recv() {
-            Ok(TrailEvent::RestRead { rest, is_end }) => (rest, is_end),
+        match self.answers.next() {
+            Some(TrailEvent::RestRead { rest, is_end }) => (rest, is_end),
             other => panic!("{other:?}"),
         }
     }

@@ -57,6 +57,21 @@ fn two_nodes_that_apply_the_same_groups_have_the_same_to_the_byte() {
 }
 
 #[test]
+fn what_a_store_has_is_shown_although_the_actor_panicked_before_it_showed_it() {
+    let mut node = Bench::new();
+    node.lead(1);
+    let alarm = Handed::new(7, "bus 7", 1);
+    assert_eq!(node.take(&alarm), Taken::Open);
+    let group = node.record(1).unwrap();
+    node.apply_and_panic(&group, 1);
+    node.go_on(1);
+    // This compares what is shown with the store.
+    node.all();
+    node.lead(2);
+    assert_eq!(node.take(&alarm), Taken::Recorded, "the next leader has it, under its id");
+}
+
+#[test]
 fn a_group_that_fell_back_with_its_mark_is_applied_again_to_the_same() {
     let (mut leader, mut standby, mut behind) = (Bench::new(), Bench::new(), Bench::new());
     leader.lead(1);

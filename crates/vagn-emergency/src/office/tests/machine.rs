@@ -22,7 +22,7 @@ use crate::metrics::EmergencyMetrics;
 use crate::rules::Rules;
 use crate::tests::setup::{TestLane, not_yet, now_ms};
 use crate::tests::target::TestTarget;
-use crate::{EmergencyHandle, NodeLane, Parts, Seeds, TrailDesk, build_node};
+use crate::{EmergencyHandle, NodeLane, Parts, Seeds, Targets, TrailDesk, build_node};
 
 /// Where no broker is.
 pub(super) const NOWHERE: &[&str] = &["nats://127.0.0.1:1"];
@@ -53,7 +53,17 @@ impl Machine {
         brokers: &[impl AsRef<str>],
         set: &str,
     ) -> Self {
-        let targets = target.target(8);
+        Self::start_with(dir, target.target(8), id, brokers, set).await
+    }
+
+    /// Starts such a node with these targets.
+    pub(super) async fn start_with(
+        dir: &Path,
+        targets: Targets,
+        id: u64,
+        brokers: &[impl AsRef<str>],
+        set: &str,
+    ) -> Self {
         let mut rules = Rules::new(1_000, &targets);
         rules.schedule.first = Duration::from_millis(2);
         rules.schedule.longest = Duration::from_millis(20);
@@ -117,6 +127,15 @@ impl Machine {
             drop(driver.await);
         }
         assert!(self.trail.has_ended());
+    }
+
+    /// Stops its actors, and the driver behind them.
+    pub(super) async fn stop(mut self) {
+        self.lanes.stop().await;
+        if let Some(driver) = self.driver.take() {
+            driver.abort();
+            drop(driver.await);
+        }
     }
 
     /// Ends all of it. What is under way is cut off.

@@ -41,8 +41,8 @@ pub(crate) struct Applied {
 }
 
 impl Store {
-    /// Applies groups in their order, and notes the mark behind them: all or nothing, and on disk when it returns. Returns the head of the trail
-    /// of incidents.
+    /// Applies groups in their order, and notes the mark behind them: all or nothing, and on disk when it returns. Changes nothing where this
+    /// mark is noted already: two lives of a writer may have the same groups. Returns the head of the trail of incidents.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when an earlier save has not returned; [`StoreError::Failed`] when the disk would not.
@@ -50,6 +50,9 @@ impl Store {
         // An earlier save that hangs in a sync must not take this thread as well.
         let _journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
         let txn = self.begin()?;
+        if has_mark(&txn, mark).map_err(StoreError::Failed)? {
+            return crate::trail::head(&txn).map_err(StoreError::Failed);
+        }
         let write = || -> Result<Head, redb::Error> {
             let mut head = crate::trail::head(&txn)?;
             for group in groups {
@@ -125,6 +128,10 @@ fn read_deeds(bytes: &[u8]) -> Vec<u128> {
 /// Returns the tables as those whose rows are copied between nodes.
 pub(super) fn raw_tables() -> Vec<Box<dyn RawTable>> {
     vec![raw(ALARMS), raw(APPLIED)]
+}
+
+fn has_mark(txn: &redb::WriteTransaction, mark: &[u8]) -> Result<bool, redb::Error> {
+    Ok(txn.open_table(APPLIED)?.get(MARK)?.is_some_and(|noted| noted.value() == mark))
 }
 
 /// Notes the place in the trail.

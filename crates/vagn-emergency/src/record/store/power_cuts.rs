@@ -160,6 +160,18 @@ fn groups_of_a_cluster_are_there_up_to_the_mark_and_no_others_after_a_cut_anywhe
     }
 }
 
+#[test]
+fn groups_that_are_applied_twice_with_their_mark_change_a_store_once() {
+    let store = Store::on(made(usize::MAX), 100).unwrap();
+    let groups = [group(1), group(2)];
+    let head = store.apply(&groups, b"2").unwrap();
+    let once = all(&store);
+    // An earlier life of the writer comes back from the disk, and the next one has not heard of it.
+    assert_eq!(store.apply(&groups, b"2").unwrap(), head);
+    assert_eq!(all(&store), once);
+    assert_ne!(store.apply(&[group(3)], b"3").unwrap(), head);
+}
+
 /// The bytes of a copy of a store, and its mark.
 fn copy_of(store: &Store) -> (Vec<u8>, Vec<u8>) {
     let mut picture = store.picture().unwrap().unwrap();
