@@ -46,10 +46,12 @@ impl Division {
     fn new(batch: &Batch, share: Share, answer: Option<ReceiptPart>, partitions: usize) -> Self {
         // Vehicles spread evenly over the partitions; where one gets more, it grows.
         let share_of_each = batch.len().div_ceil(partitions);
+        let keeps_indices = answer.is_some() || !batch.seals().is_empty();
+        let indices = if keeps_indices { share_of_each } else { 0 };
         Self {
             arrived_ms: batch.time_ms(),
-            parts: (0..partitions).map(|_| Part::with_room(share_of_each)).collect(),
-            keeps_indices: answer.is_some() || !batch.seals().is_empty(),
+            parts: (0..partitions).map(|_| Part::with_room(share_of_each, indices)).collect(),
+            keeps_indices,
             share,
             answer,
         }
@@ -104,8 +106,8 @@ struct Part {
 }
 
 impl Part {
-    fn with_room(sightings: usize) -> Self {
-        Self { updates: Updates::with_capacity(sightings), indices: Vec::new() }
+    fn with_room(sightings: usize, indices: usize) -> Self {
+        Self { updates: Updates::with_capacity(sightings), indices: Vec::with_capacity(indices) }
     }
 
     #[inline(always)]
@@ -126,7 +128,8 @@ impl Part {
 
     /// Gives sealed sightings their seals of the batch, and takes out those that do not count.
     fn seal(&mut self, mut seals: &[(u32, SealMark)], mut refuse: impl FnMut(u32, Reject)) {
-        let indices = std::mem::take(&mut self.indices);
+        let room = Vec::with_capacity(self.indices.len());
+        let indices = std::mem::replace(&mut self.indices, room);
         let mut owed = OwedLooks::default();
         self.updates.retain_at(|at, key, sighting, evidence| {
             let index = indices[at];
