@@ -4,7 +4,6 @@
 //! It does not depend on the driver: what nobody takes it calls about by itself. An alarm grows while it waits: each repeat adds to it, in a
 //! *sitting* that ends when the trail has all of it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,9 +19,7 @@ use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::office::alarm_form::AlarmForm;
 use crate::office::kept::Change;
 use crate::office::room::Room;
-
-/// Most alarms that wait at a door. The driver hands over 4 096 of them at a time, and has the rest kept.
-const WAITING_MAX: usize = 16_384;
+use crate::office::sittings::Waiting;
 
 /// Most alarms under other seals that wait behind one of the same incident.
 const BEHIND_MAX: usize = 64;
@@ -35,165 +32,9 @@ pub(crate) struct Door {
     waiting: Mutex<Waiting>,
 }
 
-struct Waiting {
-    /// Alarms taken from the inbox and not given an id yet.
-    arrivals: VecDeque<Alarm>,
-    alarms: BTreeMap<IncidentId, Sitting>,
-    by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
-    turned_away: TurnedAway,
-    rng: fastrand::Rng,
-}
-
-/// Alarms that found the door full, with the ids under which it has called about them: a repeat is about the same, and has the same key.
-#[derive(Default)]
-struct TurnedAway {
-    latest: HashMap<CallName, (IncidentId, Duration)>,
-    /// Those before, from when the others had filled their room.
-    before: HashMap<CallName, (IncidentId, Duration)>,
-}
-
-/// What tells the calls of vehicles apart: vehicle, whether it is a drill, and the vehicle's own id for it.
-type CallName = (Box<str>, bool, Option<Box<str>>);
-
-impl TurnedAway {
-    fn name(alarm: &Alarm) -> CallName {
-        (alarm.vehicle_id.clone(), alarm.is_drill(), alarm.vehicle_incident.clone())
-    }
-
-    /// Returns the id of an alarm that was turned away, and came again `within` this time.
-    fn id_of(&self, alarm: &Alarm, within: Duration) -> Option<IncidentId> {
-        if self.latest.is_empty() && self.before.is_empty() {
-            return None;
-        }
-        let name = Self::name(alarm);
-        let found = self.latest.get(&name).or_else(|| self.before.get(&name));
-        found.filter(|(_, at)| *at + within >= alarm.arrived).map(|(id, _)| *id)
-    }
-
-    fn note(&mut self, alarm: &Alarm) {
-        if self.latest.len() >= WAITING_MAX {
-            self.before = std::mem::take(&mut self.latest);
-        }
-        self.latest.insert(Self::name(alarm), (alarm.id, alarm.last_arrived));
-    }
-}
-
-/// An alarm that waits.
-struct Sitting {
-    number: u64,
-    alarm: Alarm,
-    vehicle: KnownVehicle,
-    /// Senders, each with the reports that must be recorded before it hears.
-    acks: Vec<(u64, PendingAck)>,
-    /// Alarms under other seals: each has its window to be recorded.
-    behind: VecDeque<Alarm>,
-    is_handed: bool,
-    /// The door has called by itself because no driver lived.
-    is_called: bool,
-}
-
-impl Sitting {
-    fn form(&self, run: u64) -> AlarmForm {
-        AlarmForm::new(&self.alarm, self.vehicle, self.number, run)
-    }
-
-    fn add(&mut self, mut repeat: Alarm) {
-        let acks = std::mem::take(&mut repeat.acks);
-        self.alarm.merge(repeat).into_iter().for_each(PendingAck::refuse);
-        self.wait(acks);
-        self.is_handed = false;
-    }
-
-    /// Refuses senders that wait from before `oldest`.
-    fn refuse_late(&mut self, oldest: Duration) {
-        let late = self.acks.extract_if(.., |(_, ack)| ack.since < oldest).map(|(_, ack)| ack);
-        let behind = &mut self.behind;
-        let late_behind =
-            behind.iter_mut().flat_map(|alarm| alarm.acks.extract_if(.., |ack| ack.since < oldest));
-        late.chain(late_behind).for_each(PendingAck::refuse);
-    }
-
-    /// Keeps senders waiting until all reports up to now are recorded.
-    fn wait(&mut self, acks: Vec<PendingAck>) {
-        let reports = self.alarm.reports;
-        for ack in acks {
-            let ack = match self.acks.last_mut() {
-                Some((of, last)) => match last.join(ack) {
-                    Ok(()) => {
-                        *of = reports;
-                        continue;
-                    }
-                    Err(of_another) => of_another,
-                },
-                None => ack,
-            };
-            if self.acks.len() < crate::intake::ack::PENDING_ACKS_MAX {
-                self.acks.push((reports, ack));
-            } else {
-                ack.refuse();
-            }
-        }
-    }
-}
-
-impl Waiting {
-    fn insert(&mut self, alarm: Alarm, vehicle: KnownVehicle) {
-        let number = self.rng.u64(1..);
-        self.insert_as(number, alarm, vehicle);
-    }
-
-    fn insert_as(&mut self, number: u64, mut alarm: Alarm, vehicle: KnownVehicle) {
-        let acks = std::mem::take(&mut alarm.acks);
-        let ids = self.by_vehicle.entry(alarm.vehicle_id.clone()).or_default();
-        ids.push(alarm.id);
-        let mut sitting = Sitting {
-            number,
-            alarm,
-            vehicle,
-            acks: Vec::new(),
-            behind: VecDeque::new(),
-            is_handed: false,
-            is_called: false,
-        };
-        sitting.wait(acks);
-        self.alarms.insert(sitting.alarm.id, sitting);
-    }
-
-    fn remove(&mut self, id: IncidentId) -> Option<Sitting> {
-        let sitting = self.alarms.remove(&id)?;
-        if let Some(ids) = self.by_vehicle.get_mut(&sitting.alarm.vehicle_id) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_vehicle.remove(&sitting.alarm.vehicle_id);
-            }
-        }
-        Some(sitting)
-    }
-
-    /// Returns the alarm that waits and that another one belongs to.
-    fn belongs_to(&self, alarm: &Alarm) -> Option<IncidentId> {
-        let ids = self.by_vehicle.get(&alarm.vehicle_id)?;
-        let belongs = |id: &&IncidentId| {
-            self.alarms.get(id).is_some_and(|sitting| {
-                let (waits, own) = (&sitting.alarm.vehicle_incident, &alarm.vehicle_incident);
-                sitting.alarm.is_drill() == alarm.is_drill()
-                    && (waits == own || waits.is_none() || own.is_none())
-            })
-        };
-        ids.iter().rev().find(belongs).copied()
-    }
-}
-
 impl Door {
     pub(crate) fn new(seed: u64) -> Self {
-        let waiting = Waiting {
-            arrivals: VecDeque::new(),
-            alarms: BTreeMap::new(),
-            by_vehicle: HashMap::new(),
-            turned_away: TurnedAway::default(),
-            rng: fastrand::Rng::with_seed(seed),
-        };
-        Self { waiting: Mutex::new(waiting) }
+        Self { waiting: Mutex::new(Waiting::new(seed)) }
     }
 
     /// Counts the alarms that wait.
@@ -298,7 +139,7 @@ impl Door {
     /// Goes on with an alarm that an earlier run kept: repeats of it belong to it, under its id.
     pub(crate) fn remember(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
         let mut waiting = self.waiting.lock();
-        if waiting.alarms.contains_key(&id) || waiting.alarms.len() >= WAITING_MAX {
+        if waiting.alarms.contains_key(&id) || waiting.is_full() {
             return;
         }
         let alarm = form.alarm(id, room.lane.clock.monotonic());
@@ -329,11 +170,7 @@ impl Door {
                 sitting.is_handed = false;
                 (granted, false)
             } else {
-                let vehicle = sitting.vehicle;
-                let behind = waiting.remove(id).map(|sitting| sitting.behind).unwrap_or_default();
-                let next = !behind.is_empty();
-                begin_behind(&mut waiting, behind, vehicle);
-                (granted, next)
+                (granted, waiting.end(id))
             }
         };
         granted.into_iter().for_each(|ack| ack.grant(incident));
@@ -345,13 +182,7 @@ impl Door {
     /// An alarm calls anew, under another id from now on. Returns what there is to hand over under it.
     pub(crate) fn reopen(&self, id: IncidentId, new: IncidentId, room: &Room) -> Option<Vec<u8>> {
         let mut waiting = self.waiting.lock();
-        let mut sitting = waiting.remove(id)?;
-        (sitting.alarm.id, sitting.is_handed, sitting.is_called) = (new, true, false);
-        sitting.behind.iter_mut().for_each(|alarm| alarm.id = new);
-        let bytes = sitting.form(room.run).to_bytes();
-        waiting.by_vehicle.entry(sitting.alarm.vehicle_id.clone()).or_default().push(new);
-        waiting.alarms.insert(new, sitting);
-        Some(bytes)
+        waiting.rename(id, new).map(|sitting| sitting.form(room.run).to_bytes())
     }
 }
 
@@ -395,7 +226,7 @@ fn take_in(
         }
         return Some(id);
     }
-    if waiting.alarms.len() >= WAITING_MAX {
+    if waiting.is_full() {
         refused.add(NoRoom::Inbox, alarm.source);
         std::mem::take(&mut alarm.acks).into_iter().for_each(PendingAck::refuse);
         waiting.turned_away.note(&alarm);
@@ -404,17 +235,6 @@ fn take_in(
     }
     waiting.insert(alarm, vehicle);
     Some(id)
-}
-
-/// Begins a sitting for the first of the alarms that waited behind one that the trail has.
-fn begin_behind(waiting: &mut Waiting, mut behind: VecDeque<Alarm>, vehicle: KnownVehicle) {
-    if let Some(alarm) = behind.pop_front() {
-        let id = alarm.id;
-        waiting.insert(alarm, vehicle);
-        if let Some(sitting) = waiting.alarms.get_mut(&id) {
-            sitting.behind = behind;
-        }
-    }
 }
 
 /// Calls about an alarm from this node.
@@ -433,6 +253,7 @@ mod tests {
 
     use super::*;
     use crate::intake::replays::CallSeal;
+    use crate::office::sittings::WAITING_MAX;
     use crate::office::tests::bench::Bench;
 
     fn example(room: &Room, vehicle_id: &str) -> Alarm {

@@ -14,7 +14,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `room.rs` | what all of these share |
-//! | `door.rs`, `door_actor.rs` | alarms of this node's reporters, until the trail has them |
+//! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
+//! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
@@ -38,6 +39,8 @@ pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;
 mod results;
 pub(crate) mod room;
+mod sittings;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trail_desk;
+mod turned_away;
