@@ -151,7 +151,7 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     let shelf = Shelf::new(Box::new(move |recall| {
         let now_ms = clock.now_ms();
         let opening = Opening { reserved: RESERVED, ended_kept: ENDED_KEPT, recall, now_ms };
-        open_store(&data_dir, opening, part_list.as_ref())
+        open_listed(&data_dir, part_list.as_ref(), || Store::open_as(&data_dir, opening))
     }));
     let data_dir = parts.data_dir.clone();
     let shelf = shelf.with_salvage(Box::new(move || live_in_journal(&data_dir)));
@@ -242,26 +242,22 @@ fn node_shelf(parts: &Parts, ended_kept: u64) -> Shelf {
     let (data_dir, part_list) = (parts.data_dir.clone(), parts.part_list.clone());
     let now_ms = parts.clock.now_ms();
     let opening = Opening { reserved: RESERVED, ended_kept, recall: Recall::All, now_ms };
-    Shelf::new(Box::new(move |_| open_shared(&data_dir, opening, part_list.as_ref())))
+    Shelf::new(Box::new(move |_| {
+        open_listed(&data_dir, part_list.as_ref(), || Store::open_shared(&data_dir, opening))
+    }))
 }
 
-fn open_shared(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
-    if let Some(Err(err)) = part_list.filter(|_| has_nothing(data_dir)).map(|list| list.check(FILE)) {
-        return Err(StoreError::File { path: data_dir.join(FILE), why: err.to_string() });
-    }
-    let store = Store::open_shared(data_dir, opening)?;
-    if let Some(Err(err)) = part_list.map(|list| list.add(FILE)) {
-        warn!(error = %err, "the manifest does not yet name the incident store");
-    }
-    Ok(store)
-}
-
-fn open_store(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
+/// Opens the store of incidents, if nothing speaks against it, and names it in the list of parts.
+fn open_listed(
+    data_dir: &Path,
+    part_list: Option<&PartList>,
+    open: impl FnOnce() -> Result<Store, StoreError>,
+) -> Result<Store, StoreError> {
     // Where anything is left of store or journal, the opening says more about it. Else only the list knows.
     if let Some(Err(err)) = part_list.filter(|_| has_nothing(data_dir)).map(|list| list.check(FILE)) {
         return Err(StoreError::File { path: data_dir.join(FILE), why: err.to_string() });
     }
-    let store = Store::open_as(data_dir, opening)?;
+    let store = open()?;
     // Before an alarm is in it. A disk that has no room for the note still has the room set aside for alarms.
     if let Some(Err(err)) = part_list.map(|list| list.add(FILE)) {
         warn!(error = %err, "the manifest does not yet name the incident store");

@@ -99,18 +99,7 @@ pub fn children(parts: NodeParts) -> impl Iterator<Item = ChildSpec> {
 
 impl NodeParts {
     fn drive(&self, ctx: &ThreadContext) -> Result<(), Failure> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        ctx.ready();
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = async {
-                    stopped(ctx).await;
-                    self.say_farewell().await;
-                } => Ok(()),
-                ended = self.run() => ended,
-            }
-        })
+        drive(ctx, self.run(), self.say_farewell())
     }
 
     /// Tells the others that the node stops, so that no question waits for it, and lets what is under way come to its end.
@@ -229,8 +218,28 @@ impl Disk for NoFiles {
     }
 }
 
+/// Drives `run` on this thread, and says farewell in its place once the thread is told to stop.
+pub(super) fn drive(
+    ctx: &ThreadContext,
+    run: impl Future<Output = Result<(), Failure>>,
+    farewell: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    ctx.ready();
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = async {
+                stopped(ctx).await;
+                farewell.await;
+            } => Ok(()),
+            ended = run => ended,
+        }
+    })
+}
+
 /// Gives signs of life until the thread is told to stop.
-pub(super) async fn stopped(ctx: &ThreadContext) {
+async fn stopped(ctx: &ThreadContext) {
     while !ctx.stopping() {
         ctx.beat();
         sleep(BEAT_EVERY).await;

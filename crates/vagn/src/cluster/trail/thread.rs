@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 use vagn_cluster::NodeId;
@@ -18,7 +17,7 @@ use super::lane::Lane;
 use super::link::TrailLink;
 use super::news::TrailNews;
 use crate::cluster::link::NodeLink;
-use crate::cluster::node::stopped;
+use crate::cluster::node::drive;
 
 /// Longest wait at a stop until the trail has the alarms that this node's doors took last. They are closed by then.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
@@ -58,19 +57,11 @@ pub fn child<L: Lane>(parts: TrailParts<L>) -> ChildSpec {
 
 impl<L: Lane> TrailParts<L> {
     fn drive(&self, ctx: &ThreadContext) -> Result<(), Failure> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        ctx.ready();
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = async {
-                    stopped(ctx).await;
-                    self.say_farewell().await;
-                } => {}
-                () = self.run() => {}
-            }
-        });
-        Ok(())
+        let run = async {
+            self.run().await;
+            Ok(())
+        };
+        drive(ctx, run, self.say_farewell())
     }
 
     /// Drives over the connections of each node that begins, until the future is dropped. While there is none it drives on over those of the last one, so
