@@ -363,11 +363,14 @@ static int is_answer(const device *d, uint8_t *datagram, size_t len, uint64_t se
 }
 
 static int send_report(const device *d, double lat, double lon, uint8_t lane, const char *host, const char *port) {
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *address;
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found, *address;
     uint8_t report[128], datagram[DATAGRAM_MAX];
     uint64_t seq = now_ms();
     size_t len = make_report(lat, lon, seq, lane, report);
-    if (getaddrinfo(host, port, &hints, &address)) fail("the server has no address");
+    if (getaddrinfo(host, port, &hints, &found)) fail("the server has no address");
+    /* IPv4 first: a server that listens on 0.0.0.0 is then found under `localhost`, too. */
+    for (address = found; address && address->ai_family != AF_INET; address = address->ai_next);
+    if (!address) address = found;
     int udp = socket(address->ai_family, SOCK_DGRAM, 0);
     if (udp < 0 || connect(udp, address->ai_addr, address->ai_addrlen)) fail("there is no way to the server");
     for (int wait = 1; wait <= 8; wait *= 2) {                  /* the same report; the envelope has a new sequence */
