@@ -48,6 +48,7 @@ pub struct LaneOffice {
 
 impl LaneOffice {
     pub(crate) fn new(room: Arc<Room>, sender: Arc<NoticeSender>) -> Self {
+        room.kept.forget_read();
         let answers = room.answers.open();
         room.files.ask();
         Self {
