@@ -25,6 +25,7 @@ use crate::office::calls::observe_first;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
 use crate::office::kept::Change;
+use crate::office::losses::Loss;
 use crate::office::room::Room;
 use crate::office::trail_desk::TrailDesk;
 
@@ -152,7 +153,9 @@ impl Office for LaneOffice {
                 self.room.files.ring();
             }
             OfficeCommand::DropRest { deed } => {
-                self.room.files.copies.drop_rest(deed);
+                if !self.room.files.copies.drop_rest(deed) {
+                    self.room.metrics.lose(Loss::Rest);
+                }
                 self.room.files.ring();
             }
         }

@@ -20,7 +20,7 @@
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
-//! | `lane_office.rs`, `answers.rs` | what the driver asks for, and what it hears |
+//! | `lane_office.rs`, `answers.rs`, `losses.rs` | what the driver asks for, what it hears, and what found no place |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
 
 pub(crate) mod alarm_form;
@@ -37,6 +37,7 @@ pub(crate) mod files;
 mod kept;
 pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;
+pub(crate) mod losses;
 mod results;
 pub(crate) mod room;
 mod sittings;

@@ -73,6 +73,7 @@ impl Room {
         Self {
             began: lane.clock.monotonic(),
             lane,
+            answers: Answers::new(metrics.clone()),
             metrics,
             door: Door::new(run),
             calls,
@@ -80,7 +81,6 @@ impl Room {
             alarms_max,
             kept: KeptQueue::default(),
             files: FilesQueue::default(),
-            answers: Answers::default(),
             results: Results::default(),
             targets_up: Mutex::default(),
             run,
