@@ -120,6 +120,12 @@ impl KeptQueue {
         }
     }
 
+    /// Returns all that is kept.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<KeptAlarm> {
+        self.store.lock().as_ref().expect("it is open").read(None, usize::MAX).expect("it is whole").0
+    }
+
     /// Counts the alarms that are kept.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
@@ -194,7 +200,7 @@ impl KeptAlarms {
         queue.count.store(changed.count, Ordering::Relaxed);
         *queue.fault.lock() = None;
         for (alarm, bytes) in changed.no_room {
-            self.room.answers.tell(TrailEvent::NotKept { alarm, bytes });
+            self.room.not_kept(alarm, bytes);
         }
     }
 
@@ -212,14 +218,16 @@ impl KeptAlarms {
     fn give_back(&self, changes: &[Change]) {
         let mut queue = self.room.kept.changes.lock();
         let Some(first) = take_first(&mut queue, changes) else { return };
-        let mut rest = Vec::new();
+        let (mut alarms, mut rest) = (Vec::new(), Vec::new());
         for change in first {
             match change {
-                Change::Keep { alarm, bytes } => self.room.answers.tell(TrailEvent::NotKept { alarm, bytes }),
+                Change::Keep { alarm, bytes } => alarms.push((alarm, bytes)),
                 change => rest.push(change),
             }
         }
         rest.into_iter().rev().for_each(|change| queue.push_front(change));
+        drop(queue);
+        alarms.into_iter().for_each(|(alarm, bytes)| self.room.not_kept(alarm, bytes));
     }
 
     fn note_fault(&self, why: &str) {
