@@ -16,6 +16,7 @@ use vagn_cluster::trail::{
 
 use crate::desk::{Admission, Desk, Moment, Scope};
 use crate::id::IncidentId;
+use crate::intake::replays::Replays;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
 use crate::office::call_note::calls_of;
@@ -93,7 +94,7 @@ impl TrailDesk {
     }
 
     fn forget(&mut self, first_number: u64) {
-        let replays = Arc::new(self.room.lane.replays.copied());
+        let replays = Arc::new(Replays::above(&self.room.lane.replays));
         let desk = Desk::new(self.room.lane.rules.clone(), self.rng.u64(..));
         self.desk = desk.with_replays(replays).of_leader(first_number);
         self.alarms.clear();
