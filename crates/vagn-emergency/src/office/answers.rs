@@ -120,9 +120,8 @@ mod tests {
         let is_call = |event: &&TrailEvent| matches!(event, TrailEvent::CalledAlone { .. });
         let calls = all.iter().filter(is_call).count();
         assert_eq!((calls, all.len() - calls), (CALLED_MAX, 5));
-        let lost = |loss: Loss| {
-            metrics.office_losses.get_or_create(&ReasonLabel { reason: loss.word() }).get()
-        };
+        let lost =
+            |loss: Loss| metrics.office_losses.get_or_create(&ReasonLabel { reason: loss.word() }).get();
         assert_eq!(Loss::ALL.map(lost), [0, 0, 3, 0, 0]);
     }
 }

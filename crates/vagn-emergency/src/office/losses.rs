@@ -17,8 +17,7 @@ pub(crate) enum Loss {
 
 impl Loss {
     /// All that may find no place.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Answer, Self::NotKept, Self::CallNote, Self::Change, Self::Rest];
+    pub(crate) const ALL: [Self; 5] = [Self::Answer, Self::NotKept, Self::CallNote, Self::Change, Self::Rest];
 
     /// Returns its word in metrics.
     pub(crate) fn word(self) -> &'static str {

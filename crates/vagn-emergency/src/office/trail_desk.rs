@@ -182,11 +182,14 @@ impl TrailDesk {
                 self.desk.joined(incident, id, alarm.unrecorded, now);
                 (incident, Taken::Joined)
             }
-            // The same call came to another door first. It is recorded there.
-            Admission::Replay => match vehicle_incident {
-                Some(incident) => (incident, Taken::Joined),
-                None => return Taken::Recorded,
-            },
+            // The same call came to another door first. Where its incident is over, a group may be still to say so.
+            Admission::Replay => {
+                let over = || self.desk.unrecorded_of(&form.alarm(id, now.at));
+                match vehicle_incident.or_else(over) {
+                    Some(incident) => (incident, Taken::Joined),
+                    None => return Taken::Recorded,
+                }
+            }
             Admission::Refused(_) => return Taken::NoRoom,
         };
         let mut state = AlarmState::new(incident);

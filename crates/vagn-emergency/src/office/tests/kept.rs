@@ -124,7 +124,8 @@ async fn meets_earlier(recorded: u64) -> (AlarmForm, u64) {
     let sender = NoticeSender::new(&Targets::default(), room.lane.clock.clone());
     let mut office = LaneOffice::new(room.clone(), Arc::new(sender));
     let later = Alarm { id: earlier.id(), ..Alarm::example("bus 7") };
-    let later = Alarm { received_ms: later.received_ms + 9, last_received_ms: later.received_ms + 9, ..later };
+    let later =
+        Alarm { received_ms: later.received_ms + 9, last_received_ms: later.received_ms + 9, ..later };
     room.door.put(later);
     office.carry_out(OfficeCommand::ReadKept { after: None, max: 9 });
     writer.work();
@@ -144,7 +145,8 @@ async fn meets_earlier(recorded: u64) -> (AlarmForm, u64) {
 }
 
 #[tokio::test]
-async fn what_an_earlier_run_kept_of_an_alarm_that_waits_by_then_goes_to_the_trail_and_from_the_disk_with_it() {
+async fn what_an_earlier_run_kept_of_an_alarm_that_waits_by_then_goes_to_the_trail_and_from_the_disk_with_it()
+{
     for (recorded, reports) in [(0, 3), (1, 2), (2, 1)] {
         let (told, kept) = meets_earlier(recorded).await;
         assert_eq!((told.reports, kept), (reports, 0), "{recorded}");
