@@ -197,14 +197,15 @@ impl Door {
         }
     }
 
-    /// The disk has an alarm of an earlier run. If it waits here by now, the vehicle has repeated itself: the sitting that waits tells the trail what
-    /// that one had as well, and both go together.
-    pub(crate) fn find_kept(&self, kept: &KeptAlarm, room: &Room) {
+    /// The disk has an alarm, perhaps of an earlier run. If it waits here by now, the vehicle has repeated itself: the sitting that waits tells the
+    /// trail what that one had as well, in its place, and both go together.
+    pub(crate) fn find_kept(&self, kept: &mut KeptAlarm, room: &Room) {
         let id = IncidentId::from_u128(kept.alarm.0);
         let mut waiting = self.waiting.lock();
         let Some(sitting) = waiting.alarms.get_mut(&id) else { return };
         if let Ok(form) = AlarmForm::from_bytes(&kept.bytes) {
             put_kept_before(sitting, (&kept.bytes, &form), room);
+            kept.bytes = sitting.form(room.run).to_bytes();
         }
     }
 

@@ -160,10 +160,10 @@ impl Office for LaneOffice {
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(event);
         }
-        if let Poll::Ready(Some(event)) = self.answers.poll_recv(cx) {
-            if let TrailEvent::Kept { alarms, .. } = &event {
+        if let Poll::Ready(Some(mut event)) = self.answers.poll_recv(cx) {
+            if let TrailEvent::Kept { alarms, .. } = &mut event {
                 // Before the driver takes them: it looks at no alarm that it has already.
-                alarms.iter().for_each(|kept| self.room.door.find_kept(kept, &self.room));
+                alarms.iter_mut().for_each(|kept| self.room.door.find_kept(kept, &self.room));
             }
             return Poll::Ready(event);
         }
