@@ -11,6 +11,10 @@
 //! it. The *desk* decides as the one of one machine does ([`crate::desk`]); its drafts go into the trail in *groups*, and every node applies
 //! them to its own store. What no leader takes in time the door calls about by itself.
 //!
+//! An alarm waits at two doors at once, under one id. The one here has its senders and its sittings, for up to 16 384 alarms, and outlives each run of
+//! the driver. The driver's own ([`vagn_cluster::trail`]) has the clocks, of when to keep an alarm and when to call, and the way to the leader, for
+//! 4 096 of them; what it has no room for it has kept, and reads when there is some. Where no driver lives the one here keeps and calls in its place.
+//!
 //! | file | holds |
 //! |---|---|
 //! | `room.rs` | what all of these share |
