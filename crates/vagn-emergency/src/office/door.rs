@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tracing::error;
+use tracing::{error, warn};
 use vagn_cluster::trail::{AlarmId, KeptAlarm};
 
 use crate::id::IncidentId;
@@ -113,6 +113,7 @@ impl Door {
         let keep = || Change::Keep { alarm: AlarmId(id.as_u128()), bytes: form.to_bytes() };
         if !is_kept && room.kept.push(keep()).is_err() {
             room.metrics.lose(Loss::Change);
+            warn!(incident_id = %id, "too much waits for the disk: an alarm is called about and not kept");
             self.not_kept(id, room);
         }
         self.call(id, &form, room);
