@@ -72,15 +72,15 @@ export class Contact {
   }
 
   /** True where what is seen of the vehicles is from earlier, although the server answers. */
-  get stands(): boolean {
+  get refused(): boolean {
     return this.tilesRefused !== null && this.now() - this.tilesRefused > PATIENCE_MS;
   }
 
   /** `error`: what a question for the vehicles has failed with, or `null`. */
   tiles(error: unknown): void {
-    const refused = isRefusal(error);
-    this.tilesRefused = refused ? (this.tilesRefused ?? this.now()) : null;
-    this.tilesLost = error === null || refused ? null : (this.tilesLost ?? this.now());
+    const isRefused = isRefusal(error);
+    this.tilesRefused = isRefused ? (this.tilesRefused ?? this.now()) : null;
+    this.tilesLost = error === null || isRefused ? null : (this.tilesLost ?? this.now());
     this.show();
   }
 
@@ -114,15 +114,15 @@ export class Contact {
 
   private show(): void {
     this.turned();
-    const { lost, since, absence, signInWanted, stands, tilesRefused } = this;
-    const wrong = lost || stands || signInWanted;
+    const { lost, since, absence, signInWanted, refused, tilesRefused } = this;
+    const wrong = lost || refused || signInWanted;
     setHidden(this.node, !wrong && absence === null);
     setHidden(this.action, !signInWanted);
     setHidden(this.dismiss, wrong);
     this.node.classList.toggle("lost", wrong);
     if (signInWanted) setText(this.text, words.signInNeeded);
     else if (lost && since !== null) setText(this.text, words.lost(localTime(since)));
-    else if (stands && tilesRefused !== null) setText(this.text, words.stands(localTime(tilesRefused)));
+    else if (refused && tilesRefused !== null) setText(this.text, words.refused(localTime(tilesRefused)));
     else setText(this.text, absence === null ? "" : sentence(absence));
   }
 }

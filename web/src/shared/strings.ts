@@ -63,12 +63,12 @@ export const strings = {
 
     live: "Live",
     waiting: "Waiting for the server…",
-    standing: "Not live",
+    notLive: "Not live",
     vehicles: (count: number) => `${count.toLocaleString("en")} ${count === 1 ? "vehicle" : "vehicles"} in view`,
     behind: (seconds: number) => `drawn up to ${seconds} s behind the reports`,
     lost: (since: string) => `No contact with the server since ${since}. What you see is from then. Trying again…`,
-    stands: (since: string) =>
-      `The server cannot show the vehicles since ${since}: it has too much to do, or a part of the fleet is missing. What you see of them is from then. Calls for help come nevertheless.`,
+    refused: (since: string) =>
+      `The server cannot show the vehicles since ${since}: it has too much to do, or a part of the fleet is missing. What you see of them is from then.`,
     back: (away: string) => `In contact again, after ${away}.`,
     missedCalls: (ids: string) => `Meanwhile a call for help of: ${ids}.`,
     missedDrills: (ids: string) => `Meanwhile a drill of: ${ids}.`,

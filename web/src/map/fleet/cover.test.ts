@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cover, drawList, nameOf, tileY, type Held, type TileId } from "./cover.ts";
+import { cover, drawList, nameOf, tileY, type Kept, type TileId } from "./cover.ts";
 
 const names = (tiles: TileId[]) => tiles.map(({ z, x, y }) => `${z}/${x}/${y}`).sort();
 
@@ -20,9 +20,9 @@ test("a view over the antimeridian needs the tiles of both sides", () => {
 });
 
 /** Tiles that are here: up to date, or as they were at this time. */
-const held =
+const kept =
   (there: Record<string, "now" | number>) =>
-  (tile: TileId): Held | null => {
+  (tile: TileId): Kept | null => {
     const time = there[nameOf(tile)];
     return time === undefined ? null : { current: time === "now", heardAt: time === "now" ? 1_000 : time };
   };
@@ -32,19 +32,19 @@ const NEEDED = [
 ];
 
 test("what is up to date is drawn; for the rest the nearest above, or all below", () => {
-  assert.deepEqual(names(drawList(NEEDED, held({ "13/10/10": "now", "13/11/10": "now" }))), ["13/10/10", "13/11/10"]);
-  const below = held({ "14/22/20": 999, "14/23/21": 999, "13/10/10": "now" });
+  assert.deepEqual(names(drawList(NEEDED, kept({ "13/10/10": "now", "13/11/10": "now" }))), ["13/10/10", "13/11/10"]);
+  const below = kept({ "14/22/20": 999, "14/23/21": 999, "13/10/10": "now" });
   assert.deepEqual(names(drawList(NEEDED, below)), ["13/10/10", "14/22/20", "14/23/21"]);
 });
 
 test("no vehicle is drawn twice: a tile above stands for all tiles in it", () => {
-  assert.deepEqual(names(drawList(NEEDED, held({ "13/10/10": "now", "12/5/5": 999 }))), ["12/5/5"]);
+  assert.deepEqual(names(drawList(NEEDED, kept({ "13/10/10": "now", "12/5/5": 999 }))), ["12/5/5"]);
 });
 
 test("no vehicle goes back to where an older tile has it, when the view changes its zoom", () => {
-  const older = held({ "13/10/10": 10, "13/11/10": 10, "14/20/20": 999, "14/21/20": 5, "14/22/20": 999 });
+  const older = kept({ "13/10/10": 10, "13/11/10": 10, "14/20/20": 999, "14/21/20": 5, "14/22/20": 999 });
   assert.deepEqual(names(drawList(NEEDED, older)), ["14/20/20", "14/21/20", "14/22/20"]);
-  assert.deepEqual(names(drawList(NEEDED, held({ "13/10/10": 10, "13/11/10": 10, "12/5/5": 999 }))), ["12/5/5"]);
+  assert.deepEqual(names(drawList(NEEDED, kept({ "13/10/10": 10, "13/11/10": 10, "12/5/5": 999 }))), ["12/5/5"]);
   // Without anything newer it is better than nothing.
-  assert.deepEqual(names(drawList(NEEDED, held({ "13/10/10": 10, "13/11/10": 10 }))), ["13/10/10", "13/11/10"]);
+  assert.deepEqual(names(drawList(NEEDED, kept({ "13/10/10": 10, "13/11/10": 10 }))), ["13/10/10", "13/11/10"]);
 });

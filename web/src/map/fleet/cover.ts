@@ -58,7 +58,7 @@ function children({ z, x, y }: TileId): TileId[] {
 }
 
 /** What is here of a tile: up to date, or as it was at a time. */
-export interface Held {
+export interface Kept {
   current: boolean;
   heardAt: number;
 }
@@ -68,31 +68,31 @@ export interface Held {
  * or the tile as it was when it was last in view. So no vehicle vanishes while the view changes its zoom, none is drawn twice, and none
  * goes back to where an older tile has it.
  */
-export function drawList(needed: TileId[], held: (tile: TileId) => Held | null): TileId[] {
+export function drawList(needed: TileId[], kept: (tile: TileId) => Kept | null): TileId[] {
   const drawn = new Map<string, TileId>();
   for (const tile of needed) {
-    const own = held(tile);
-    const forms = own?.current ? [[tile]] : [above(tile, held), below(tile, held), own ? [tile] : []];
+    const own = kept(tile);
+    const forms = own?.current ? [[tile]] : [above(tile, kept), below(tile, kept), own ? [tile] : []];
     // By the newest of several tiles below: the others were not in view just now.
-    const heardAt = (form: TileId[]): number => Math.max(...form.map((one) => held(one)!.heardAt));
+    const heardAt = (form: TileId[]): number => Math.max(...form.map((one) => kept(one)!.heardAt));
     const [newest = []] = forms.filter((form) => form.length > 0).sort((one, other) => heardAt(other) - heardAt(one));
     for (const one of newest) drawn.set(`${one.z}/${one.x}/${one.y}`, one);
   }
   return [...drawn.values()].filter((tile) => !hasAncestor(tile, drawn));
 }
 
-function above(tile: TileId, held: (tile: TileId) => Held | null): TileId[] {
+function above(tile: TileId, kept: (tile: TileId) => Kept | null): TileId[] {
   let up = tile;
   while (up.z > ZOOM_MIN) {
     up = parent(up);
-    if (held(up)) return [up];
+    if (kept(up)) return [up];
   }
   return [];
 }
 
-function below(tile: TileId, held: (tile: TileId) => Held | null): TileId[] {
+function below(tile: TileId, kept: (tile: TileId) => Kept | null): TileId[] {
   if (tile.z >= ZOOM_MAX) return [];
-  return children(tile).flatMap((child) => (held(child) ? [child] : below(child, held)));
+  return children(tile).flatMap((child) => (kept(child) ? [child] : below(child, kept)));
 }
 
 function hasAncestor(tile: TileId, drawn: Map<string, TileId>): boolean {

@@ -5,7 +5,7 @@
  * change costs an answer without content, and nothing on this side.
  */
 import { request } from "../../shared/session";
-import { nameOf, type Held, type TileId } from "./cover";
+import { nameOf, type Kept, type TileId } from "./cover";
 import { readTile, type Tile } from "./record";
 
 const ROUND_MS = 1_000;
@@ -66,7 +66,7 @@ export class Feed {
   }
 
   /** How the tile is here; `null` where no answer has come yet. */
-  held(tile: TileId): Held | null {
+  kept(tile: TileId): Kept | null {
     const entry = this.entries.get(nameOf(tile));
     return entry?.loaded ? entry : null;
   }

@@ -187,7 +187,7 @@ export class Fleet {
   private view(): void {
     const needed = this.single ? cover(viewOf(this.map), this.map.getZoom()) : [];
     this.feed.want(needed);
-    this.tiles = drawList(needed, (tile) => this.feed.held(tile));
+    this.tiles = drawList(needed, (tile) => this.feed.kept(tile));
     this.shown = new Set(this.tiles.map(nameOf));
   }
 
