@@ -180,6 +180,7 @@ impl App {
             handshake_runtime: handshake_runtime.handle().clone(),
             view_runtime: view_runtime.handle().clone(),
             basemap,
+            udp_port: listening.iter().find(|(name, _)| *name == "udp").map(|(_, address)| address.port()),
             demo,
             settings,
         };
