@@ -186,6 +186,8 @@ impl NodeWork {
     ) -> Result<RequestOutcome, DeedError> {
         let end = Instant::now() + within;
         let record = reader.call(GetRecord(id), within).await?.map_err(CallError::from)?;
+        // An id that another incident took in leads to that one.
+        let living = record.as_ref().map_or(id, |incident| incident.id);
         let over = record.filter(|incident| incident.is_resolved());
         if let Some(decision) = over.as_ref().and_then(|incident| incident.progress.resolved.clone())
             && request.action != RequestKind::Comment
@@ -193,10 +195,11 @@ impl NodeWork {
             return Ok(Refusal { state: State::Resolved, decision }.into());
         }
         let left = end.saturating_duration_since(Instant::now());
-        match self.ask(Deed::about(id, request, over.map(Draft::of_record)), left).await? {
+        match self.ask(Deed::about(living, request, over.map(Draft::of_record)), left).await? {
             Ok(_) => {
-                let detail = detail(reader, id, end).await?;
-                Ok(detail.map_or(RequestOutcome::NotFound, |detail| RequestOutcome::Done(Box::new(detail))))
+                // It is done. What it is now this node may not have applied yet.
+                let detail = detail(reader, id, end).await?.ok_or(DeedError::NoLeader)?;
+                Ok(RequestOutcome::Done(Box::new(detail)))
             }
             Err(DeedRefusal::Late { state, decision }) => Ok(Refusal { state, decision }.into()),
             Err(DeedRefusal::NotFound) => Ok(RequestOutcome::NotFound),

@@ -155,8 +155,8 @@ impl Door {
         ids.into_iter().for_each(|id| self.call(id, room));
     }
 
-    /// The trail has an alarm with these bytes: the senders of these reports hear it. `incident` is what it is about.
-    pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, incident: IncidentId, room: &Room) {
+    /// The trail has an alarm with these bytes: the senders of these reports hear it.
+    pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
         let (granted, next) = {
             let mut waiting = self.waiting.lock();
             let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting)
@@ -173,7 +173,7 @@ impl Door {
                 (granted, waiting.end(id))
             }
         };
-        granted.into_iter().for_each(|ack| ack.grant(incident));
+        room.grants.grant(id, granted, room);
         if next {
             self.hand(id, room);
         }
@@ -281,9 +281,9 @@ mod tests {
         let newer = form(&id);
         // Two hand it over at once, and the driver hears of the newer version first.
         room.door.waiting.lock().alarms.get_mut(&id).unwrap().is_handed = true;
-        room.door.let_go(id, &older, id, room);
+        room.door.let_go(id, &older, room);
         assert_eq!(is_handed(room, id), Some(false));
-        room.door.let_go(id, &newer, id, room);
+        room.door.let_go(id, &newer, room);
         assert_eq!(is_handed(room, id), None);
     }
 

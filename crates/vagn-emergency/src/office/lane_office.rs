@@ -84,9 +84,7 @@ impl LaneOffice {
         let id = incident(alarm);
         self.room.calls.let_go(id);
         if let Ok(form) = AlarmForm::from_bytes(&bytes) {
-            // As far as this node has applied it: senders are told by which id it is found.
-            let about = self.room.known.lock().get(id).map(|state| state.incident);
-            self.room.door.let_go(id, &form, about.unwrap_or(id), &self.room);
+            self.room.door.let_go(id, &form, &self.room);
         }
         self.change(Change::LetGo { alarm, bytes });
     }

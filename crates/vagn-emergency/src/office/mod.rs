@@ -16,6 +16,7 @@
 //! | `room.rs` | what all of these share |
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
+//! | `grants.rs` | senders that are to hear of which incident theirs is |
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
@@ -34,6 +35,7 @@ mod door;
 pub(crate) mod door_actor;
 pub(crate) mod door_source;
 pub(crate) mod files;
+mod grants;
 mod kept;
 pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;

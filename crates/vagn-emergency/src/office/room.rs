@@ -16,6 +16,7 @@ use crate::office::answers::Answers;
 use crate::office::calls::DoorCalls;
 use crate::office::door::Door;
 use crate::office::files::FilesQueue;
+use crate::office::grants::Grants;
 use crate::office::kept_alarms::KeptQueue;
 use crate::office::results::Results;
 use crate::office::trail_desk::TrailDesk;
@@ -36,6 +37,7 @@ pub(crate) struct Room {
     pub(crate) lane: Arc<Lane>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) door: Door,
+    pub(crate) grants: Grants,
     pub(crate) calls: Arc<DoorCalls>,
     pub(crate) known: Mutex<KnownAlarms>,
     /// Most alarms that are known.
@@ -75,6 +77,7 @@ impl Room {
             lane,
             metrics,
             door: Door::new(run),
+            grants: Grants::default(),
             calls,
             known: Mutex::default(),
             alarms_max,

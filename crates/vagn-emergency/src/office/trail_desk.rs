@@ -21,7 +21,7 @@ use crate::office::alarm_form::AlarmForm;
 use crate::office::call_note::calls_of;
 use crate::office::deed_form::DeedRefusal;
 use crate::office::room::Room;
-use crate::record::alarms::AlarmState;
+use crate::record::alarms::{AlarmState, JOINS_MAX};
 use crate::record::group::{DeedResult, EMPTY_LEN, Group, NAME_LEN_MAX, draft_len};
 use crate::record::rest::RestPart;
 
@@ -120,6 +120,18 @@ impl TrailDesk {
         let found = here.or_else(|| self.room.known.lock().get(alarm).cloned());
         // One of an incident that is older than all alarms that are known.
         found.or_else(|| self.desk.get(alarm).map(|_| AlarmState::new(alarm)))
+    }
+
+    /// Returns the incident that this id leads to: one that was taken in is about another. Its asker may not have applied that yet.
+    pub(super) fn living(&self, id: IncidentId) -> IncidentId {
+        let mut living = id;
+        for _ in 0..JOINS_MAX {
+            match self.about(living).map(|state| state.incident) {
+                Some(into) if into != living && self.desk.get(living).is_none() => living = into,
+                _ => break,
+            }
+        }
+        living
     }
 
     fn take_known(&mut self, alarm: &Alarm, form: &AlarmForm, mut state: AlarmState) -> Taken {
