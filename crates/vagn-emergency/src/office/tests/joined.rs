@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use vagn_cluster::trail::{DeedTaken, Duty, Taken};
+use vagn_cluster::trail::{AlarmId, DeedId, DeedTaken, DeskState, Duty, Taken};
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_wire::Fate;
 
-use super::bench::{Bench, Handed};
+use super::bench::{Bench, Handed, NOW_MS};
 use crate::desk::RequestKind;
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::office::deed_form::DeedRefusal;
-use crate::record::progress::State;
+use crate::record::draft::Draft;
+use crate::record::incident::Incident;
+use crate::record::progress::{Decision, State};
+use crate::record::rest::parts_of;
 use crate::search::{find_record, look_up};
+use crate::trail::{Event, EventKind, SubjectId};
 
 fn id(number: u128) -> IncidentId {
     IncidentId::from_u128(number)
@@ -113,4 +117,90 @@ fn a_disk_that_hangs_keeps_no_sender_waiting_and_neither_does_a_stop() {
     let (ack, mut answer) = sender(&node);
     room.grants.grant(id(4), vec![ack], room);
     assert_eq!(heard(&mut answer), Some(id(4).to_string()));
+}
+
+/// An incident of "bus 7" that a single machine had, opened so long before this test.
+fn old(number: u128, before: Duration) -> Incident {
+    let mut incident = Incident::example(id(number), "bus 7");
+    let opened_ms = NOW_MS - before.as_millis() as i64;
+    (incident.alarm.opened_ms, incident.alarm.updated_ms) = (opened_ms, opened_ms);
+    incident
+}
+
+fn acknowledged(mut incident: Incident) -> Incident {
+    incident.acknowledge(Decision { by: "Anna".into(), at_ms: NOW_MS, note: "car 4".into() });
+    incident
+}
+
+/// The part of a rest with this incident, on whose trail a person has said so.
+fn part(incident: &Incident, said: &str) -> Vec<u8> {
+    let subject = SubjectId::Incident(incident.id);
+    let (by, reason) = ("Anna".into(), said.into());
+    let event = Event { at_ms: NOW_MS, subject, action: EventKind::Commented, by, reason };
+    let draft = Draft { events: vec![event], ..Draft::of_record(incident.clone()) };
+    let [part] = parts_of(&draft, None).try_into().unwrap();
+    part
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn an_incident_that_comes_late_out_of_another_store_is_joined_to_the_one_that_its_vehicle_has_called_for() {
+    let (mut leader, mut other) = (Bench::new(), Bench::new());
+    leader.lead(1);
+    assert_eq!(leader.take(&Handed::new(5, "bus 7", 1)), Taken::Open);
+    let sequence = record(&mut leader, &mut [&mut other], 1);
+    let late = acknowledged(old(1, MINUTE));
+    let deeds = [(DeedId(91), part(&late, "one")), (DeedId(92), part(&late, "two"))];
+    let taken = deeds.each_ref().map(|(deed, part)| leader.desk.deed(*deed, part));
+    assert_eq!(taken, [Ok(DeedTaken::Joined(AlarmId(1))), Ok(DeedTaken::Open)], "it is counted once");
+    let sequence = record(&mut leader, &mut [&mut other], sequence);
+    for (deed, part) in &deeds {
+        assert_eq!(leader.desk.deed(*deed, part), Ok(DeedTaken::Recorded));
+    }
+    for node in [&leader, &other] {
+        assert_eq!(node.store().live().unwrap().len(), 1);
+        // What a person has decided about it counts: without the change it would have taken the call in.
+        assert_eq!(found(node, 1), Some((id(5), State::Acknowledged, Some(id(1)))));
+        let trail = node.store().trail_of(id(5)).unwrap();
+        let told = |action| trail.iter().filter(move |entry| entry.action == action);
+        assert!(told(EventKind::Joined).all(|entry| entry.reason.contains(&id(1).to_string())));
+        let comments: Vec<_> = told(EventKind::Commented).map(|entry| &*entry.reason).collect();
+        assert_eq!((told(EventKind::Joined).count(), &comments[..]), (1, &["one", "two"][..]));
+    }
+    assert_eq!(leader.stored(id(5)).unwrap().alarm.reports, 2);
+    // The target has one opening.
+    let sent = leader.send(Duty::Full);
+    assert_eq!(sent, [("county".into(), id(5).to_string(), "incident.opened")]);
+    // Once it is over, nothing of the other opens anything.
+    leader.act(id(1), RequestKind::Resolve).unwrap();
+    record(&mut leader, &mut [&mut other], sequence);
+    assert_eq!(leader.desk.deed(DeedId(93), &part(&late, "three")), Ok(DeedTaken::Recorded));
+}
+
+#[test]
+fn an_incident_that_was_over_for_its_vehicle_when_it_called_again_stays_one_of_its_own() {
+    let quiet = Bench::new().room.lane.rules.quiet_max + MINUTE;
+    let mut leader = Bench::new();
+    leader.lead(1);
+    assert_eq!(leader.take(&Handed::new(5, "bus 7", 1)), Taken::Open);
+    let seen_to = acknowledged(old(1, quiet));
+    assert_eq!(leader.desk.deed(DeedId(91), &part(&seen_to, "one")), Ok(DeedTaken::Open));
+    record(&mut leader, &mut [], 1);
+    assert_eq!(leader.store().live().unwrap().len(), 2);
+    assert_eq!(found(&leader, 1), Some((id(1), State::Acknowledged, None)));
+
+    // Also where both come out of another store, in whatever order; what nobody has seen to goes on however long it is quiet.
+    for (first, second, open) in [
+        (acknowledged(old(1, quiet)), old(2, Duration::ZERO), 2),
+        (old(2, Duration::ZERO), acknowledged(old(1, quiet)), 2),
+        (old(2, Duration::ZERO), old(1, quiet), 1),
+    ] {
+        let mut leader = Bench::new();
+        leader.lead(1);
+        leader.desk.deed(DeedId(91), &part(&first, "one")).unwrap();
+        leader.desk.deed(DeedId(92), &part(&second, "two")).unwrap();
+        record(&mut leader, &mut [], 1);
+        assert_eq!(leader.store().live().unwrap().len(), open);
+    }
 }
