@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 use vagn_cluster::trail::{ALARM_MAX, DeedOutcome, Mark};
 use vagn_nats::TrailHandle;
 use vagn_otp::{Addr, CallError};
@@ -107,6 +108,14 @@ impl NodeLane {
     }
 }
 
+impl NodeLane {
+    /// Returns the vehicle of an alarm that waits at this node's door, or of an incident that is open here. From memory.
+    pub fn vehicle_of(&self, id: IncidentId) -> Option<Box<str>> {
+        let at_door = self.room.door.vehicle_of(id);
+        at_door.or_else(|| self.room.lane.desk.lock().get(id).map(|incident| incident.vehicle_id.clone()))
+    }
+}
+
 /// What must be equal on all nodes, apart from the targets.
 pub(crate) struct Bounds {
     pub(crate) open_max: usize,
@@ -161,19 +170,30 @@ impl NodeWork {
     async fn ask(&self, deed: Deed, within: Duration) -> Result<Answer, DeedError> {
         let end = Instant::now() + within;
         let tag = self.room.next_tag();
+        let (word, about) = deed.subject();
         let bytes = DeedForm { tag, deed }.to_bytes();
         if bytes.len() > ALARM_MAX {
             return Err(CallError::Full.into());
         }
-        let trail = self.room.trail().ok_or(DeedError::NoLeader)?;
-        let outcome = timeout(within, trail.deed(bytes)).await;
+        let outcome = match self.room.trail() {
+            Some(trail) => timeout(within, trail.deed(bytes)).await,
+            None => Ok(Ok(DeedOutcome::Unavailable)),
+        };
         match outcome {
             Ok(Ok(DeedOutcome::Done)) => {
                 let left = end.saturating_duration_since(Instant::now()).min(APPLIED_WITHIN);
                 Ok(Ok(self.room.results.of(tag, left).await))
             }
             Ok(Ok(DeedOutcome::Refused(answer))) => Ok(Err(DeedRefusal::from_bytes(&answer))),
-            Ok(Ok(DeedOutcome::Unavailable) | Err(_)) | Err(_) => Err(DeedError::NoLeader),
+            Ok(Ok(DeedOutcome::Unavailable) | Err(_)) | Err(_) => {
+                let incident_id = about.map(|id| id.to_string());
+                warn!(
+                    incident_id,
+                    deed = word,
+                    "what a person wants could not be recorded in time; it may be done all the same"
+                );
+                Err(DeedError::NoLeader)
+            }
         }
     }
 

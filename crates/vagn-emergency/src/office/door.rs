@@ -43,6 +43,11 @@ impl Door {
         waiting.alarms.len() + waiting.arrivals.len()
     }
 
+    /// Returns the vehicle of an alarm that waits.
+    pub(crate) fn vehicle_of(&self, id: IncidentId) -> Option<Box<str>> {
+        self.waiting.lock().alarms.get(&id).map(|sitting| sitting.alarm.vehicle_id.clone())
+    }
+
     /// Takes in all that waits in the inbox.
     pub(crate) fn attend(&self, room: &Room) {
         for _ in 0..TAKES_MAX {

@@ -21,7 +21,7 @@
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
-//! | `lane_office.rs`, `answers.rs` | what the driver asks for, and what it hears |
+//! | `lane_office.rs`, `answers.rs`, `under_way.rs` | what the driver asks for, and what it hears; attempts for its desk |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
 
 pub(crate) mod alarm_form;
@@ -46,3 +46,4 @@ mod sittings;
 mod tests;
 pub(crate) mod trail_desk;
 mod turned_away;
+mod under_way;
