@@ -43,7 +43,7 @@ impl Grants {
             return;
         }
         let grant = Grant { alarm, acks, since: room.lane.clock.monotonic() };
-        let turned_away = {
+        let ready = {
             let mut waiting = self.waiting.lock();
             // Looked up under the lock: what is applied behind it finds the grant.
             let is_here = room.known.lock().get(alarm).is_some();
@@ -54,7 +54,7 @@ impl Grants {
                 None
             }
         };
-        turned_away.into_iter().for_each(|grant| grant.tell(room));
+        ready.into_iter().for_each(|grant| grant.tell(room));
     }
 
     /// Tells senders whose alarms are applied, and those that have waited long enough.
@@ -66,13 +66,13 @@ impl Grants {
                 return;
             }
             let known = room.known.lock();
-            let (ready, left) = std::mem::take(&mut waiting.grants)
+            let (ready, left): (VecDeque<Grant>, _) = std::mem::take(&mut waiting.grants)
                 .into_iter()
                 .partition(|grant| grant.since <= oldest || known.get(grant.alarm).is_some());
             waiting.grants = left;
             ready
         };
-        VecDeque::into_iter(ready).for_each(|grant| grant.tell(room));
+        ready.into_iter().for_each(|grant| grant.tell(room));
     }
 
     /// Tells all senders, now and from now on: the node stops.

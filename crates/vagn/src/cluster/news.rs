@@ -45,8 +45,9 @@ pub(super) const EVENTS: [&str; 29] = [
     "hedged",
 ];
 
-/// Time after a farewell for which it explains that shards have one owner less. A node that is not back after 15 s is replaced.
-const FAREWELL_COUNTS: Duration = Duration::from_secs(5);
+/// Time after a farewell for which it explains that shards have one owner less: the node ends, is started again, and reads its files before it says what
+/// it has.
+const FAREWELL_COUNTS: Duration = Duration::from_secs(60);
 
 /// Takes what the node tells, and wakes the shelf. Clones share it.
 #[derive(Clone)]
@@ -89,7 +90,7 @@ impl News {
             Happened::LastOwner(_) if self.is_stop_awaited() => {
                 (weight, what) = (
                     Weight::Notice,
-                    "an owner of the shard stops, as it was told to; the other one has all of it",
+                    "only one owner has all of the shard on its disk for now: a node was just stopped, as it was told to",
                 );
             }
             _ => {}
@@ -112,7 +113,7 @@ impl News {
         self.wake();
     }
 
-    /// Returns true when a node has just said that it stops: for a restart its shards have one owner less, and that is no warning. If it stays away,
+    /// Returns true when a node has just said that it stops: during a restart its shards have one owner less, and that is no warning. If it stays away,
     /// an alert tells.
     fn is_stop_awaited(&self) -> bool {
         self.farewell.lock().is_some_and(|at| at.elapsed() < FAREWELL_COUNTS)
@@ -272,7 +273,7 @@ mod tests {
         let lines = log.lines();
         let levels: Vec<_> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
         assert_eq!(levels, ["INFO", "INFO", "WARN"], "{lines:?}");
-        assert!(lines[1].contains("as it was told to") && lines[2].contains("away or behind"), "{lines:?}");
+        assert!(lines[1].contains("for now") && lines[2].contains("away or behind"), "{lines:?}");
     }
 
     #[test]
