@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use vagn_cluster::{Happened, NodeId, ShardId};
+use vagn_cluster::{Happened, NodeId, ShardId, Stop};
 
 use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
@@ -49,6 +49,9 @@ pub(super) const EVENTS: [&str; 29] = [
 /// it has.
 const FAREWELL_COUNTS: Duration = Duration::from_secs(60);
 
+/// Time after the start in which a node that was away for long may not have heard yet who has what it lacks.
+const START_COUNTS: Duration = Duration::from_secs(30);
+
 /// Takes what the node tells, and wakes the shelf. Clones share it.
 #[derive(Clone)]
 pub struct News {
@@ -56,6 +59,7 @@ pub struct News {
     came: Arc<Notify>,
     /// Latest farewell of another node.
     farewell: Arc<Mutex<Option<Instant>>>,
+    began: Instant,
 }
 
 /// How much it is worth.
@@ -69,7 +73,7 @@ enum Weight {
 impl News {
     /// Counts in these metrics.
     pub fn new(metrics: Arc<ClusterMetrics>) -> Self {
-        Self { metrics, came: Arc::default(), farewell: Arc::default() }
+        Self { metrics, came: Arc::default(), farewell: Arc::default(), began: Instant::now() }
     }
 
     /// Waits until something has happened since the last wait.
@@ -93,13 +97,20 @@ impl News {
                     "only one owner has all of the shard on its disk for now: a node was just stopped, as it was told to",
                 );
             }
+            // Who else has it is heard within seconds. If nobody is, an alert pages.
+            Happened::Stopped(_, Stop::NextEntryPurged) if self.began.elapsed() < START_COUNTS => {
+                (weight, what) = (
+                    Weight::Warning,
+                    "the shard is too far behind, and waits for an owner that it can be copied from",
+                );
+            }
             _ => {}
         }
         let (shard, node) = subject(happened);
         let node = node.map(|node| format!("{:016x}", node.0));
         let shard = shard.map(|shard| shard.0);
         let why = match happened {
-            Happened::Stopped(_, stop) => Some(stop_reason(stop)),
+            Happened::Stopped(_, stop) if matches!(weight, Weight::Page) => Some(stop_reason(stop)),
             _ => None,
         };
         self.metrics.happened(event);
@@ -274,6 +285,20 @@ mod tests {
         let levels: Vec<_> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
         assert_eq!(levels, ["INFO", "INFO", "WARN"], "{lines:?}");
         assert!(lines[1].contains("for now") && lines[2].contains("away or behind"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_starts_behind_its_stream_is_no_page_before_it_can_have_heard_who_has_more() {
+        let (log, news) = (Log::default(), news());
+        let _logged = log.take_all();
+        let lacks = Happened::Stopped(ShardId(1), Stop::NextEntryPurged);
+        news.take(lacks);
+        news.take(Happened::Stopped(ShardId(2), Stop::StreamGone));
+        advance(START_COUNTS).await;
+        news.take(lacks);
+        let lines = log.lines();
+        let levels: Vec<_> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(levels, ["WARN", "ERROR", "ERROR"], "{lines:?}");
     }
 
     #[test]
