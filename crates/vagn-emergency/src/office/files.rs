@@ -260,6 +260,7 @@ impl IncidentFiles {
             drop(desk);
             self.room.results.note(&group.results);
         }
+        self.room.grants.look(&self.room);
         lane.announce();
         lane.saved();
     }
