@@ -407,7 +407,7 @@ mod tests {
         let room = &bench.room;
         let id = take(room, example(room, "bus 7")).unwrap();
         let form = room.door.waiting.lock().alarms[&id].form(room.run);
-        room.door.let_go(id, &form, id, room);
+        room.door.let_go(id, &form, room);
         room.door.call(id, &form, room);
         assert_eq!(room.calls.count(), 0);
         // So with one that got another id.
