@@ -7,6 +7,7 @@
 //! What the answers must be is in `answers`, the ways in and out in `import` and `export`.
 
 mod answers;
+mod call_scene;
 mod calls;
 mod clocks;
 mod disks;
@@ -14,6 +15,7 @@ mod doctor;
 mod export;
 mod import;
 mod kills;
+mod leaders;
 mod ledger;
 mod nodes;
 mod outages;
@@ -26,6 +28,7 @@ mod rights;
 mod roles;
 mod rounds;
 mod scene;
+mod seals;
 mod senders;
 mod settings;
 mod streams;
