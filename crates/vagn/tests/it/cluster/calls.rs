@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::call_scene::{Calls, PATIENCE};
 use super::nodes::{Cluster, status};
 use super::scene::rounds;
+use super::streams::delete;
 use crate::brokers::Brokers;
 use crate::targets::BadTarget;
 use crate::vagn::{Vagn, command, eventually_within, report};
@@ -142,6 +143,53 @@ async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_
         all.iter().filter(|heard| heard.is_of_type("incident.opened") && heard.vehicle() == vehicle).count()
     };
     assert_eq!(openings("accepted"), 1, "its target had accepted it before");
+    calls.end().await;
+}
+
+/// Has a node begin the trail anew. Returns the exit code, and what the command says is wrong.
+fn repair(calls: &Calls, node: usize) -> (Option<i32>, String) {
+    let mut repair = command();
+    repair.args(["cluster", "repair", "--trail", "--data-dir"]).arg(calls.cluster.dir(node));
+    let said = repair.output().unwrap();
+    (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_that_is_deleted_with_open_incidents_is_begun_anew_with_all_of_them() {
+    let mut calls = Calls::begin().await;
+    for epoch in 1..=rounds(1, 6) {
+        calls.call_everywhere().await;
+        calls.all_recorded().await;
+        let vehicle = calls.called.last().unwrap().clone();
+        let incident = calls.incident(0, &vehicle).await;
+        let deed = format!("/api/v1/incidents/{}/acknowledge", incident["id"].as_str().unwrap());
+        if incident["state"] == "notified" {
+            let (code, answer) = calls.cluster.node(0).post(&deed, json!({"by": "anna"}).to_string()).await;
+            assert_eq!(code, 200, "{answer}");
+        }
+        delete(&calls.cluster, &format!("trail-{epoch}"));
+        (0..3).for_each(|node| calls.send_at(node, &format!("without trail {epoch} at {node}")));
+        calls.all_accepted().await;
+        for node in 0..3 {
+            eventually_within(PATIENCE, "each node to know", async || {
+                calls.trail(node)["stopped"].is_string()
+            })
+            .await;
+            let warned = calls.cluster.node(node).ops("/readyz").await.1;
+            assert!(warned.contains("cluster repair --trail"), "{warned}");
+        }
+        (0..3).for_each(|node| calls.send_at(node, &format!("stopped {epoch} at {node}")));
+        calls.all_accepted().await;
+        let by = calls.chance.usize(0..3);
+        let said = repair(&calls, by);
+        assert_eq!(said.0, Some(0), "{}", said.1);
+        calls.leader().await;
+        calls.all_recorded().await;
+        for node in 0..3 {
+            assert_eq!(calls.incident(node, &vehicle).await["state"], "acknowledged");
+        }
+    }
+    calls.call_everywhere().await;
     calls.end().await;
 }
 

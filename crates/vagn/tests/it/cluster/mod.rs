@@ -31,5 +31,6 @@ mod scene;
 mod seals;
 mod senders;
 mod settings;
+mod sites;
 mod streams;
 mod tls;
