@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -129,19 +129,23 @@ impl Calls {
 
     /// Waits until a node has one incident of each vehicle that called, of which this is so.
     async fn wait_incidents(&self, node: usize, holds: impl Fn(&Value) -> bool) {
-        eventually_within(PATIENCE, &format!("node {node} to have all incidents"), async || {
-            sleep(POLL).await;
+        let began = Instant::now();
+        loop {
             let mut by_vehicle = BTreeMap::<String, Vec<Value>>::new();
             for one in self.incidents(node).await {
                 by_vehicle.entry(one["vehicle_id"].as_str().unwrap().to_owned()).or_default().push(one);
             }
-            let is_one = |vehicle| match by_vehicle.get(vehicle).map(Vec::as_slice) {
-                Some([one]) => holds(one),
-                _ => false,
-            };
-            self.called.iter().all(is_one)
-        })
-        .await;
+            let of = |vehicle: &String| by_vehicle.get(vehicle).map(Vec::as_slice).unwrap_or_default();
+            let lacks = |vehicle: &&String| !matches!(of(vehicle), [one] if holds(one));
+            let lacking: Vec<_> = self.called.iter().filter(lacks).collect();
+            let Some(first) = lacking.first() else { return };
+            let shown = of(first);
+            assert!(
+                began.elapsed() < PATIENCE,
+                "node {node} lacks {lacking:?}; of the first it has {shown:#?}"
+            );
+            sleep(POLL).await;
+        }
     }
 
     /// Asks a node for all incidents.
