@@ -12,14 +12,13 @@ fn ask(node: &Vagn, request: &Value) -> Value {
     node.control(request).pop().expect("it answers")
 }
 
-/// Has a request done as soon as the brokers take it. Where they elect a leader it may be in doubt for a while, and done: null then.
-pub(crate) async fn done(node: &Vagn, request: &Value) -> Value {
+/// Has a request done as soon as the brokers take it.
+async fn done(node: &Vagn, request: &Value) -> Value {
     let mut said = Value::Null;
     eventually(&format!("{request} to be done"), async || {
         said = ask(node, request);
-        let (is_done, problem) = (said.get("ok").is_some(), &said["error"]["problem"]);
-        assert!(is_done || problem == "busy" || problem == "doubtful", "{said}\n{}", node.log());
-        is_done || problem == "doubtful"
+        assert!(said.get("ok").is_some() || said["error"]["problem"] == "busy", "{said}\n{}", node.log());
+        said.get("ok").is_some()
     })
     .await;
     said["ok"].clone()
