@@ -4,6 +4,9 @@
 //! under the load of a [`scene`]: senders write down what was answered, readers check each answer against that, and in the end every node
 //! must have all. `make test` has the first of them, and `make cluster-test` all.
 //!
+//! Calls for help have a [scene](call_scene) of their own: `calls`, `leaders` and parts of `outages` and `partitions`. In the end each vehicle has one incident
+//! at every node, was called about under one key, and all trails have one head. One sealed datagram at two nodes is in `seals`.
+//!
 //! What the answers must be is in `answers`, the ways in and out in `import` and `export`.
 
 mod answers;
