@@ -18,6 +18,9 @@ use crate::vagn::{command, eventually_within, report};
 /// Longest wait for anything: brokers have elections, and two cores do the work of six machines.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Looks at trails after which nothing more is expected.
+const STILL_LOOKS: usize = 10;
+
 /// No person acknowledges most incidents, and an escalation would come under a key of its own.
 pub(crate) const NO_TURNS: &str = "escalate_after = \"1h\"\n";
 
@@ -209,11 +212,28 @@ impl Calls {
         self.all_accepted().await;
         self.all_recorded().await;
         self.assert_one_key(&BTreeSet::new());
-        self.stop_and_compare();
+        self.stop_and_compare().await;
     }
 
-    /// Stops all nodes, and compares their trails.
-    pub(crate) fn stop_and_compare(&mut self) {
+    /// Waits until the trails of all nodes have ended alike for some looks.
+    async fn wait_still(&self) {
+        let (mut last, mut looks) = (BTreeSet::new(), 0);
+        eventually_within(PATIENCE, "trails that end alike", async || {
+            sleep(POLL).await;
+            let mut heads = BTreeSet::new();
+            for (_, node) in self.cluster.running() {
+                heads.insert(node.json("/api/v1/audit/head").await["head"].to_string());
+            }
+            looks = if heads.len() == 1 && heads == last { looks + 1 } else { 0 };
+            last = heads;
+            looks == STILL_LOOKS
+        })
+        .await;
+    }
+
+    /// Stops all nodes once nothing more is recorded, and compares their trails.
+    pub(crate) async fn stop_and_compare(&mut self) {
+        self.wait_still().await;
         let nodes = self.running();
         nodes.iter().for_each(|node| self.cluster.stop(*node));
         let heads: BTreeSet<String> = nodes.iter().map(|node| head(&self.cluster.dir(*node))).collect();

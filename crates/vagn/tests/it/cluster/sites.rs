@@ -37,7 +37,7 @@ impl Sites {
     }
 
     /// Address for the test.
-    fn door(site: usize) -> String {
+    pub(crate) fn door(site: usize) -> String {
         format!("127.88.{}.2", site + 1)
     }
 
