@@ -207,7 +207,7 @@ impl Calls {
         }
     }
 
-    /// Waits until all is recorded at all nodes and they stand at one entry, stops them, and compares their trails.
+    /// Waits until all is recorded at all nodes and they stand at one entry, kills them, and compares their trails.
     pub(crate) async fn end(mut self) {
         self.all_accepted().await;
         self.all_recorded().await;
@@ -231,11 +231,13 @@ impl Calls {
         .await;
     }
 
-    /// Stops all nodes once nothing more is recorded, and compares their trails.
+    /// Kills all nodes at once when nothing more is recorded, and compares their trails.
     pub(crate) async fn stop_and_compare(&mut self) {
         self.wait_still().await;
         let nodes = self.running();
-        nodes.iter().for_each(|node| self.cluster.stop(*node));
+        // At once: whoever led on would note more, such as that a vehicle is quiet.
+        nodes.iter().for_each(|node| self.cluster.node(*node).signal("STOP"));
+        nodes.iter().for_each(|node| self.cluster.kill(*node));
         let heads: BTreeSet<String> = nodes.iter().map(|node| head(&self.cluster.dir(*node))).collect();
         assert_eq!(heads.len(), 1, "trails end at {heads:?}");
     }
@@ -246,7 +248,7 @@ pub(crate) fn target_settings(target: &BadTarget, further: &str) -> String {
     format!("[emergency]\nurl = \"{}\"\n{further}", target.url)
 }
 
-/// Verifies the trail of a node that is stopped, and returns its head.
+/// Verifies the trail of a node that does not run, and returns its head.
 fn head(dir: &Path) -> String {
     let said = command().args(["audit", "verify", "--data-dir"]).arg(dir).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
