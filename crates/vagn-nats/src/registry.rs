@@ -14,7 +14,7 @@ use crate::api::{Meaning, Said, read};
 use crate::brokers::{Brokers, answer_by};
 use crate::consumer::{Open, Wanted};
 use crate::link::ANSWER_MAX;
-use crate::stream::Config;
+use crate::stream::{Config, Info, outcome};
 
 /// Least room of the bucket, in bytes.
 const ROOM_MIN: u64 = 16 << 20;
@@ -77,9 +77,13 @@ struct Ack {
 }
 
 impl Brokers {
-    /// Reads the figures of the bucket, from its leader.
+    /// Reads the figures of the bucket, from a leader that most brokers of the bucket hear: a copy is compared with them.
     pub async fn read_bucket(&self) -> StreamOutcome {
-        self.read_named(0, &self.names().registry(), answer_by()).await
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().registry());
+        match self.ask::<Info>(0, subject, &(), answer_by()).await {
+            Said::Is(info) if !info.is_by_majority() => StreamOutcome::NoAnswer,
+            said => outcome(said),
+        }
     }
 
     /// Reads an object, from the leader of the bucket.

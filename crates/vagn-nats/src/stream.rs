@@ -1,5 +1,7 @@
 //! Streams of shards and of the trail: made, read, purged and deleted.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::warn;
@@ -12,6 +14,9 @@ use crate::names::is_trail;
 
 /// Longest message: an entry and its headers.
 const MESSAGE_MAX: usize = vagn_cluster::ENTRY_MAX + 1_024;
+
+/// Time without a word of another broker after which a leader may be cut off from it. They say something each second.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time in which brokers know a message id again, ns. A saving only: shards know repeats however late they come.
 const DUPLICATES_NS: u64 = 120_000_000_000;
@@ -75,6 +80,23 @@ pub(crate) struct Info {
     created: String,
     state: State,
     pub(crate) config: Limits,
+    /// Brokers that keep it, as the one sees them that answers; none where that one is alone by its settings.
+    cluster: Option<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    leader: Option<String>,
+    /// All but the leader.
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replica {
+    /// Time since it was heard, ns; 0: it was not yet.
+    #[serde(default)]
+    active: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,6 +123,15 @@ impl Info {
         let first = if messages == 0 { last + 1 } else { first_seq };
         Some(StreamInfo { incarnation, first, last, bytes })
     }
+
+    /// Returns true if a leader answers that hears most of the others. One that is cut off goes on answering: as the leader for some 20 s, and
+    /// without one for ever (measured with 2.15.1).
+    pub(crate) fn is_by_majority(&self) -> bool {
+        let Some(Group { leader, replicas }) = &self.cluster else { return true };
+        let is_heard = |replica: &&Replica| Duration::from_nanos(replica.active) <= HEARD_WITHIN;
+        let with_leader = 1 + replicas.iter().filter(is_heard).count();
+        leader.is_some() && 2 * with_leader > 1 + replicas.len()
+    }
 }
 
 /// Reads the figures of a stream by its name over this connection and no other.
@@ -108,7 +139,7 @@ pub(crate) async fn read_over(link: &Link, stream: &str, until: Instant) -> Stre
     outcome(ask_over(link, format!("$JS.API.STREAM.INFO.{stream}"), &(), until).await)
 }
 
-fn outcome(said: Said<Info>) -> StreamOutcome {
+pub(crate) fn outcome(said: Said<Info>) -> StreamOutcome {
     match said {
         Said::Is(info) => info.figures().map_or(StreamOutcome::NoAnswer, StreamOutcome::Is),
         Said::Refused(refusal) if refusal.meaning() == Meaning::NoStream => StreamOutcome::Absent,
@@ -187,6 +218,30 @@ impl Brokers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_is_cut_off_speaks_for_no_majority() {
+        let check = |cluster: &str, expected| {
+            let state = r#"{"messages":0,"bytes":0,"first_seq":0,"last_seq":0}"#;
+            let text =
+                format!(r#"{{"created":"1970-01-01T00:00:01Z","config":{{}},"state":{state}{cluster}}}"#);
+            assert_eq!(serde_json::from_str::<Info>(&text).unwrap().is_by_majority(), expected, "{cluster}");
+        };
+        let group = |leader: &str, first_ns: u64, second_ns: u64| {
+            let replica = |name, active| format!(r#"{{"name":"{name}","current":true,"active":{active}}}"#);
+            let replicas = [replica("n2", first_ns), replica("n3", second_ns)].join(",");
+            format!(r#","cluster":{{"name":"vagn"{leader},"replicas":[{replicas}]}}"#)
+        };
+        let leader = r#","leader":"n1""#;
+        check("", true);
+        check(r#","cluster":{"leader":"n1"}"#, true);
+        check(&group(leader, 311_764_811, 309_534_765), true);
+        check(&group(leader, 311_764_811, 40_000_000_000), true);
+        // It has just been elected.
+        check(&group(leader, 0, 0), true);
+        check(&group(leader, 13_418_673_409, 13_416_443_363), false);
+        check(&group("", 0, 0), false);
+    }
 
     fn figures(state: &str) -> StreamInfo {
         let text = format!(r#"{{"created":"1970-01-01T00:00:01.5Z","config":{{}},"state":{state}}}"#);

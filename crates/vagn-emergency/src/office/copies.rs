@@ -179,10 +179,16 @@ impl Copies {
 
     fn read(&mut self, read: &CopyRead, store: &Store, now: Duration) -> Result<CopyOutcome, StoreError> {
         let CopyRead { of, least, from, max_bytes, .. } = read;
-        if of.is_none() && self.picture.as_ref().is_none_or(|held| held.mark.sequence < *least) {
-            self.picture = store.picture()?.and_then(|picture| {
+        if of.is_none() {
+            let fresh = store.picture()?.and_then(|picture| {
                 Mark::read(&picture.mark).ok().map(|mark| Held { mark, picture, read_at: now })
             });
+            let trail = fresh.as_ref().map(|fresh| fresh.mark.trail);
+            // One of an epoch before is of no use to anybody, and each question would hold it for longer.
+            let serves = |held: &Held| held.mark.sequence >= *least && Some(held.mark.trail) == trail;
+            if !self.picture.as_ref().is_some_and(serves) {
+                self.picture = fresh;
+            }
         }
         let held = self.picture.as_mut().filter(|held| of.is_none_or(|of| of == held.mark));
         let Some(held) = held else { return Ok(CopyOutcome::Gone) };

@@ -12,15 +12,15 @@ use crate::stored_acks::vehicle;
 use crate::vagn::{Vagn, eventually, settings};
 
 /// A device with its key, and the sequence that it has come to.
-struct Device {
+pub(crate) struct Device {
     key_id: KeyId,
-    key: SenderKey,
+    pub(crate) key: SenderKey,
     sequence: u64,
 }
 
 impl Device {
     /// Makes a key in the running service.
-    fn add(data_dir: &Path, id: &str) -> Self {
+    pub(crate) fn add(data_dir: &Path, id: &str) -> Self {
         let request = ControlRequest::DeviceAdd { name: id.into(), is_gateway: false, prefix: "".into() };
         let made = connect(data_dir).unwrap().ask(&request, &mut |_| Ok(())).unwrap();
         let text = |key: &str| made[key].as_str().unwrap().to_owned();
@@ -30,7 +30,7 @@ impl Device {
         Self { key_id, key: SenderKey::new(key_id, epoch, &secret), sequence: 1_795_860_000_000 }
     }
 
-    fn seal(&mut self, reports: &[u8], lane: Lane) -> Vec<u8> {
+    pub(crate) fn seal(&mut self, reports: &[u8], lane: Lane) -> Vec<u8> {
         self.sequence += 1;
         let mut envelope = Vec::new();
         self.key.seal(self.sequence, reports, lane, &mut envelope);
@@ -39,7 +39,7 @@ impl Device {
 }
 
 /// A report of this vehicle.
-fn say(id: &str, lat: f64, seq: Option<u64>, emergency: bool) -> Vec<u8> {
+pub(crate) fn say(id: &str, lat: f64, seq: Option<u64>, emergency: bool) -> Vec<u8> {
     let report = Report::new(VehicleId::new(id).unwrap(), Position::new(lat, 18.0).unwrap());
     let mut bytes = Vec::new();
     encode(&Report { seq, emergency, ..report }, &mut bytes);

@@ -1,5 +1,6 @@
-//! Emergency services that misbehave, in this process.
+//! Emergency services in this process, most of which misbehave.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -18,6 +19,10 @@ impl Heard {
     pub(crate) fn vehicle(&self) -> &str {
         self.body["vehicle_id"].as_str().unwrap()
     }
+
+    pub(crate) fn is_of_type(&self, name: &str) -> bool {
+        self.body["type"] == name
+    }
 }
 
 /// Reaction to a notice. The connection is closed afterwards.
@@ -30,10 +35,23 @@ pub(crate) struct BadTarget {
 }
 
 impl BadTarget {
+    /// Starts one that accepts all.
+    pub(crate) fn accepting() -> Self {
+        Self::start(|_, stream| answer(stream, 200))
+    }
+
     pub(crate) fn start(
         reaction: impl Fn(&Heard, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1", reaction)
+    }
+
+    /// Starts one at this address, on a free port.
+    pub(crate) fn start_at(
+        host: &str,
+        reaction: impl Fn(&Heard, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let url = format!("http://{}/calls", listener.local_addr().unwrap());
         let (reaction, answered): (Arc<Reaction>, _) = (Arc::new(reaction), Arc::new(Mutex::new(Vec::new())));
         let log = answered.clone();
@@ -49,6 +67,16 @@ impl BadTarget {
     /// Notices that it has answered, in this order.
     pub(crate) fn answered(&self) -> Vec<Heard> {
         self.answered.lock().unwrap().clone()
+    }
+
+    /// Idempotency keys of the first notices, by vehicle. Later notices have keys of their own.
+    pub(crate) fn openings(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
+        for notice in self.answered.lock().unwrap().iter().filter(|heard| heard.is_of_type("incident.opened"))
+        {
+            keys.entry(notice.vehicle().to_owned()).or_default().insert(notice.key.clone());
+        }
+        keys
     }
 }
 

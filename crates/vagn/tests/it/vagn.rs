@@ -259,7 +259,8 @@ impl Vagn {
 
     /// Sends one datagram.
     pub(crate) fn send(&self, datagram: &[u8]) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // From whichever address leads there: a service may run in another network namespace.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(datagram, self.address("udp")).unwrap();
     }
 

@@ -1,12 +1,14 @@
 //! A fleet on many machines, all of which are this one: what a report costs where, how long answers take, what a sync costs, and how long
-//! it takes to answer again after each kind of death.
+//! it takes to answer again after each kind of death, and to call for help.
 
+mod calls;
 mod cost;
 mod deaths;
 mod load;
 mod replay;
 mod rig;
 mod sync;
+mod target;
 
 use crate::bench::Bench;
 use crate::section::Section;
@@ -26,6 +28,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     sync::run(bench, section)?;
     deaths::run(bench, section)?;
     replay::run(bench, section)?;
+    calls::run(bench, section)?;
     section.command("# by hand, a cluster to look at and to kill:");
     section.command("make cluster");
     Ok(())

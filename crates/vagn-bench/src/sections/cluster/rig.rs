@@ -64,6 +64,17 @@ pub(super) struct Cpu {
 impl Rig {
     /// Starts it over fresh data in `dir`; `sync` as for [`Brokers::start`]. Waits until each shard has its copies.
     pub(super) fn start(bench: &Bench, dir: &Path, layout: Layout, sync: &str) -> anyhow::Result<Self> {
+        Self::start_with(bench, dir, layout, sync, &[])
+    }
+
+    /// The same, with further settings of each node, which go before the others.
+    pub(super) fn start_with(
+        bench: &Bench,
+        dir: &Path,
+        layout: Layout,
+        sync: &str,
+        further: &[(&'static str, &str)],
+    ) -> anyhow::Result<Self> {
         // Most often there is none.
         let _removed = fs::remove_dir_all(dir);
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
@@ -72,7 +83,8 @@ impl Rig {
             let plan = Plan::fresh(&bench.vagn, dir, &format!("node-{node}"));
             let plan = Plan { cores: BOTH_CORES.to_owned(), ..plan };
             let plan = plan.with("CLUSTER_NATS", brokers.list()).with("CLUSTER_NODE", format!("node-{node}"));
-            plan.with("CLUSTER_ROLE", layout.roles(node)).with("CLUSTER_SHARDS", SHARDS)
+            let plan = plan.with("CLUSTER_ROLE", layout.roles(node)).with("CLUSTER_SHARDS", SHARDS);
+            further.iter().fold(plan, |plan, (name, value)| plan.with(name, value))
         };
         let plans: Vec<_> = (0..NODES).map(plan).collect();
         let mut rig = Self { nodes: (0..NODES).map(|_| None).collect(), plans, brokers };

@@ -1,6 +1,7 @@
 //! Copies of a node's store, and what they leave to be handed in.
 
-use vagn_cluster::trail::{DeedId, DeedTaken, DeskState, Duty, Taken};
+use vagn_cluster::Incarnation;
+use vagn_cluster::trail::{DeedId, DeedTaken, DeskState, Duty, Mark, Taken, Term, TrailId};
 
 use super::bench::{Bench, Handed};
 use crate::desk::RequestKind;
@@ -55,6 +56,25 @@ fn a_copy_is_the_store_as_it_was_at_its_mark_while_that_goes_on_and_the_next_gro
         assert_eq!(fresh.take(&Handed::new(7, "bus 7", 1)), Taken::Recorded);
         assert_eq!(fresh.take(&Handed::new(3, "bus 3", 2)), Taken::Over);
     }
+}
+
+#[test]
+fn a_store_of_another_epoch_is_given_as_it_is_in_that_one_although_a_picture_of_before_is_held() {
+    let (mut giver, mut first, mut second) = (Bench::new(), Bench::new(), Bench::new());
+    giver.lead(1);
+    let sequence = raise(&mut giver, &mut [], 1..5, 1);
+    first.copy_of(&mut giver, 1 << 20, |_| ());
+    // A person begins the trail anew from what is here.
+    assert_eq!(giver.take(&Handed::new(9, "bus 9", 1)), Taken::Open);
+    let group = giver.record(sequence).unwrap();
+    let trail = TrailId { epoch: 2, incarnation: Incarnation(10) };
+    let mark =
+        Mark { trail, sequence: 9, entry_hash: 1, running_hash: 9, term: Term(2), settings_hash: None };
+    giver.room.files.save(mark.write(), vec![group]);
+    giver.go_on(sequence);
+    second.copy_of(&mut giver, 1 << 20, |_| ());
+    assert_eq!(second.store().applied().unwrap().mark, Some(mark.write()));
+    assert_eq!(second.all(), giver.all());
 }
 
 #[test]

@@ -163,6 +163,14 @@ fn has_mark(txn: &redb::WriteTransaction, mark: &[u8]) -> Result<bool, redb::Err
     Ok(txn.open_table(APPLIED)?.get(MARK)?.is_some_and(|noted| noted.value() == mark))
 }
 
+/// Reads the place in the trail, if there is one.
+pub(super) fn mark(txn: &ReadTransaction) -> Result<Option<Vec<u8>>, redb::Error> {
+    match txn.open_table(APPLIED) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(opened?.get(MARK)?.map(|mark| mark.value().to_vec())),
+    }
+}
+
 /// Notes the place in the trail.
 pub(super) fn set_mark(txn: &redb::WriteTransaction, mark: &[u8]) -> Result<(), redb::Error> {
     txn.open_table(APPLIED)?.insert(MARK, mark)?;

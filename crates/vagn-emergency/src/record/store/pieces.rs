@@ -96,7 +96,7 @@ impl Store {
     /// Returns a picture of the store as it is now; `None` while it has no mark.
     pub(crate) fn picture(&self) -> Result<Option<Picture>, StoreError> {
         let txn = self.db.begin_read().map_err(|err| StoreError::Failed(err.into()))?;
-        let Some(mark) = groups::read(&txn).map_err(StoreError::Failed)?.mark else { return Ok(None) };
+        let Some(mark) = groups::mark(&txn).map_err(StoreError::Failed)? else { return Ok(None) };
         Ok(Some(Picture { txn, mark, tables: tables(), places: vec![Place::default()] }))
     }
 

@@ -1,155 +1,15 @@
 //! Calls for help in a cluster: one desk and one trail, whichever door an alarm comes through and whoever is killed. Each vehicle is called about under one
 //! key, nothing that was answered `stored` is lacking afterwards, and the trail is one chain at every node.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
+use super::call_scene::{Calls, PATIENCE};
 use super::nodes::{Cluster, status};
 use super::scene::rounds;
+use super::streams::delete;
 use crate::brokers::Brokers;
-use crate::chance::seed;
-use crate::emergencies::Sink;
-use crate::tcp::TcpVehicle;
+use crate::targets::BadTarget;
 use crate::vagn::{Vagn, command, eventually_within, report};
-
-/// Longest wait for anything: brokers have elections, and two cores do the work of six machines.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A cluster with one target, and what its vehicles were told.
-struct Calls {
-    cluster: Cluster,
-    sink: Sink,
-    /// Vehicles that called.
-    called: BTreeSet<String>,
-    chance: fastrand::Rng,
-    next: usize,
-}
-
-impl Calls {
-    /// Starts three nodes, and waits until one leads and the others know it.
-    async fn begin() -> Self {
-        let sink = Sink::start(&[]);
-        let brokers = Brokers::start();
-        let list = brokers.list();
-        // No person acknowledges most of them, and an escalation would come under a key of its own.
-        let settings = format!("[emergency]\nurl = \"{}\"\nescalate_after = \"1h\"\n", sink.url);
-        let cluster = Cluster::start_over(brokers, &list, &settings).await;
-        let calls = Self {
-            cluster,
-            sink,
-            called: BTreeSet::new(),
-            chance: fastrand::Rng::with_seed(seed()),
-            next: 0,
-        };
-        calls.leader().await;
-        calls
-    }
-
-    /// Waits until all nodes that run name one of them as the leader, and returns its number.
-    async fn leader(&self) -> usize {
-        let mut found = None;
-        eventually_within(PATIENCE, "one leader that all nodes name", async || {
-            let leaders: BTreeSet<_> =
-                self.cluster.statuses().iter().map(|status| status["trail"]["leader"].to_string()).collect();
-            let names = self.cluster.running().map(|(number, _)| (number, format!("\"node-{number}\"")));
-            found = names.filter(|(_, name)| leaders.contains(name)).map(|(number, _)| number).next();
-            leaders.len() == 1 && found.is_some()
-        })
-        .await;
-        found.unwrap()
-    }
-
-    fn running(&self) -> Vec<usize> {
-        self.cluster.running().map(|(number, _)| number).collect()
-    }
-
-    /// New vehicles call at a node, one through each of its doors. Those at TCP and HTTPS hear that it is stored.
-    async fn call_at(&mut self, node: usize) {
-        let names: Vec<String> =
-            ["udp", "tcp", "https"].iter().map(|door| format!("{door} {} at {node}", self.next)).collect();
-        self.next += 1;
-        self.called.extend(names.iter().cloned());
-        let vagn = self.cluster.node(node);
-        vagn.send(&report(&names[0], 59.3, 18.0, true));
-        let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
-        vehicle.say(&names[1], 59.3, 18.0, 1, true);
-        vehicle.flush().await.unwrap();
-        let fate = vehicle.ack().await.map(|(.., fate)| fate);
-        let call = json!([{"ID": names[2], "Lat": 59.3, "Lon": 18.0, "Emergency": true}]);
-        let (_, answer) = vagn.post("/api/v1/positions", call.to_string()).await;
-        // While a broker has just died it may be `failed`, which is perhaps.
-        eprintln!("{}: {fate:?} over TCP, {answer} over HTTPS", names[0]);
-    }
-
-    async fn call_everywhere(&mut self) {
-        for node in self.running() {
-            self.call_at(node).await;
-        }
-    }
-
-    /// Waits until the target has accepted a notice about each vehicle that called.
-    async fn all_accepted(&self) {
-        eventually_within(PATIENCE, "a notice about each vehicle", async || {
-            let accepted = self.sink.accepted();
-            self.called.iter().all(|vehicle| accepted.contains_key(vehicle))
-        })
-        .await;
-    }
-
-    /// Waits until each node that runs has the incidents of all vehicles that called.
-    async fn all_recorded(&self) {
-        for (number, node) in self.cluster.running() {
-            eventually_within(PATIENCE, &format!("node {number} to have all incidents"), async || {
-                let listed = node.json("/api/v1/incidents?limit=1000").await;
-                let has = |vehicle: &String| {
-                    let incidents = listed["incidents"].as_array().unwrap();
-                    incidents.iter().any(|one| one["vehicle_id"] == **vehicle && one["recorded"] == true)
-                };
-                self.called.iter().all(has)
-            })
-            .await;
-        }
-    }
-
-    /// Asks for the incident of a vehicle at a node.
-    async fn incident(&self, node: usize, vehicle: &str) -> Value {
-        let listed = self.cluster.node(node).json("/api/v1/incidents?limit=1000").await;
-        let mut all = listed["incidents"].as_array().unwrap().iter();
-        all.find(|one| one["vehicle_id"] == vehicle).cloned().unwrap_or(Value::Null)
-    }
-
-    /// Kills a node as a crash does.
-    fn kill(&mut self, node: usize) {
-        eprintln!("node {node} is killed");
-        self.cluster.kill(node);
-    }
-
-    /// Waits until all is recorded at all nodes and they stand at one entry, stops them, and compares their trails.
-    async fn end(mut self) {
-        self.all_accepted().await;
-        self.all_recorded().await;
-        for (vehicle, keys) in self.sink.openings() {
-            assert_eq!(keys.len(), 1, "{vehicle} was called in under several keys: {keys:?}");
-        }
-        for node in self.running() {
-            self.cluster.stop(node);
-        }
-        let heads: BTreeSet<String> = (0..3).map(|node| head(&self.cluster.dir(node))).collect();
-        assert_eq!(heads.len(), 1, "trails end at {heads:?}");
-    }
-}
-
-/// Verifies the trail of a node that is stopped, and returns its head.
-fn head(dir: &Path) -> String {
-    let said = command().args(["audit", "verify", "--data-dir"]).arg(dir).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.status.success(), "{out}{err}");
-    let head = out.lines().find_map(|line| line.strip_prefix("head "));
-    head.unwrap_or_else(|| panic!("no head: {out}")).to_owned()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_at_all_doors_go_out_under_one_key_though_leader_and_brokers_are_killed() {
@@ -181,21 +41,13 @@ async fn calls_at_all_doors_go_out_under_one_key_though_leader_and_brokers_are_k
     calls.cluster.start_again(leader);
     calls.all_recorded().await;
     // Without brokers calls go out, and persons hear that nothing can be recorded.
-    for broker in 1..=3 {
-        calls.cluster.brokers.order(&format!("kill {broker}"));
-    }
-    let vehicles: Vec<_> = (0..3).map(|node| format!("alone at {node}")).collect();
-    for (node, vehicle) in vehicles.iter().enumerate() {
-        calls.cluster.node(node).send(&report(vehicle, 59.3, 18.0, true));
-        calls.called.insert(vehicle.clone());
-    }
+    calls.all_brokers("kill");
+    (0..3).for_each(|node| calls.send_at(node, &format!("alone at {node}")));
     calls.all_accepted().await;
     let resolve = format!("/api/v1/incidents/{}/resolve", incident["id"].as_str().unwrap());
     let (code, answer) = calls.cluster.node(other).post(&resolve, json!({"by": "anna"}).to_string()).await;
     assert!(code == 503 && answer.to_string().contains("could record it in time"), "{code} {answer}");
-    for broker in 1..=3 {
-        calls.cluster.brokers.order(&format!("start {broker}"));
-    }
+    calls.all_brokers("start");
     calls.cluster.brokers.order("healthy");
     calls.leader().await;
     calls.call_everywhere().await;
@@ -217,9 +69,9 @@ async fn a_leader_that_is_stopped_says_farewell_and_another_leads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_with_other_targets_leads_only_when_a_person_says_so() {
-    let (sink, other) = (Sink::start(&[]), Sink::start(&[]));
+    let [target, other] = [(); 2].map(|()| BadTarget::accepting());
     let mut cluster = Cluster::over(Brokers::start());
-    cluster.launch_by(0, command(), &["--emergency-url", &sink.url]);
+    cluster.launch_by(0, command(), &["--emergency-url", &target.url]);
     cluster.node_mut(0).wait_ready();
     let leader = |cluster: &Cluster, node: usize| status(&cluster.dir(node))["trail"]["leader"].clone();
     let patience = PATIENCE;
@@ -250,7 +102,7 @@ async fn a_node_with_other_targets_leads_only_when_a_person_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_that_it_joins() {
-    let sink = Sink::start(&[]);
+    let target = BadTarget::accepting();
     let mut cluster = Cluster::over(Brokers::start());
     let dir = cluster.dir(0);
     let raise = async |machine: &Vagn, vehicle: &str, state: &str| {
@@ -263,18 +115,18 @@ async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_
         .await;
     };
     // The target accepts one, and then nobody answers any more.
-    let machine = Vagn::start(&dir, &["--emergency-url", &sink.url]);
+    let machine = Vagn::start(&dir, &["--emergency-url", &target.url]);
     raise(&machine, "accepted", "notified").await;
     assert!(machine.stop().0.success());
     let machine = Vagn::start(&dir, &["--emergency-url", "http://127.0.0.1:1/calls"]);
     raise(&machine, "waiting", "open").await;
     assert!(machine.stop().0.success());
-    assert!(!sink.accepted().contains_key("waiting"));
+    assert!(!target.openings().contains_key("waiting"));
 
-    (0..3).for_each(|node| cluster.launch_by(node, command(), &["--emergency-url", &sink.url]));
+    (0..3).for_each(|node| cluster.launch_by(node, command(), &["--emergency-url", &target.url]));
     (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
-    let (chance, called) = (fastrand::Rng::with_seed(seed()), ["accepted", "waiting"].map(str::to_owned));
-    let mut calls = Calls { cluster, sink, called: called.into(), chance, next: 0 };
+    let mut calls = Calls::over(cluster, target).await;
+    calls.called.extend(["accepted", "waiting"].map(str::to_owned));
     calls.all_accepted().await;
     calls.all_recorded().await;
     for node in 0..3 {
@@ -282,16 +134,62 @@ async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_
     }
     // Another run of the same node takes nothing over again.
     calls.cluster.stop(0);
-    calls.cluster.launch_by(0, command(), &["--emergency-url", &calls.sink.url]);
+    calls.cluster.launch_by(0, command(), &["--emergency-url", &calls.target.url]);
     calls.cluster.node_mut(0).wait_ready();
     calls.call_at(0).await;
     calls.all_accepted().await;
     let openings = |vehicle: &str| {
-        let is_one =
-            |call: &&Value| call["type"] == "incident.opened" && call["call"]["vehicle_id"] == vehicle;
-        calls.sink.heard().iter().filter(is_one).count()
+        let all = calls.target.answered();
+        all.iter().filter(|heard| heard.is_of_type("incident.opened") && heard.vehicle() == vehicle).count()
     };
     assert_eq!(openings("accepted"), 1, "its target had accepted it before");
+    calls.end().await;
+}
+
+/// Has a node begin the trail anew. Returns the exit code, and what the command says is wrong.
+fn repair(calls: &Calls, node: usize) -> (Option<i32>, String) {
+    let mut repair = command();
+    repair.args(["cluster", "repair", "--trail", "--data-dir"]).arg(calls.cluster.dir(node));
+    let said = repair.output().unwrap();
+    (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_that_is_deleted_with_open_incidents_is_begun_anew_with_all_of_them() {
+    let mut calls = Calls::begin().await;
+    for epoch in 1..=rounds(1, 6) {
+        calls.call_everywhere().await;
+        calls.all_recorded().await;
+        let vehicle = calls.called.last().unwrap().clone();
+        let incident = calls.incident(0, &vehicle).await;
+        let deed = format!("/api/v1/incidents/{}/acknowledge", incident["id"].as_str().unwrap());
+        if incident["state"] == "notified" {
+            let (code, answer) = calls.cluster.node(0).post(&deed, json!({"by": "anna"}).to_string()).await;
+            assert_eq!(code, 200, "{answer}");
+        }
+        delete(&calls.cluster, &format!("trail-{epoch}"));
+        (0..3).for_each(|node| calls.send_at(node, &format!("without trail {epoch} at {node}")));
+        calls.all_accepted().await;
+        for node in 0..3 {
+            eventually_within(PATIENCE, "each node to know", async || {
+                calls.trail(node)["stopped"].is_string()
+            })
+            .await;
+            let warned = calls.cluster.node(node).ops("/readyz").await.1;
+            assert!(warned.contains("cluster repair --trail"), "{warned}");
+        }
+        (0..3).for_each(|node| calls.send_at(node, &format!("stopped {epoch} at {node}")));
+        calls.all_accepted().await;
+        let by = calls.chance.usize(0..3);
+        let said = repair(&calls, by);
+        assert_eq!(said.0, Some(0), "{}", said.1);
+        calls.leader().await;
+        calls.all_recorded().await;
+        for node in 0..3 {
+            assert_eq!(calls.incident(node, &vehicle).await["state"], "acknowledged");
+        }
+    }
+    calls.call_everywhere().await;
     calls.end().await;
 }
 
@@ -318,14 +216,10 @@ async fn long_leaders_and_brokers_are_killed_in_turn_and_no_call_is_lost() {
                 calls.cluster.start_again(leader);
             }
             _ => {
-                (1..=3).for_each(|broker| drop(calls.cluster.brokers.order(&format!("kill {broker}"))));
-                for node in 0..3 {
-                    let vehicle = format!("round {round} at {node}");
-                    calls.cluster.node(node).send(&report(&vehicle, 59.3, 18.0, true));
-                    calls.called.insert(vehicle);
-                }
+                calls.all_brokers("kill");
+                (0..3).for_each(|node| calls.send_at(node, &format!("round {round} at {node}")));
                 calls.all_accepted().await;
-                (1..=3).for_each(|broker| drop(calls.cluster.brokers.order(&format!("start {broker}"))));
+                calls.all_brokers("start");
                 calls.cluster.brokers.order("healthy");
             }
         }

@@ -4,9 +4,13 @@
 //! under the load of a [`scene`]: senders write down what was answered, readers check each answer against that, and in the end every node
 //! must have all. `make test` has the first of them, and `make cluster-test` all.
 //!
+//! Calls for help have a [scene](call_scene) of their own: `calls`, `leaders` and parts of `outages` and `partitions`. In the end each vehicle has one incident
+//! at every node, was called about under one key, and all trails have one head. One sealed datagram at two nodes is in `seals`.
+//!
 //! What the answers must be is in `answers`, the ways in and out in `import` and `export`.
 
 mod answers;
+mod call_scene;
 mod calls;
 mod clocks;
 mod disks;
@@ -14,6 +18,7 @@ mod doctor;
 mod export;
 mod import;
 mod kills;
+mod leaders;
 mod ledger;
 mod nodes;
 mod outages;
@@ -26,7 +31,9 @@ mod rights;
 mod roles;
 mod rounds;
 mod scene;
+mod seals;
 mod senders;
 mod settings;
+mod sites;
 mod streams;
 mod tls;

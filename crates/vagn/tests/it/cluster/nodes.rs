@@ -58,13 +58,18 @@ impl Cluster {
 
     /// A cluster over these brokers, without nodes as yet.
     pub(crate) fn over(brokers: Brokers) -> Self {
+        Self::over_with(brokers, "")
+    }
+
+    /// The same, with further settings of `[cluster]`.
+    pub(crate) fn over_with(brokers: Brokers, settings: &str) -> Self {
         let folders = TempDir::new().unwrap();
         Self {
             nodes: Vec::new(),
             directory: Directory::default(),
             folders,
             list: brokers.list(),
-            settings: String::new(),
+            settings: settings.to_owned(),
             brokers,
         }
     }
@@ -72,8 +77,7 @@ impl Cluster {
     /// Starts three nodes over these brokers at the addresses of this list, with further settings of `[cluster]`, and waits until each shard has
     /// two owners.
     pub(crate) async fn start_over(brokers: Brokers, list: &str, settings: &str) -> Self {
-        let mut cluster =
-            Self { list: list.to_owned(), settings: settings.to_owned(), ..Self::over(brokers) };
+        let mut cluster = Self { list: list.to_owned(), ..Self::over_with(brokers, settings) };
         (0..3).for_each(|node| cluster.launch(node));
         (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
         cluster.wait_whole().await;
@@ -152,10 +156,13 @@ impl Cluster {
 
     /// What each node that runs says of the cluster.
     pub(crate) fn statuses(&self) -> Vec<Value> {
-        let ask = json!({"cluster_status": {}});
-        self.running()
-            .map(|(_, node)| node.control(&ask).pop().map_or(Value::Null, |said| said["ok"].clone()))
-            .collect()
+        self.running().map(|(number, _)| self.said_by(number)).collect()
+    }
+
+    /// What a node says of the cluster.
+    pub(crate) fn said_by(&self, node: usize) -> Value {
+        let said = self.node(node).control(&json!({"cluster_status": {}})).pop();
+        said.map_or(Value::Null, |said| said["ok"].clone())
     }
 
     /// Waits until each shard has two owners that have all, and each node says so.

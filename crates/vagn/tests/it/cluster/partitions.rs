@@ -1,151 +1,32 @@
-//! A site that is cut off: each of three sites is a network namespace with a broker and a node, and its links are taken down.
-//!
-//! As root only. The test runs itself again in a network namespace of its own, in which it may do as it likes. Nodes and brokers speak to each
-//! other in clear, as they may on loopback: the sites have addresses of that net, and are told to route them.
+//! A site that is cut off, under load, with calls for help, and while a token is revoked. [Sites](super::sites) are network namespaces.
 
-use std::process::Command;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::call_scene::{Calls, NO_TURNS, target_settings};
 use super::nodes::Cluster;
 use super::outages::ANSWERED_WITHIN;
 use super::readers::{Tally, ask};
-use super::scene::{PATIENCE, Scene, rounds};
-use crate::brokers::Brokers;
-use crate::vagn::{client, command_of, eventually_within};
-
-/// Set in the run that has a network namespace of its own.
-const INSIDE: &str = "VAGN_TEST_INSIDE";
-
-const SITES: usize = 3;
-
-/// Runs a command of a shell, which must succeed.
-fn sh(script: &str) {
-    let done = Command::new("sh").args(["-ec", script]).output().unwrap();
-    assert!(done.status.success(), "{script}\n{}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Three sites, each linked with each other one, and with the test by a link of its own that is never taken down.
-struct Sites;
-
-impl Sites {
-    fn space(site: usize) -> String {
-        format!("vagn-{}-{site}", std::process::id())
-    }
-
-    /// Address for brokers and nodes.
-    fn host(site: usize) -> String {
-        format!("127.77.0.{}", site + 1)
-    }
-
-    /// Address for the test.
-    fn door(site: usize) -> String {
-        format!("127.88.{}.2", site + 1)
-    }
-
-    /// Other sites.
-    fn others(site: usize) -> impl Iterator<Item = usize> {
-        (0..SITES).filter(move |other| *other != site)
-    }
-
-    fn make() -> Self {
-        let sites = Self;
-        let routed = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip link set lo up";
-        sh(routed);
-        for site in 0..SITES {
-            let (space, host, net) = (Self::space(site), Self::host(site), site + 1);
-            sh(&format!(
-                "ip netns add {space}; ip netns exec {space} sh -ec '{routed}; ip addr add {host}/32 dev lo'"
-            ));
-            sh(&format!("ip link add door{site} type veth peer name door netns {space}"));
-            sh(&format!("ip addr add 127.88.{net}.1/24 dev door{site}; ip link set door{site} up"));
-            sh(&format!(
-                "ip netns exec {space} sh -ec 'ip addr add 127.88.{net}.2/24 dev door; ip link set door up'"
-            ));
-            sh(&format!("ip route add 127.88.{net}.0/24 dev door{site} table local"));
-            let route = format!("ip route add 127.88.{net}.0/24 dev door src 127.88.{net}.2 table local");
-            sh(&format!("ip netns exec {space} {route}"));
-        }
-        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
-            let (from, to) = (Self::space(one), Self::space(other));
-            sh(&format!("ip link add to{other} netns {from} type veth peer name to{one} netns {to}"));
-        }
-        (0..SITES).for_each(|site| sites.join(site));
-        sites
-    }
-
-    /// Takes the links of a site down.
-    fn cut(&self, site: usize) {
-        for other in Self::others(site) {
-            sh(&format!("ip netns exec {} ip link set to{other} down", Self::space(site)));
-        }
-    }
-
-    /// Takes the links of a site up. Routes go with their links, so they are made again.
-    fn join(&self, site: usize) {
-        for other in Self::others(site) {
-            for (from, to) in [(site, other), (other, site)] {
-                sh(&format!("ip netns exec {} ip link set to{to} up", Self::space(from)));
-            }
-            for (from, to) in [(site, other), (other, site)] {
-                let (space, target, source) = (Self::space(from), Self::host(to), Self::host(from));
-                sh(&format!(
-                    "ip netns exec {space} ip route replace {target}/32 dev to{to} src {source} table local"
-                ));
-            }
-        }
-    }
-}
-
-impl Drop for Sites {
-    fn drop(&mut self) {
-        for site in 0..SITES {
-            // One that was not made is not there.
-            Command::new("ip").args(["netns", "del", &Self::space(site)]).output().ok();
-        }
-    }
-}
-
-/// Starts a broker and a node in each site.
-fn start() -> Cluster {
-    let site = |site| format!("{}:{}:{}", Sites::space(site), Sites::host(site), Sites::door(site));
-    let sites: Vec<_> = (0..SITES).map(site).collect();
-    let mut cluster = Cluster::over(Brokers::start_with(&["--sites", &sites.join(",")]));
-    for node in 0..SITES {
-        let mut within = command_of("ip");
-        within.args(["netns", "exec", &Sites::space(node), env!("CARGO_BIN_EXE_vagn")]);
-        let door = format!("{}:0", Sites::door(node));
-        let doors = ["--udp", "--tcp", "--http", "--ops"].map(|flag| [flag, &door]);
-        cluster.launch_by(node, within, &doors.concat());
-    }
-    (0..SITES).for_each(|node| cluster.node_mut(node).wait_ready());
-    cluster
-}
+use super::registry::{add_token, answers, code};
+use super::scene::{PATIENCE, POLL, Scene, rounds};
+use super::sites::{OUTSIDE, SITES, Sites, is_inside, run_inside, start};
+use crate::targets::{BadTarget, answer};
+use crate::vagn::{Vagn, client, eventually_within};
 
 #[test]
 fn long_a_site_that_is_cut_off_answers_with_its_mark_and_stores_nothing() {
-    let can = Command::new("unshare").args(["--net", "ip", "netns", "list"]).output();
-    if !can.is_ok_and(|said| said.status.success()) {
-        eprintln!("skipped: network namespaces need root and iproute2");
-        return;
-    }
-    let mut again = Command::new("unshare");
-    again.arg("--net").arg(std::env::current_exe().unwrap()).env(INSIDE, "1");
-    again.args(["--exact", "cluster::partitions::long_inside", "--nocapture"]);
-    let done = again.output().unwrap();
-    eprintln!("{}", String::from_utf8_lossy(&done.stderr));
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    run_inside("long_inside_a_site");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn long_inside() {
-    if std::env::var_os(INSIDE).is_none() {
+async fn long_inside_a_site() {
+    if !is_inside() {
         return;
     }
     let sites = Sites::make();
-    let mut scene = Scene::begin_over(start()).await;
+    let mut scene = Scene::begin_over(start("")).await;
     let first = scene.chance.usize(0..SITES);
     for round in 0..rounds(1, 3) {
         let lone = (first + round) % SITES;
@@ -179,4 +60,142 @@ async fn long_inside() {
         scene.cluster.wait_whole().await;
     }
     scene.end(Tally::assert_answered).await;
+}
+
+/// The site of the leader is cut off in every other round: others lead. In the rest a door is apart from the leader.
+#[test]
+fn long_a_leader_and_doors_that_are_apart_make_all_calls_and_join_what_they_both_opened() {
+    run_inside("long_inside_calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_inside_calls() {
+    if !is_inside() {
+        return;
+    }
+    let sites = Sites::make();
+    let target = BadTarget::start_at(OUTSIDE, |_, stream| answer(stream, 200));
+    let cluster = start(&target_settings(&target, NO_TURNS));
+    cluster.wait_whole().await;
+    let mut calls = Calls::over(cluster, target).await;
+    let mut both = BTreeSet::new();
+    for round in 0..rounds(2, 6) {
+        let leader = calls.leader().await;
+        calls.call_everywhere().await;
+        calls.all_recorded().await;
+        let lone = if round % 2 == 0 { leader } else { (leader + 1) % SITES };
+        eprintln!("site {lone} is cut off, and node {leader} leads");
+        sites.cut(lone);
+        let others: Vec<usize> = Sites::others(lone).collect();
+        let vehicle = format!("at both sides {round}");
+        for node in 0..SITES {
+            calls.send_at(node, &format!("round {round} at {node}"));
+        }
+        for node in [lone, others[0]] {
+            calls.send_at(node, &vehicle);
+        }
+        both.insert(vehicle);
+        calls.all_accepted().await;
+        assert_eq!(calls.leader_of(&others).await == leader, round % 2 == 1);
+        for node in others {
+            calls.call_at(node).await;
+        }
+        eventually_within(PATIENCE, "it to lead no more", async || {
+            calls.trail(lone)["duty"] != "full" && calls.trail(lone)["leader"] == Value::Null
+        })
+        .await;
+        calls.send_at(lone, &format!("late in round {round}"));
+        calls.all_accepted().await;
+        assert!(calls.trail(lone)["waiting_alarms"].as_u64() > Some(0), "nobody can record what it took");
+        eprintln!("site {lone} is joined");
+        sites.join(lone);
+        calls.leader().await;
+        calls.all_recorded().await;
+    }
+    let twice = calls.target.openings().into_values().filter(|keys| keys.len() > 1).count();
+    let mut joined = 0.0;
+    for (_, node) in calls.cluster.running() {
+        joined += node.metric("vagn_cluster_trail_events_total{event=\"joined\"}").await;
+    }
+    eprintln!("{twice} of {} vehicles were called about by two doors, {joined} were joined", both.len());
+    assert!(joined >= twice as f64);
+    calls.assert_one_key(&both);
+    calls.stop_and_compare().await;
+}
+
+/// Returns the site of the broker that leads the bucket of the registry.
+async fn site_of_registry(cluster: &Cluster) -> usize {
+    let mut found = None;
+    eventually_within(PATIENCE, "a leader of the bucket", async || {
+        for (site, monitor) in cluster.brokers.monitors().iter().enumerate() {
+            let port = monitor.rsplit(':').next().unwrap();
+            let url = format!("http://{}:{port}/jsz?accounts=true&streams=true", Sites::door(site));
+            let said: Value = client().get(url).send().await.unwrap().json().await.unwrap();
+            let streams = said["account_details"][0]["stream_detail"].as_array().into_iter().flatten();
+            let bucket = streams.into_iter().find(|stream| stream["name"] == "KV_vagn-fleet_registry");
+            let leader = bucket.and_then(|bucket| bucket["cluster"]["leader"].as_str().map(str::to_owned));
+            found = leader.and_then(|name| name.strip_prefix('n')?.parse::<usize>().ok());
+            if found.is_some() {
+                return true;
+            }
+        }
+        false
+    })
+    .await;
+    found.unwrap() - 1
+}
+
+#[test]
+fn long_a_token_that_is_revoked_while_its_node_is_cut_off_is_refused_there_once_it_is_back() {
+    run_inside("long_inside_a_revocation");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_inside_a_revocation() {
+    if !is_inside() {
+        return;
+    }
+    let sites = Sites::make();
+    let cluster = start("");
+    let node = |number: usize| -> &Vagn { cluster.node(number) };
+    for round in 0..rounds(1, 4) {
+        let name = format!("anna {round}");
+        // A broker that is cut off goes on answering what it led.
+        let lone = (site_of_registry(&cluster).await + round) % SITES;
+        let [by, other] = [1, 2].map(|further| (lone + further) % SITES);
+        let token = add_token(node(by), &name).await;
+        for number in 0..SITES {
+            answers(node(number), &token, 200).await;
+        }
+        sites.cut(lone);
+        // While brokers elect a leader it may be refused, or in doubt: then it is asked for again.
+        for number in [by, other] {
+            eventually_within(PATIENCE, "the token to be revoked", async || {
+                node(by).control(&json!({"token_revoke": {"name": name}}));
+                sleep(POLL).await;
+                code(node(number), &token).await == 401
+            })
+            .await;
+        }
+        // It goes on with its copy, and says how old that is.
+        eventually_within(PATIENCE, "a warning", async || {
+            assert_ne!(code(node(lone), &token).await, 401, "nobody can have told it");
+            let ready: Value = serde_json::from_str(&node(lone).ops("/readyz").await.1).unwrap();
+            ready["warnings"]["registry"].is_string()
+        })
+        .await;
+        assert!(node(lone).metric("vagn_cluster_registry_age_seconds").await >= 30.0);
+        assert_ne!(code(node(lone), &token).await, 401);
+        let said =
+            node(lone).control(&json!({"token_add": {"name": "later", "role": "read"}})).pop().unwrap();
+        assert_eq!(said["error"]["problem"], "busy", "{said}");
+        sites.join(lone);
+        answers(node(lone), &token, 401).await;
+        eventually_within(PATIENCE, "the warning to go", async || {
+            let ready: Value = serde_json::from_str(&node(lone).ops("/readyz").await.1).unwrap();
+            ready["warnings"]["registry"].is_null()
+        })
+        .await;
+        cluster.wait_whole().await;
+    }
 }

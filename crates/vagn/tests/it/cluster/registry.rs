@@ -24,18 +24,18 @@ async fn done(node: &Vagn, request: &Value) -> Value {
     said["ok"].clone()
 }
 
-async fn add_token(node: &Vagn, name: &str) -> String {
+pub(crate) async fn add_token(node: &Vagn, name: &str) -> String {
     let said = done(node, &json!({"token_add": {"name": name, "role": "read"}})).await;
     said["token"].as_str().unwrap().to_owned()
 }
 
 /// Returns the code with which the API answers who shows this token.
-async fn code(node: &Vagn, token: &str) -> u16 {
+pub(crate) async fn code(node: &Vagn, token: &str) -> u16 {
     let asked = client().get(node.url("/api/v1/vehicles?bbox=0,0,1,1")).bearer_auth(token).send().await;
     asked.unwrap().status().as_u16()
 }
 
-async fn answers(node: &Vagn, token: &str, expected: u16) {
+pub(crate) async fn answers(node: &Vagn, token: &str, expected: u16) {
     eventually(&format!("{expected} for the token"), async || code(node, token).await == expected).await;
 }
 

@@ -31,7 +31,12 @@ fn ask_brokers(cluster: &Cluster, subject: &str) -> Value {
 
 /// Deletes the stream of a shard.
 pub(crate) fn delete_stream(cluster: &Cluster, shard: u16, epoch: u64) {
-    let said = ask_brokers(cluster, &format!("$JS.API.STREAM.DELETE.vagn-fleet-{shard}-{epoch}"));
+    delete(cluster, &format!("{shard}-{epoch}"));
+}
+
+/// Deletes a stream of the data set by the rest of its name.
+pub(crate) fn delete(cluster: &Cluster, stream: &str) {
+    let said = ask_brokers(cluster, &format!("$JS.API.STREAM.DELETE.vagn-fleet-{stream}"));
     assert_eq!(said["success"], json!(true), "{said}");
 }
 
