@@ -7,11 +7,12 @@
 //! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
 //! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
 //! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
-//! on the `board`, which keeps the indexes true.
+//! on the `board`, which keeps the indexes true. `shared`, `applied` and `called` are for the nodes of a cluster.
 
 mod admission;
 mod applied;
 mod board;
+mod called;
 mod delivery;
 mod escalation;
 mod filed;
@@ -48,6 +49,7 @@ use crate::trail::EventKind;
 use admission::Admitted;
 pub(crate) use admission::{Admission, Known};
 use board::Board;
+use called::Called;
 use live::Live;
 use queues::TargetQueues;
 pub(crate) use requests::Refusal;
@@ -111,6 +113,8 @@ pub(crate) struct Desk {
     shared: Option<Shared>,
     /// Which targets answer, as another desk knows that sends the notices of this one.
     told_up: Option<Vec<bool>>,
+    /// Incidents that only the door of this node knows.
+    called: Called,
 }
 
 /// A change of an incident that is to be announced.
@@ -141,7 +145,7 @@ pub(crate) struct Overview {
     pub oldest_unacknowledged_ms: Option<i64>,
     /// Real incidents that a target has refused for good.
     pub dead_letters: usize,
-    /// Incidents that are not on disk as they are.
+    /// Incidents that are not on disk as they are, apart from those that only the door of this node knows: their alarms are kept.
     pub unrecorded: usize,
 }
 
@@ -166,6 +170,7 @@ impl Desk {
             replays: Arc::new(Replays::new(Counter::default())),
             shared: None,
             told_up: None,
+            called: Called::default(),
             rules,
         }
     }
@@ -180,6 +185,7 @@ impl Desk {
         self.stirred.remove(&id);
         let live = self.board.remove(id)?;
         self.queues.done_everywhere(id);
+        self.called.leave(&live.incident);
         Some(live)
     }
 
@@ -198,7 +204,10 @@ impl Desk {
     }
 
     fn announce(&mut self, id: IncidentId, action: EventKind) {
-        if self.shared.is_some() {
+        if let Some(shared) = &self.shared {
+            if shared.is_of_door {
+                self.stir(id); // It is announced where it is shown.
+            }
             return; // It is announced when it is applied.
         }
         let incident = self.get(id).cloned();
@@ -248,7 +257,7 @@ impl Desk {
             unacknowledged: indexes.unacknowledged.len(),
             oldest_unacknowledged_ms: self.opened_ms(indexes.unacknowledged.first()),
             dead_letters: indexes.dead.len(),
-            unrecorded: indexes.unrecorded(),
+            unrecorded: indexes.unrecorded() - self.called.len(),
         }
     }
 
