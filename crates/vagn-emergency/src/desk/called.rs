@@ -127,6 +127,11 @@ impl Desk {
         }
     }
 
+    /// Returns true for an incident that only the door knows.
+    pub(crate) fn is_called(&self, id: IncidentId) -> bool {
+        self.called.has(id)
+    }
+
     /// Returns the incidents that only the door knows.
     pub(crate) fn called(&self) -> Vec<IncidentId> {
         self.called.ids.iter().copied().collect()

@@ -1,5 +1,7 @@
 //! What a node shows of the calls that its door makes by itself, until it has them from the trail.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use serde_json::Value;
 use vagn_cluster::trail::{DeskState, Taken};
@@ -8,16 +10,17 @@ use vagn_flow::clock::Clock;
 use super::bench::{Bench, Handed};
 use crate::desk::RequestKind;
 use crate::id::IncidentId;
+use crate::node::refused;
 use crate::notifier::NoticeSource;
 use crate::notify::notice::Notice;
 use crate::office::call_note::note_of;
+use crate::office::deed_form::DeedRefusal;
 use crate::office::door_source::DoorSource;
 use crate::record::attempt::Outcome;
 use crate::search::{IncidentQuery, find, look_up};
 use crate::show::feed::{FeedItem, Follower};
 use crate::tests::setup::{help, offer};
-use crate::{Filter, IncidentView, State};
-use std::time::Duration;
+use crate::{DeedError, Filter, IncidentView, RequestOutcome, State};
 
 impl Bench {
     /// A vehicle reports to this node, where no driver is.
@@ -186,6 +189,15 @@ fn a_call_that_is_joined_to_another_incident_gives_way_to_that_and_followers_hea
     other.room.calls.let_go(id);
     other.wait(Duration::from_secs(1));
     assert_eq!((other.one().id, other.room.calls.count()), (shown.id, 0));
+}
+
+#[test]
+fn a_person_hears_that_a_leader_does_not_have_yet_what_only_the_door_knows() {
+    let node = Bench::new();
+    node.call("bus 7");
+    let heard = |id| refused(&node.room, id, DeedRefusal::NotFound);
+    assert_eq!(heard(node.one().id), Err(DeedError::NotYet));
+    assert_eq!(heard(IncidentId::from_u128(9)), Ok(RequestOutcome::NotFound));
 }
 
 #[test]
