@@ -170,3 +170,13 @@ test("an incident that left the list and that the server does not know leaves th
   await settled();
   assert.ok(!bench.knows("4"));
 });
+
+test("an incident that left the list because another one took it in gives way to that one", async () => {
+  const bench = await Bench.open();
+  bench.server.list = [];
+  // In a cluster the id of the one leads to the other.
+  bench.server.single = () => Response.json(sample({ id: "5", vehicle_id: "tram 4" }));
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  assert.ok(!bench.knows("4") && bench.knows("5"));
+});
