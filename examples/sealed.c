@@ -1,6 +1,6 @@
 /* Sends sealed reports to Vagn. Needs a C99 compiler and sockets, and no library: cc -O2 -o sealed sealed.c
  *
- *   sealed KEYFILE LAT LON [--emergency] [--to HOST PORT]   sends a report; an alarm is repeated until it is answered
+ *   sealed KEYFILE LAT LON [--emergency] [--to HOST:PORT]   sends a report; an alarm is repeated until it is answered
  *   sealed KEYFILE --seal SEQUENCE REPORT [--emergency]     prints the envelope of a report, both in hex
  *   sealed KEYFILE --open ANSWER                            prints sequence and content of an answer, in hex
  *
@@ -363,11 +363,14 @@ static int is_answer(const device *d, uint8_t *datagram, size_t len, uint64_t se
 }
 
 static int send_report(const device *d, double lat, double lon, uint8_t lane, const char *host, const char *port) {
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *address;
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found, *address;
     uint8_t report[128], datagram[DATAGRAM_MAX];
     uint64_t seq = now_ms();
     size_t len = make_report(lat, lon, seq, lane, report);
-    if (getaddrinfo(host, port, &hints, &address)) fail("the server has no address");
+    if (getaddrinfo(host, port, &hints, &found)) fail("the server has no address");
+    /* IPv4 first: a server that listens on 0.0.0.0 is then found under `localhost`, too. */
+    for (address = found; address && address->ai_family != AF_INET; address = address->ai_next);
+    if (!address) address = found;
     int udp = socket(address->ai_family, SOCK_DGRAM, 0);
     if (udp < 0 || connect(udp, address->ai_addr, address->ai_addrlen)) fail("there is no way to the server");
     for (int wait = 1; wait <= 8; wait *= 2) {                  /* the same report; the envelope has a new sequence */
@@ -389,28 +392,56 @@ static int send_report(const device *d, double lat, double lon, uint8_t lane, co
     return 1;
 }
 
+static double number(const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end) fail("LAT and LON are numbers of degrees");
+    return value;
+}
+
 int main(int argc, char **argv) {
+    static const char usage[] = "usage: sealed KEYFILE LAT LON [--emergency] [--to HOST:PORT]";
     uint8_t lane = ORDINARY, in[DATAGRAM_MAX], out[DATAGRAM_MAX + OVERHEAD];
-    const char *host = "localhost", *port = "9092";
+    const char *host = "localhost", *port = "9092", *words[4];
+    int count = 0;
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--emergency")) lane = CALL;
-        if (!strcmp(argv[i], "--to") && i + 2 < argc) host = argv[i + 1], port = argv[i + 2];
+        char *colon;
+        if (!strcmp(argv[i], "--emergency")) {
+            lane = CALL;
+        } else if (!strcmp(argv[i], "--to")) {
+            if (++i == argc) fail(usage);
+            host = argv[i];
+            if ((colon = strrchr(argv[i], ':'))) {
+                *colon = 0, port = colon + 1;
+                if (*host == '[' && colon[-1] == ']') colon[-1] = 0, host++;
+            } else if (++i < argc) {
+                port = argv[i];                                 /* HOST PORT will do, too */
+            } else {
+                fail(usage);
+            }
+        } else if (count == 4) {
+            fail(usage);
+        } else {
+            words[count++] = argv[i];
+        }
     }
-    if (argc < 4) fail("usage: sealed KEYFILE LAT LON [--emergency] [--to HOST PORT]");
-    device d = read_device(argv[1]);
-    if (!strcmp(argv[2], "--seal") && argc > 4) {
-        size_t len = unhex(argv[4], in, sizeof in);
-        print_hex(out, seal(&d, strtoull(argv[3], NULL, 10), in, len, lane, out));
-    } else if (!strcmp(argv[2], "--open")) {
-        size_t len = unhex(argv[3], in, sizeof in);
+    if (count < 3) fail(usage);
+    device d = read_device(words[0]);
+    if (!strcmp(words[1], "--seal") && count == 4) {
+        size_t len = unhex(words[3], in, sizeof in);
+        print_hex(out, seal(&d, strtoull(words[2], NULL, 10), in, len, lane, out));
+    } else if (!strcmp(words[1], "--open") && count == 3) {
+        size_t len = unhex(words[2], in, sizeof in);
         uint8_t *answer = open_answer(&d, in, &len);
         unsigned long long sequence = 0;
         if (!answer) fail("no answer to this key");
         for (int i = 10; i < HEAD; i++) sequence = sequence << 8 | in[i];
         printf("%llu ", sequence);
         print_hex(answer, len);
+    } else if (count == 3) {
+        return send_report(&d, number(words[1]), number(words[2]), lane, host, port);
     } else {
-        return send_report(&d, atof(argv[2]), atof(argv[3]), lane, host, port);
+        fail(usage);
     }
     return 0;
 }

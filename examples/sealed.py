@@ -136,7 +136,9 @@ def report(lat, lon, emergency, seq):
 
 
 def send(device, lat, lon, emergency, host, port):
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    # IPv4 first: a server that listens on 0.0.0.0 is then found under `localhost`, too.
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     udp = socket.socket(family, socket.SOCK_DGRAM)
     udp.connect(address)                            # so that it receives from the server alone
     sequences = device.sequences()

@@ -102,6 +102,49 @@ scenario("a deleted vehicle leaves every map", {}, async ({ vagn, open }) => {
   await far.page.getByText("This vehicle is not known any more").waitFor();
 });
 
+scenario("a server that refuses the vehicles is not taken for one that is lost, nor for one that does not know them", {}, async ({ vagn, open }) => {
+  await vagn.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74 });
+  const { page } = await open(AUSTIN, { ...SMALL, allow: [BUSY] });
+  await mapReady(page);
+  await page.getByText(/^Live/).waitFor();
+  const busy = { status: 503, contentType: "application/problem+json", body: JSON.stringify({ detail: "there is too much to do" }) };
+  await page.route(/\/(tiles|api\/v1\/vehicle)\b/, (route) => route.fulfill(busy));
+  await page.getByText("The server cannot show the vehicles since").waitFor();
+  await page.getByText(/^Not live/).waitFor();
+  assert.equal(await page.getByText("No contact with the server").count(), 0);
+  await find(page, "bus 7");
+  await page.getByText("there is too much to do").waitFor();
+  assert.equal(await page.getByText("No vehicle has the id").count(), 0);
+  await page.unroute(/\/(tiles|api\/v1\/vehicle)\b/);
+  await page.getByText(/^Live/).waitFor();
+  await page.getByText("30.27000, -97.74000").waitFor();
+});
+
+scenario("a vehicle that called without a place gets its pin when it tells one", {}, async ({ vagn, open }) => {
+  const { page } = await open(AUSTIN, { ...SMALL, allow: [UNKNOWN] });
+  await mapReady(page);
+  await vagn.send({ ID: "tram 4", Emergency: true });
+  await page.getByRole("button", { name: "1 call for help" }).click();
+  await page.getByRole("button", { name: /^tram 4/ }).click();
+  await page.getByText("it has sent no place yet, or was deleted").waitFor();
+  await vagn.store({ ID: "tram 4", Lat: 30.27, Lon: -97.74 });
+  await eventually("its pin", async () => (await pins(page)).join() === "tram 4");
+});
+
+scenario("calls that come at once are all read aloud, and take the focus from no row", {}, async ({ vagn, open }) => {
+  const call = (ID: string) => ({ ID, Lat: 30.27, Lon: -97.74, Emergency: true });
+  await vagn.store(call("tram 4"));
+  const { page } = await open(AUSTIN, SMALL);
+  await mapReady(page);
+  await page.getByRole("button", { name: "1 call for help" }).click();
+  const row = page.getByRole("button", { name: /^tram 4/ });
+  await row.focus();
+  await vagn.store(call("tram 5"), call("tram 6"), call("tram 7"));
+  await page.getByText("Call for help: tram 5 Call for help: tram 6 Call for help: tram 7").waitFor({ state: "attached" });
+  await page.getByRole("button", { name: /^tram 7/ }).waitFor();
+  assert.ok(await row.evaluate((node) => node === document.activeElement));
+});
+
 scenario("an id that is markup is text everywhere on the map", {}, async ({ vagn, open }) => {
   const place = { Lat: 30.27, Lon: -97.74 };
   await vagn.store({ ID: MARKUP, ...place, Emergency: true }, { ID: "bus 7", ...place });

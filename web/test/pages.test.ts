@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Response } from "playwright-core";
 import { DARK, PHONE } from "./support/browser";
+import { mapReady, pins } from "./support/map";
 import { mapFile } from "./support/pmtiles";
 import { scenario } from "./support/scenario";
 import { identity, Vagn } from "./support/vagn";
@@ -109,4 +110,21 @@ scenario("a style on another server is loaded, and nothing from a third", {}, as
   await window.page.goto(vagn.url("/"));
   const refused = await window.page.evaluate((url) => fetch(url).then(() => false, () => true), styleUrl);
   assert.ok(refused, "a page may load from a server that no setting names");
+});
+
+scenario("without the style that is set, vehicles and calls for help are on the built-in map", {}, async ({ open, vagn, test }) => {
+  const nowhere = createServer(identity(vagn), (_, response) => response.writeHead(404, { "access-control-allow-origin": "*" }).end());
+  await new Promise<void>((done) => nowhere.listen(0, "127.0.0.1", done));
+  test.after(() => nowhere.close());
+  const { port } = nowhere.address() as AddressInfo;
+  const styled = await Vagn.start({ args: ["--map-style-url", `https://127.0.0.1:${port}/style.json`] });
+  test.after(() => styled.close());
+  await styled.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74, Emergency: true });
+  const allow = [/status of 404/];
+  const map = await open(styled.url("/#map=12/30.27/-97.74"), { allow });
+  await mapReady(map.page);
+  await map.page.getByText("Built-in map: the one that is set cannot be loaded").waitFor();
+  await eventually("the pin", async () => (await pins(map.page)).join() === "bus 7");
+  const desk = await open(styled.url("/incidents"), { allow });
+  await desk.page.locator("#map[data-drawn='1']").waitFor();
 });

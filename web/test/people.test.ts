@@ -93,6 +93,15 @@ scenario("who may see approximate places sees those alone, and is told so", {}, 
   assert.equal(await page.getByText("call for help").filter({ visible: true }).count(), 0);
   await nothingSerious(page, "approximate places");
   await window.picture("approximate");
+  // The lines at the foot take room from the map, not from its scale; its sign stands before the last of them.
+  for (const size of [SMALL.viewport, { width: 360, height: 640 }]) {
+    await page.setViewportSize(size);
+    await eventually("the scale to stand on the lines at the foot", () => page.evaluate(() => {
+      const box = (selector: string) => document.querySelector(selector)!.getBoundingClientRect();
+      return box(".maplibregl-ctrl-scale").bottom <= box(".foot").top;
+    }));
+    assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector(".status")!).position), "relative", "its sign stands elsewhere");
+  }
   const console = await open("/incidents", { allow: REFUSED });
   await signIn(console.page, token);
   await console.page.getByText("“kiosk” may see approximate places on the live map").waitFor();

@@ -18,7 +18,8 @@
 //! restarts too; and while no person acknowledges it, the turn passes from target to target (`rules`). People make
 //! requests through the [`EmergencyHandle`] and follow the [`feed`](show::feed); what happened stays in the [`trail`].
 //!
-//! This is one machine. On a node of a cluster one desk decides for all nodes, and the `office` stands in the place of `incidents`.
+//! This is one machine. On a node of a cluster one desk decides for all nodes, and the `office` stands in the place of `incidents`: the head of `office/mod.rs` has
+//! its picture.
 
 mod desk;
 mod disk;

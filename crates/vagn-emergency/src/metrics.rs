@@ -11,6 +11,7 @@ use prometheus_client::registry::Unit;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 
 use crate::intake::no_room::NoRoom;
+use crate::office::losses::Loss;
 
 /// Values of `outcome` that are shown from the start, so that a rate over them has no gap.
 const OUTCOMES: [&str; 4] = ["accepted", "retried", "refused", "dead"];
@@ -64,6 +65,7 @@ pub struct EmergencyMetrics {
     pub(crate) oldest_unaccepted: Gauge,
     /// Seconds.
     pub(crate) oldest_unacknowledged: Gauge,
+    pub(crate) office_losses: Family<ReasonLabel, Counter>,
 }
 
 impl EmergencyMetrics {
@@ -93,6 +95,7 @@ impl EmergencyMetrics {
             incidents_unrecorded: gauge("incidents_unrecorded", "Incidents that are not on disk as they are"),
             oldest_unaccepted: seconds("incidents_oldest_unaccepted", "Age of the oldest incident that no target has accepted"),
             oldest_unacknowledged: seconds("incidents_oldest_unacknowledged", "Age of the oldest incident that no person has acknowledged"),
+            office_losses: registry.register("emergency_office_losses", "What found no place between the parts of a node that care for calls, by reason", Family::default()),
         };
         for outcome in OUTCOMES {
             drop(metrics.emergencies.get_or_create(&OutcomeLabel { outcome }));
@@ -100,7 +103,15 @@ impl EmergencyMetrics {
         for reason in NoRoom::ALL {
             drop(metrics.emergencies_refused.get_or_create(&ReasonLabel { reason: reason.word() }));
         }
+        for loss in Loss::ALL {
+            drop(metrics.office_losses.get_or_create(&ReasonLabel { reason: loss.word() }));
+        }
         Arc::new(metrics)
+    }
+
+    /// Counts something that found no place.
+    pub(crate) fn lose(&self, loss: Loss) {
+        self.office_losses.get_or_create(&ReasonLabel { reason: loss.word() }).inc();
     }
 }
 
@@ -146,6 +157,7 @@ mod tests {
             "vagn_incidents_unrecorded 0",
             "vagn_incidents_oldest_unaccepted_seconds 0",
             "vagn_incidents_oldest_unacknowledged_seconds 0",
+            "vagn_emergency_office_losses_total{reason=\"change\"} 0",
         ] {
             assert!(page.lines().any(|line| line == name), "{name} is not in\n{page}");
         }

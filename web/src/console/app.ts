@@ -1,11 +1,12 @@
 /** Puts the console together: what is known, what is shown, what sounds, and what a person does. */
+import { Announcer } from "../shared/announce";
 import type { Incident, IncidentChange, IncidentWithHistory, Vehicle } from "../shared/api";
 import { el, setAttr } from "../shared/dom";
 import type { StreamState } from "../shared/events";
 import { onSignInWanted, signInAgain, whoAmI } from "../shared/session";
 import { strings } from "../shared/strings";
 import { act } from "./acts";
-import { Announcer } from "./announce";
+
 import { isCrowd, isWaiting, newOnes, sectionOf } from "./arrange";
 import { Banners, bannersFor, type Banner } from "./banners";
 import { Bell } from "./bell";
@@ -79,6 +80,7 @@ export class App {
       changed: (change) => this.changed(change),
       stream: (state) => this.stream(state),
       inContact: () => this.line.contact.kind === "held",
+      hasTargets: () => (this.line.targets?.targets.length ?? 0) > 0,
       caughtUp: (missed, awayMs) => {
         this.missed.add({ missed, awayMs }, Date.now());
         this.tickView();

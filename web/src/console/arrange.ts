@@ -42,6 +42,11 @@ export function isWaiting(incident: Incident): boolean {
   return sectionOf(incident) === "waiting";
 }
 
+/** True where no target has the incident, which a dispatcher must see at a glance. */
+export function isUntold(incident: Incident): boolean {
+  return incident.call.status !== "accepted" && incident.state !== "resolved";
+}
+
 /** Number of real emergencies that were opened within the span of a crowd. */
 export function newOnes(incidents: Iterable<Incident>, nowMs: number): number {
   let count = 0;

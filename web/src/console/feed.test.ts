@@ -49,6 +49,7 @@ class Bench {
   readonly server = new Server();
   readonly store = new Store();
   inContact = true;
+  hasTargets = false;
   /** Vehicles that were named as new, once for each time that contact came back. */
   readonly missed: string[][] = [];
   streaming = false;
@@ -57,6 +58,7 @@ class Bench {
     changed: () => {},
     stream: ({ kind }) => (this.streaming = kind === "connected"),
     inContact: () => this.inContact,
+    hasTargets: () => this.hasTargets,
     caughtUp: ({ opened }) => this.missed.push(opened.map((one) => one.vehicle_id)),
   });
 
@@ -179,4 +181,21 @@ test("an incident that left the list because another one took it in gives way to
   bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
   await settled();
   assert.ok(!bench.knows("4") && bench.knows("5"));
+});
+
+test("while an emergency waits for its targets the list is read again, as no event tells of tries that fail", async () => {
+  const bench = await Bench.open();
+  const call = { ...sample().call, attempts: 0, targets: [] };
+  const tram = sample({ id: "6", vehicle_id: "tram 6", call: { ...call, status: "no_target" as const } });
+  bench.server.send(`event: incident\ndata: ${JSON.stringify({ change: "opened", time: AT, incident: tram })}\n\n`);
+  bench.server.list.push({ ...tram, call: { ...call, status: "pending", attempts: 3 } });
+  await settled();
+  nowMs += 5_000;
+  bench.feed.tick();
+  await settled();
+  assert.equal(bench.store.get("6")?.call.attempts, 0, "nobody can be told, so nothing changes");
+  bench.hasTargets = true;
+  bench.feed.tick();
+  await settled();
+  assert.equal(bench.store.get("6")?.call.attempts, 3);
 });

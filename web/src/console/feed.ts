@@ -8,6 +8,7 @@ import * as api from "../shared/api";
 import type { Gap, Incident, IncidentChange, IncidentState } from "../shared/api";
 import { EventStream, type ServerEvent, type StreamState } from "../shared/events";
 import { Problem } from "../shared/problem";
+import { isUntold, isWaiting } from "./arrange";
 import type { ServerClock } from "./clock";
 import { missed, type Missed } from "./missed";
 import type { Store } from "./store";
@@ -17,6 +18,8 @@ const UNRESOLVED: IncidentState[] = ["open", "notified", "acknowledged"];
 const PAGE = 1_000;
 /** Pause between two readings of the list while the stream is down. */
 const REREAD_MS = 5_000;
+/** Most emergencies that nobody has been told of for which the list is read again. */
+const UNTOLD_MAX = 50;
 /** Most incidents that are asked for one by one, after they had left the list unseen. */
 const VANISHED_MAX = 50;
 
@@ -27,6 +30,8 @@ export interface FeedHandlers {
   stream: (state: StreamState) => void;
   /** The server answers. */
   inContact: () => boolean;
+  /** The server has somebody to tell. */
+  hasTargets: () => boolean;
   /** Contact is back and the list is read: what happened in between. */
   caughtUp: (missed: Missed, awayMs: number) => void;
 }
@@ -63,8 +68,15 @@ export class Feed {
 
   /** Once a second. */
   tick(): void {
-    const due = !this.current || !this.streaming || this.away !== null;
+    const due = !this.current || !this.streaming || this.away !== null || this.waitsForTargets();
     if (this.handlers.inContact() && due && performance.now() - this.readAt >= REREAD_MS) void this.read();
+  }
+
+  /** No event tells of tries that fail, and a row must not say for long that a target is being called, or that there is none. */
+  private waitsForTargets(): boolean {
+    if (!this.handlers.hasTargets()) return false;
+    const untold = this.store.all().filter((one) => isWaiting(one) && isUntold(one)).length;
+    return untold > 0 && untold <= UNTOLD_MAX;
   }
 
   /** The line is said to be back: no need to wait for the next try. */

@@ -2,7 +2,8 @@
 import type { Feature as AnyFeature, LineString, Point } from "geojson";
 import { LngLatBounds, Map as MapLibre, NavigationControl, type ExpressionSpecification, type GeoJSONSource, type MapMouseEvent } from "maplibre-gl";
 import type { Incident, Vehicle } from "../shared/api";
-import { basemap, BOLD, recolour, REGULAR, type MapSettings } from "../shared/basemap";
+import { basemap, BOLD, recolour, REGULAR } from "../shared/basemap";
+import { mapSettings, type MapSettings } from "../shared/map-settings";
 import { readJson } from "../shared/session";
 import { onTheme, theme, type Theme } from "../shared/theme";
 import { distance } from "../shared/units";
@@ -25,7 +26,6 @@ const UNSEEN: Feature = {
   geometry: { type: "Point", coordinates: [-179.9, 85] },
   properties: { id: "", sign: "waiting", label: "0", rank: 0, chosen: true, waiting: true },
 };
-const BUNDLED: MapSettings = { version: "", style_url: null, pmtiles: null };
 
 interface Colours {
   ink: string;
@@ -46,8 +46,7 @@ export interface MapContext {
 }
 
 export async function openMapView(container: HTMLElement, context: MapContext): Promise<MapView> {
-  // A service that cannot tell has set nothing else: the bundled map is drawn.
-  const settings = await readJson<MapSettings>("/map/settings.json").catch(() => BUNDLED);
+  const settings = await mapSettings(readJson);
   const map = await openMap(container, settings, theme(), { start: START, isFlat: true });
   return new MapView(map, settings, context);
 }
@@ -163,7 +162,8 @@ export class MapView {
   }
 
   private async turn(now: Theme): Promise<void> {
-    if (this.settings.style_url === null && this.settings.pmtiles === null) {
+    // Also where it has taken the place of another one.
+    if (this.map.getSource("earth")) {
       recolour(this.map, now);
       for (const id of ["near-lines", "near-points", "near-names", "way", "incident-signs", "chosen"]) {
         if (this.map.getLayer(id)) this.map.removeLayer(id);
@@ -257,7 +257,7 @@ function nearFeatures({ position }: Incident, vehicles: Vehicle[]): Feature[] {
   return vehicles.flatMap((vehicle): Feature[] => {
     const [lon, lat] = vehicle.geometry.coordinates;
     const there = [nearest(lon, position.lon), lat];
-    const label = `${vehicle.id}\n${distance(vehicle.properties.distance_m ?? 0, readUnits())}`;
+    const label = `${visible(vehicle.id)}\n${distance(vehicle.properties.distance_m ?? 0, readUnits())}`;
     return [
       { type: "Feature", geometry: { type: "Point", coordinates: there }, properties: { label } },
       { type: "Feature", geometry: { type: "LineString", coordinates: [[position.lon, position.lat], there] }, properties: {} },

@@ -3,10 +3,11 @@ import type { Incident } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { place } from "../shared/units";
+import { isUntold } from "./arrange";
 import { moment, running } from "./clock";
 import type { View } from "./keyed";
 import { signIcon, signOf, type Sign } from "./signs";
-import { isUntold, noticeStanding, standing, stateWord } from "./words";
+import { noticeStanding, standing, stateWord } from "./words";
 
 const words = strings.console;
 

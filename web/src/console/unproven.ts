@@ -79,7 +79,7 @@ export class Unproven {
   }
 
   private show(calls: UnprovenCall[]): void {
-    const shown = latest(calls);
+    const shown = foremost(calls);
     this.list.show(shown);
     setText(this.title, words.heading(calls.length));
     setText(this.more, words.more(calls.length - shown.length));
@@ -110,9 +110,12 @@ export class Unproven {
   }
 }
 
-/** The calls to show, the latest first. */
-export function latest(calls: UnprovenCall[]): UnprovenCall[] {
-  return [...calls].sort((one, other) => Date.parse(other.last_at) - Date.parse(one.last_at)).slice(0, SHOWN_MAX);
+/** The calls to show: those under a key of a vehicle first, since anybody can make up the others without an end; then the latest. */
+export function foremost(calls: UnprovenCall[]): UnprovenCall[] {
+  const hasKey = (call: UnprovenCall): number => Number(call.key_id !== null && call.vehicle_id !== null);
+  const order = (one: UnprovenCall, other: UnprovenCall): number =>
+    hasKey(other) - hasKey(one) || Date.parse(other.last_at) - Date.parse(one.last_at);
+  return [...calls].sort(order).slice(0, SHOWN_MAX);
 }
 
 /** The one that the call says it is from. */

@@ -6,7 +6,8 @@ import { isOnDisk } from "./acts";
 import { running, ServerClock } from "./clock";
 import { incidentInLink, linkTo } from "./link";
 import { AT, AT_MS, deed, sample } from "./sample";
-import { changeSentence, isUntold, ledgerSentence, list, missedSentence, newSentence, noticeStanding, refusal, trailSentence } from "./words";
+import { isUntold } from "./arrange";
+import { changeSentence, ledgerSentence, list, missedSentence, newSentence, noticeStanding, refusal, trailSentence } from "./words";
 
 const call = (special: Partial<Call>): Call => ({ ...sample().call, targets: [], ...special });
 
@@ -32,6 +33,7 @@ test("the notices are told by what the targets have done", () => {
     [{ targets: [target("a", true), target("b", true), target("c", false)] }, "Told: a and b"],
     [{ status: "no_target" }, "Nobody else is told: no target is set"],
     [{ status: "calling", targets: [target("a", false)] }, "Calling a…"],
+    [{ status: "pending", attempts: 0, targets: [] }, "Nobody is told yet"],
     [{ status: "pending", attempts: 0, targets: [target("a", false)] }, "Calling a…"],
     [{ status: "pending", attempts: 3, targets: [target("a", false)] }, "Nobody else knows yet: a has not accepted after 3 tries"],
     [{ status: "dead_letter", targets: [target("a", false)] }, "Nobody else knows: a refused the notice for good"],

@@ -44,11 +44,6 @@ export function noticeStanding({ call }: Incident): string {
   }
 }
 
-/** True where no target has the incident, which a dispatcher must see at a glance. */
-export function isUntold(incident: Incident): boolean {
-  return incident.call.status !== "accepted" && incident.state !== "resolved";
-}
-
 export function kindWord(incident: Incident): string {
   if (incident.test) return words.kind.test;
   if (incident.kind === "auto") return words.kind.auto;

@@ -96,14 +96,14 @@ export class App {
     if (link.list && !this.outside.list.open) this.outside.list.show(false);
   }
 
-  /** Selects by id; flies there if the place is not in view. */
+  /** Selects by id; flies there if the place is not in view. Returns false where the server says that there is no such vehicle. */
   async select(id: string, place: Place | null, focus: boolean, fly = true): Promise<boolean> {
     const found = this.selection.select(id);
     this.showCard(id, focus);
     if (place && fly) this.showPlace(place);
     const selected = await found;
     if (selected?.place && !place && fly) this.showPlace(selected.place);
-    return selected?.vehicle !== null && selected?.gone !== true;
+    return selected?.gone !== true;
   }
 
   async find(id: string): Promise<void> {
@@ -111,6 +111,7 @@ export class App {
     const known = await this.select(id, null, true);
     setHidden(searchNote, known);
     setText(searchNote, known ? "" : words.searchNone(id));
+    // Of one that could not be asked for the card says why, and asks again.
     if (known) search.value = "";
     else {
       this.outside.card.close();
@@ -132,7 +133,6 @@ export class App {
     const calls = this.outside.calls.list();
     this.callPlaces.set(calls);
     this.pins.show(this.callPlaces.pins());
-    this.outside.callsPanel.show(calls);
   }
 
   showCall(vehicleId: string, focus: boolean): void {
@@ -288,6 +288,7 @@ export class App {
     this.clusters.refresh(this.fleet.crowded);
     showStatus(this.outside.page.status, this.fleet, this.clusters, this.outside.contact, this.filter);
     this.showDetails();
+    this.outside.callsPanel.tick();
   }
 
   private recolour(look: Theme, grid: Grid | null): void {

@@ -13,7 +13,7 @@ const ROUND_MS = 1_000;
 /** Vehicles asked for in a round; with more open calls each is asked less often. */
 const AT_A_TIME = 4;
 /** Pause after an answer that the fleet does not have the vehicle: its alarm came without a position, or it was deleted. */
-const UNKNOWN_MS = 30_000;
+const UNKNOWN_MS = 5_000;
 
 interface Known {
   place: Place;
@@ -74,7 +74,8 @@ export class CallPlaces {
 
   private async round(): Promise<void> {
     const now = Date.now();
-    const ids = [...this.known.keys()].filter((id) => now >= (this.unknownUntil.get(id) ?? 0));
+    // Those too that called without a place: they may report one any time.
+    const ids = [...new Set(this.calls.map((one) => one.vehicle_id))].filter((id) => now >= (this.unknownUntil.get(id) ?? 0));
     if (document.hidden || ids.length === 0) return;
     const turn = Array.from({ length: Math.min(AT_A_TIME, ids.length) }, (_, at) => ids[(this.next + at) % ids.length]!);
     this.next += turn.length;

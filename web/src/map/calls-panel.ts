@@ -1,4 +1,5 @@
 /** Calls for help in words: the button that counts them, the list behind it, and the voice for screen readers. */
+import { Announcer } from "../shared/announce";
 import type { Incident } from "../shared/api";
 import { el, icon, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
@@ -14,8 +15,8 @@ export class CallsPanel {
   readonly voices: HTMLElement;
   private readonly label = el("span");
   private readonly rows = el("ol", { class: "rows" });
-  private readonly loud = el("div", { attrs: { role: "alert" } });
-  private readonly quiet = el("div", { attrs: { role: "status" } });
+  private readonly announcer = new Announcer();
+  private readonly kept = new Map<string, Row>();
   private calls: Incident[] = [];
 
   constructor(
@@ -29,7 +30,8 @@ export class CallsPanel {
       icon(icons.bell),
       this.label,
     );
-    this.voices = el("div", { class: "unseen", id: "voices" }, this.loud, this.quiet);
+    this.voices = el("div", { id: "voices" });
+    this.announcer.mount(this.voices);
   }
 
   show(calls: Incident[]): void {
@@ -41,11 +43,17 @@ export class CallsPanel {
     const parts = [real > 0 ? words.calls(real) : "", drills > 0 ? words.drills(drills) : ""].filter((part) => part !== "");
     setText(this.label, parts.join(" · "));
     document.title = words.pageTitle(real);
+    this.tick();
+  }
+
+  /** Writes the list anew where it is shown: its ages grow. */
+  tick(): void {
     if (this.card.shown?.body === this.body) this.fill();
   }
 
   say(text: string, loud: boolean): void {
-    setText(loud ? this.loud : this.quiet, text);
+    if (loud) this.announcer.alert(text);
+    else this.announcer.say(text);
   }
 
   open(focus: boolean): void {
@@ -60,23 +68,56 @@ export class CallsPanel {
     el("p", { class: "actions" }, el("a", { text: words.openConsole, attrs: { href: "/incidents" } })),
   );
 
+  /** Rows that are there stay the same nodes, so that the focus stays where it is. */
   private fill(): void {
-    this.rows.replaceChildren(...this.calls.map((call) => this.row(call)));
+    const still = new Set(this.calls.map((one) => one.id));
+    const focused = [...this.kept].find(([, row]) => row.node.contains(document.activeElement));
+    for (const [id, { node }] of this.kept) {
+      if (still.has(id)) continue;
+      node.remove();
+      this.kept.delete(id);
+    }
+    for (const [at, call] of this.calls.entries()) {
+      const row = this.kept.get(call.id) ?? new Row(call.id, () => this.press(call.id));
+      this.kept.set(call.id, row);
+      row.show(call, this.nowMs());
+      if (this.rows.children[at] !== row.node) this.rows.insertBefore(row.node, this.rows.children[at] ?? null);
+    }
+    // A row that goes, or has moved, must not take the focus with it.
+    if (focused && !this.rows.contains(document.activeElement)) this.refocus(focused[0]);
   }
 
-  private row(call: Incident): HTMLElement {
-    const since = words.callSince(age((this.nowMs() - Date.parse(call.raised_at)) / 1000));
+  private refocus(id: string): void {
+    const row = this.kept.get(id) ?? [...this.kept.values()][0];
+    if (row) row.button.focus({ preventScroll: true });
+    else this.card.node.querySelector<HTMLElement>("h2")?.focus();
+  }
+
+  private press(id: string): void {
+    const call = this.calls.find((one) => one.id === id);
+    if (call) this.select(call);
+  }
+}
+
+/** One call in the list. */
+class Row {
+  readonly node: HTMLElement;
+  readonly button: HTMLButtonElement;
+  private readonly vehicle = el("b");
+  private readonly tag = el("span");
+  private readonly about = el("span", { class: "soft" });
+
+  constructor(id: string, press: () => void) {
+    this.button = el("button", { class: "row", attrs: { type: "button" }, on: { click: press } }, this.vehicle, this.tag, this.about);
+    this.node = el("li", { data: { id } }, this.button);
+  }
+
+  show(call: Incident, nowMs: number): void {
+    const since = words.callSince(age((nowMs - Date.parse(call.raised_at)) / 1000));
     const where = call.position ? "" : ` · ${words.callUnplaced}`;
-    return el(
-      "li",
-      {},
-      el(
-        "button",
-        { class: "row", attrs: { type: "button" }, on: { click: () => this.select(call) } },
-        el("b", { text: call.vehicle_id }),
-        el("span", { class: `tag ${call.test ? "drill" : "call"}`, text: call.test ? words.drill : words.call }),
-        el("span", { class: "soft", text: `${since} · ${words.callState[call.state]}${where}` }),
-      ),
-    );
+    setText(this.vehicle, call.vehicle_id);
+    this.tag.className = `tag ${call.test ? "drill" : "call"}`;
+    setText(this.tag, call.test ? words.drill : words.call);
+    setText(this.about, `${since} · ${words.callState[call.state]}${where}`);
   }
 }

@@ -27,6 +27,8 @@ export class Contact {
   private readonly dismiss: HTMLButtonElement;
   private streamLost: number | null = null;
   private tilesLost: number | null = null;
+  /** The server answers, and refuses the vehicles. */
+  private tilesRefused: number | null = null;
   private signInWanted = false;
   /** Not put away yet. */
   private absence: Absence | null = null;
@@ -69,9 +71,16 @@ export class Contact {
     this.show();
   }
 
+  /** True where what is seen of the vehicles is from earlier, although the server answers. */
+  get refused(): boolean {
+    return this.tilesRefused !== null && this.now() - this.tilesRefused > PATIENCE_MS;
+  }
+
+  /** `error`: what a question for the vehicles has failed with, or `null`. */
   tiles(error: unknown): void {
-    if (error === null) this.tilesLost = null;
-    else this.tilesLost ??= this.now();
+    const isRefused = isRefusal(error);
+    this.tilesRefused = isRefused ? (this.tilesRefused ?? this.now()) : null;
+    this.tilesLost = error === null || isRefused ? null : (this.tilesLost ?? this.now());
     this.show();
   }
 
@@ -105,15 +114,22 @@ export class Contact {
 
   private show(): void {
     this.turned();
-    const { lost, since, absence, signInWanted } = this;
-    setHidden(this.node, !lost && absence === null && !signInWanted);
+    const { lost, since, absence, signInWanted, refused, tilesRefused } = this;
+    const wrong = lost || refused || signInWanted;
+    setHidden(this.node, !wrong && absence === null);
     setHidden(this.action, !signInWanted);
-    setHidden(this.dismiss, lost || signInWanted);
-    this.node.classList.toggle("lost", lost || signInWanted);
+    setHidden(this.dismiss, wrong);
+    this.node.classList.toggle("lost", wrong);
     if (signInWanted) setText(this.text, words.signInNeeded);
     else if (lost && since !== null) setText(this.text, words.lost(localTime(since)));
+    else if (refused && tilesRefused !== null) setText(this.text, words.refused(localTime(tilesRefused)));
     else setText(this.text, absence === null ? "" : sentence(absence));
   }
+}
+
+/** True for an answer, of our own questions or of MapLibre's, that is a refusal: then there is contact. */
+function isRefusal(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "status" in error && Number(error.status) > 0;
 }
 
 function sentence({ missed, awayMs }: Absence): string {

@@ -62,7 +62,7 @@ export class Details {
     this.showTag(tag);
     this.followButton.setAttribute("aria-pressed", String(follows));
     const { vehicle } = selected;
-    if (selected.gone) return this.warn(words.deleted);
+    if (selected.gone) return this.warn(tag === null ? words.deleted : words.callUnknown);
     if (!vehicle) return this.warn(selected.fault ?? words.loading);
     const { properties } = vehicle;
     const approximate = isApproximate(vehicle);

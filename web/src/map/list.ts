@@ -142,7 +142,7 @@ export class List {
     const capped = truncated || chosen.length > shown.length;
     setText(
       this.state,
-      shown.length === 0 ? words.listNone : capped ? words.listCapped(shown.length) : words.listCount(shown.length),
+      capped ? words.listCapped(shown.length) : shown.length === 0 ? words.listNone : words.listCount(shown.length),
     );
     const still = new Set(shown.map((one) => one.id));
     for (const [id, row] of this.rows) {

@@ -4,7 +4,7 @@ import "./panels.css";
 import "./map.css";
 import { readJson, whoAmI } from "../shared/session";
 import { whoLine } from "../shared/who";
-import type { MapSettings } from "../shared/basemap";
+import { mapSettings } from "../shared/map-settings";
 import { strings } from "../shared/strings";
 import { theme } from "../shared/theme";
 import type { Map as MapLibre } from "maplibre-gl";
@@ -50,7 +50,8 @@ function start(): void {
     () => clock.server(),
   );
   const calls = new Calls({
-    changed: () => app?.callsChanged(),
+    // Also where there is no map.
+    changed: () => (callsPanel.show(calls.list()), app?.callsChanged()),
     raised: ({ vehicle_id, test }) => callsPanel.say(test ? words.drillNew(vehicle_id) : words.callNew(vehicle_id), !test),
     resolved: ({ vehicle_id }) => callsPanel.say(words.callGone(vehicle_id), false),
     contact: (state) => contact.stream(state),
@@ -119,7 +120,7 @@ function start(): void {
   }
 
   async function open(): Promise<void> {
-    const settings = await readJson<MapSettings>("/map/settings.json");
+    const settings = await mapSettings(readJson);
     // A view that jumps right after the start would load everything twice.
     const early = link.view ? [] : await Promise.race([places, soon()]);
     let map: MapLibre;

@@ -76,9 +76,11 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
     searchNote,
   );
   const side = el("div", { class: "side" }, head, parts.card);
+  const foot = el("div", { class: "foot" }, parts.who, approximate, status);
+  new ResizeObserver(() => document.documentElement.style.setProperty("--foot-height", `${foot.offsetHeight}px`)).observe(foot);
   document.body.append(
     skip,
-    el("main", {}, map, side, tools, parts.empty, el("div", { class: "foot" }, parts.who, approximate, status)),
+    el("main", {}, map, side, tools, parts.empty, foot),
     parts.list,
     parts.contact,
     parts.voices,

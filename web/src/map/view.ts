@@ -2,7 +2,8 @@
 import { AttributionControl, Map as MapLibre, prewarm, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
-import { basemap, refine, type MapSettings } from "../shared/basemap";
+import { basemap, bundled, refine } from "../shared/basemap";
+import { isBundled, type MapSettings } from "../shared/map-settings";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
 import type { UnitSystem } from "../shared/units";
@@ -47,9 +48,10 @@ export async function openMap(
   theme: Theme,
   { start, bounds = null, label = strings.map.mapLabel, isFlat = false }: MapOptions,
 ): Promise<MapLibre> {
+  const style = await basemap(settings, theme).catch(() => null);
   const map = new MapLibre({
     container,
-    style: await basemap(settings, theme),
+    style: style ?? bundled(theme),
     center: [start.lon, start.lat],
     zoom: start.zoom,
     ...(bounds && {
@@ -73,13 +75,32 @@ export async function openMap(
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
-  map.addControl(new AttributionControl({ compact: false }), "bottom-right");
-  await map.once("style.load");
+  const isOther = (await replaced(map, settings, theme)) || style === null;
+  map.addControl(new AttributionControl({ compact: false, ...(isOther && { customAttribution: strings.common.mapReplaced }) }), "bottom-right");
   if (isFlat) flatten(map);
   // Flat long before single vehicles are drawn.
   else map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
-  void refine(map, settings);
+  void refine(map);
   return map;
+}
+
+/** Longest wait for a style of another server, in ms: vehicles and calls for help are drawn on it, and cannot wait for ever. */
+const STYLE_LIMIT_MS = 5_000;
+
+/** Waits for the style. Returns true where it did not come or cannot be drawn, and the bundled one has taken its place. */
+async function replaced(map: MapLibre, settings: MapSettings, theme: Theme): Promise<boolean> {
+  const loaded = map.once("style.load").then(() => true);
+  if (isBundled(settings)) return !(await loaded);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  // Before it is loaded only the style itself can fail.
+  const failed = map.once("error").then(() => false);
+  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), STYLE_LIMIT_MS)));
+  const came = await Promise.race([loaded, failed, late]);
+  clearTimeout(timer);
+  if (came) return false;
+  map.setStyle(bundled(theme), { diff: false });
+  await map.once("style.load");
+  return true;
 }
 
 /** Flat at every zoom, also where the style says otherwise. */

@@ -1,7 +1,7 @@
 /** The page behind a link to one vehicle: its place while the link lasts, and nothing else of the fleet. */
 import "../shared/theme.css";
 import "./share.css";
-import type { MapSettings } from "../shared/basemap";
+import { mapSettings, type MapSettings } from "../shared/map-settings";
 import { el, setHidden, setText } from "../shared/dom";
 import { EventStream } from "../shared/events";
 import { requestOpenly } from "../shared/session";
@@ -78,7 +78,7 @@ function start(): void {
 
   async function open(): Promise<void> {
     try {
-      const settings = (await (await requestOpenly("/map/settings.json")).json()) as MapSettings;
+      const settings = await mapSettings(async (path) => (await (await requestOpenly(path)).json()) as MapSettings);
       map = new SharedMap(await openMap(canvas, settings, theme(), { start: NOWHERE, label: words.mapLabel }), theme(), show);
       map.show(track);
       onTheme((look) => map?.recolour(look));

@@ -7,13 +7,8 @@ import type { GeoJSONSource, LayerSpecification, Map as MapLibre, StyleSpecifica
 import coarseUrl from "../../basemap/coarse.json?url";
 import earthUrl from "../../basemap/earth.json?url";
 import namesUrl from "../../basemap/names.json?url";
+import type { MapSettings } from "./map-settings";
 import type { Theme } from "./theme";
-
-export interface MapSettings {
-  version: string;
-  style_url: string | null;
-  pmtiles: string | null;
-}
 
 /** Fonts by MapLibre's reading: a name with the word Bold makes all of the stack bold. */
 const FACES = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans"];
@@ -74,8 +69,8 @@ export async function basemap(settings: MapSettings, theme: Theme): Promise<Styl
  * Puts the names onto a bundled map, and the fine land in place of the coarse one, after that has been painted: to read them keeps
  * MapLibre's worker and its letters busy for longer than all the rest of the start.
  */
-export async function refine(map: MapLibre, settings: MapSettings): Promise<void> {
-  if (settings.style_url !== null || settings.pmtiles !== null) return;
+export async function refine(map: MapLibre): Promise<void> {
+  if (!map.getSource("earth")) return;
   while (!map.isSourceLoaded("earth")) await map.once("sourcedata");
   await map.once("render");
   // Tiles of the coarse land stay until the fine ones are there.
@@ -83,7 +78,7 @@ export async function refine(map: MapLibre, settings: MapSettings): Promise<void
   map.getSource<GeoJSONSource>("earth")?.setData(earthUrl);
 }
 
-function bundled(theme: Theme): StyleSpecification {
+export function bundled(theme: Theme): StyleSpecification {
   return {
     version: 8,
     sources: {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Problem } from "./problem";
-import { reason } from "./sign-in";
+import { reason, tokenOf } from "./sign-in";
 import { strings } from "./strings";
 
 test("each refusal of a token is told in words of its own", () => {
@@ -11,4 +11,10 @@ test("each refusal of a token is told in words of its own", () => {
   assert.equal(reason(new Problem(503, { detail: "too busy" })), "too busy");
   assert.equal(reason(new TypeError("fetch failed")), strings.common.noContact);
   assert.equal(reason(new Error(strings.common.signInNoCookie)), strings.common.signInNoCookie);
+});
+
+test("a token is taken as it is printed, alone or as the header for a file", () => {
+  for (const typed of ["a-token_1", "  a-token_1\n", "Authorization: Bearer a-token_1", "  authorization:bearer  a-token_1 ", "Bearer a-token_1"])
+    assert.equal(tokenOf(typed), "a-token_1");
+  assert.equal(tokenOf("bearer-of-news"), "bearer-of-news");
 });

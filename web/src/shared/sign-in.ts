@@ -37,7 +37,7 @@ export function showSignIn(send: (token: string) => Promise<void>): Promise<bool
     };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const token = input.value.trim();
+      const token = tokenOf(input.value);
       if (!READABLE.test(token)) return refuse(words.tokenUnreadable);
       setAttr(go, "aria-busy", "true");
       go.disabled = true;
@@ -64,6 +64,11 @@ export function showSignIn(send: (token: string) => Promise<void>): Promise<bool
     dialog.showModal();
     input.focus();
   });
+}
+
+/** The token in what was typed: `vagn token add` also prints it as a header, and that line may be pasted whole. */
+export function tokenOf(typed: string): string {
+  return typed.trim().replace(/^(authorization:\s*)?bearer\s+/i, "");
 }
 
 /** The reason of a refusal, in words for the person who typed the token. */

@@ -6,6 +6,7 @@ export const strings = {
     noAnswer: "The server did not answer in time.",
     noContact: "The server cannot be reached.",
     cancelled: "This was cancelled.",
+    mapReplaced: "Built-in map: the one that is set cannot be loaded",
     partial: "Part of the fleet is missing: not all machines answer.",
     signInTitle: "Sign in",
     signInWhy: "The server shows its data only to those who have a token. Type yours once: this browser then stays signed in while you use it.",
@@ -62,9 +63,12 @@ export const strings = {
 
     live: "Live",
     waiting: "Waiting for the server…",
+    notLive: "Not live",
     vehicles: (count: number) => `${count.toLocaleString("en")} ${count === 1 ? "vehicle" : "vehicles"} in view`,
     behind: (seconds: number) => `drawn up to ${seconds} s behind the reports`,
     lost: (since: string) => `No contact with the server since ${since}. What you see is from then. Trying again…`,
+    refused: (since: string) =>
+      `The server cannot show the vehicles since ${since}: it has too much to do, or a part of the fleet is missing. What you see of them is from then.`,
     back: (away: string) => `In contact again, after ${away}.`,
     missedCalls: (ids: string) => `Meanwhile a call for help of: ${ids}.`,
     missedDrills: (ids: string) => `Meanwhile a drill of: ${ids}.`,
@@ -126,6 +130,7 @@ export const strings = {
     copyLink: "Copy a link",
     copied: "Copied",
     deleted: "This vehicle is not known any more: it was deleted, or forgotten.",
+    callUnknown: "The fleet does not know this vehicle: it has sent no place yet, or was deleted. The emergency page has all that is known of its call.",
     loading: "Loading…",
 
     stackTitle: (count: number) => `${count} vehicles at this place`,
@@ -137,7 +142,8 @@ export const strings = {
 
     listTitle: "Vehicles in view",
     listCount: (shown: number) => `${shown} ${shown === 1 ? "vehicle" : "vehicles"}, as the map shows them.`,
-    listCapped: (shown: number) => `The first ${shown} found; there are more. Zoom in to see all.`,
+    listCapped: (shown: number) =>
+      shown === 0 ? "None among the first that were looked through; there are more. Zoom in to see all." : `The first ${shown} found; there are more. Zoom in to see all.`,
     listNone: "No vehicle is in view.",
     columns: { id: "Id", age: "Age", speed: "Speed", heading: "Heading" },
     callFlag: "calls for help",
@@ -248,7 +254,7 @@ export const strings = {
       deadLetter: (names: string) => `Nobody else knows: ${names} refused the notice for good`,
       calling: (names: string) => `Calling ${names}…`,
       pending: (names: string, attempts: number) =>
-        attempts === 0 ? `Calling ${names}…` : `Nobody else knows yet: ${names} has not accepted after ${attempts} ${attempts === 1 ? "try" : "tries"}`,
+        names === "" ? "Nobody is told yet" : attempts === 0 ? `Calling ${names}…` : `Nobody else knows yet: ${names} has not accepted after ${attempts} ${attempts === 1 ? "try" : "tries"}`,
     },
     kind: {
       test: "Drill",

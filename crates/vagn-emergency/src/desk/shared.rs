@@ -295,6 +295,17 @@ impl Desk {
         !self.is_recorded(id)
     }
 
+    /// Returns the latest incident of an alarm's vehicle that the trail does not have as it is, although it may be over.
+    pub(crate) fn unrecorded_of(&self, alarm: &Alarm) -> Option<IncidentId> {
+        let indexes = self.board.indexes();
+        let is_of = |id: &IncidentId| {
+            self.get(*id).is_some_and(|incident| {
+                incident.vehicle_id == alarm.vehicle_id && incident.drill == alarm.is_drill()
+            })
+        };
+        indexes.new.iter().chain(&indexes.changed).map(|(_, id)| *id).filter(is_of).max()
+    }
+
     /// Returns true when the trail does not have something as it is at the desk.
     pub(crate) fn has_unrecorded(&self) -> bool {
         self.board.indexes().unrecorded() > 0

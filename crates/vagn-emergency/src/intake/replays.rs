@@ -7,6 +7,7 @@ use std::borrow::Borrow;
 use std::cmp;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -19,6 +20,9 @@ use crate::record::call_window::CallWindow;
 /// Most windows: vehicles that have called under a key. What finds no room is let in without one: a call that is made
 /// twice is better than one that is not made.
 const WINDOWS_MAX: usize = 1_000_000;
+
+/// Windows that are taken in under one lock: calls are looked up meanwhile.
+const TOGETHER: usize = 1_024;
 
 /// Seal of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ impl From<SealMark> for CallSeal {
 
 /// Windows of all vehicles that have called under a key.
 pub(crate) struct Replays {
+    /// Table in which windows are found that are not in this one.
+    below: Option<Arc<Self>>,
     /// In the order of the keys, so that those of a key are found without a look at all others.
     windows: Mutex<BTreeMap<VehicleKey, Known>>,
     counter: Counter,
@@ -46,7 +52,7 @@ pub(crate) struct Replays {
     has_learned: AtomicBool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Known {
     window: CallWindow,
     /// Sequence and number of the envelope that was taken last.
@@ -116,29 +122,28 @@ impl Replays {
     /// Returns an empty table. `counter` counts calls without a position that come again; the others are counted where their
     /// positions are judged.
     pub(crate) fn new(counter: Counter) -> Self {
-        Self { windows: Mutex::default(), counter, has_learned: AtomicBool::new(false) }
+        Self { below: None, windows: Mutex::default(), counter, has_learned: AtomicBool::new(false) }
     }
 
-    /// Returns a table of its own with the same windows.
-    pub(crate) fn copied(&self) -> Self {
-        let windows = self.windows.lock();
-        let copied = windows.iter().map(|(key, known)| {
-            let key = VehicleKey { key_id: key.key_id, vehicle_id: key.vehicle_id.clone() };
-            (key, Known { window: known.window, last: known.last })
-        });
-        let windows = copied.collect();
+    /// Returns a table that has all windows of another, and of its own those of calls that it lets in. Nothing is copied: a desk that begins to lead must
+    /// not wait for a million windows.
+    pub(crate) fn above(below: &Arc<Self>) -> Self {
         Self {
-            windows: Mutex::new(windows),
-            counter: self.counter.clone(),
+            below: Some(below.clone()),
+            windows: Mutex::default(),
+            counter: below.counter.clone(),
             has_learned: AtomicBool::new(true),
         }
     }
 
+    fn find(&self, vehicle_id: &str, key_id: KeyId) -> Option<Known> {
+        let own = self.windows.lock().get(&(key_id, vehicle_id) as &dyn AsVehicleKey).copied();
+        own.or_else(|| self.below.as_ref()?.find(vehicle_id, key_id))
+    }
+
     /// Returns true for a call that was taken before, or is too old to tell.
     pub(crate) fn has(&self, vehicle_id: &str, seal: &CallSeal) -> bool {
-        let windows = self.windows.lock();
-        let known = windows.get(&(seal.key_id, vehicle_id) as &dyn AsVehicleKey);
-        known.is_some_and(|known| {
+        self.find(vehicle_id, seal.key_id).is_some_and(|known| {
             known.window.has(seal.sequence) && known.last != (seal.sequence, seal.number)
         })
     }
@@ -152,6 +157,7 @@ impl Replays {
 
     /// Notes a call that is let in, and returns the window to be written with its incident.
     pub(crate) fn take(&self, vehicle_id: &str, seal: &CallSeal) -> CallWindow {
+        let below = self.below.as_ref().and_then(|below| below.find(vehicle_id, seal.key_id));
         let mut windows = self.windows.lock();
         let last = (seal.sequence, seal.number);
         if let Some(known) = windows.get_mut(&(seal.key_id, vehicle_id) as &dyn AsVehicleKey) {
@@ -159,7 +165,9 @@ impl Replays {
             known.last = last;
             return known.window;
         }
-        let window = CallWindow::first(seal.key_id, seal.sequence);
+        let first = CallWindow::first(seal.key_id, seal.sequence);
+        let mut window = below.map_or(first, |known| known.window);
+        window.take(seal.sequence);
         if windows.len() < WINDOWS_MAX {
             let key = VehicleKey { key_id: seal.key_id, vehicle_id: vehicle_id.into() };
             windows.insert(key, Known { window, last });
@@ -169,16 +177,18 @@ impl Replays {
 
     /// Takes in what an earlier run has written.
     pub(crate) fn learn(&self, stored: impl IntoIterator<Item = (Box<str>, CallWindow)>) {
-        let mut windows = self.windows.lock();
-        for (vehicle_id, window) in stored {
-            if let Some(known) = windows.get_mut(&(window.key_id, &*vehicle_id) as &dyn AsVehicleKey) {
-                known.window.merge(window);
-            } else if windows.len() < WINDOWS_MAX {
-                let key = VehicleKey { key_id: window.key_id, vehicle_id };
-                windows.insert(key, Known { window, last: (window.parts().0, 0) });
+        let mut stored = stored.into_iter().peekable();
+        while stored.peek().is_some() {
+            let mut windows = self.windows.lock();
+            for (vehicle_id, window) in stored.by_ref().take(TOGETHER) {
+                if let Some(known) = windows.get_mut(&(window.key_id, &*vehicle_id) as &dyn AsVehicleKey) {
+                    known.window.merge(window);
+                } else if windows.len() < WINDOWS_MAX {
+                    let key = VehicleKey { key_id: window.key_id, vehicle_id };
+                    windows.insert(key, Known { window, last: (window.parts().0, 0) });
+                }
             }
         }
-        drop(windows);
         self.has_learned.store(true, Ordering::Release);
     }
 
@@ -233,6 +243,50 @@ mod tests {
         assert!(!replays.has("bus 7", &seal(6, 3)) && !replays.has("bus 7", &seal(4, 3)));
         let other_key = CallSeal { key_id: KeyId([8; 8]), ..seal(5, 2) };
         assert!(!replays.has("bus 7", &other_key));
+    }
+
+    /// Returns a table of its own with the same windows.
+    fn copied(of: &Replays) -> Replays {
+        let copied = Replays::new(Counter::default());
+        let copy = |(key, known): (&VehicleKey, &Known)| {
+            (VehicleKey { key_id: key.key_id, vehicle_id: key.vehicle_id.clone() }, *known)
+        };
+        *copied.windows.lock() = of.windows.lock().iter().map(copy).collect();
+        copied
+    }
+
+    #[test]
+    fn a_table_above_another_tells_what_a_copy_of_that_one_tells_and_has_only_what_it_took_itself() {
+        let run_seed = fastrand::u64(..);
+        let mut rng = fastrand::Rng::with_seed(run_seed);
+        let below = Arc::new(Replays::new(Counter::default()));
+        let vehicle = |rng: &mut fastrand::Rng| format!("bus {}", rng.u8(..30));
+        let call = |rng: &mut fastrand::Rng| CallSeal {
+            key_id: KeyId([rng.u8(..2); 8]),
+            ..seal(rng.u64(..200), rng.u64(1..3))
+        };
+        for _ in 0..40 {
+            below.take(&vehicle(&mut rng), &call(&mut rng));
+        }
+        let windows = below.windows.lock().len();
+        let (above, copy) = (Replays::above(&below), copied(&below));
+        assert_eq!(above.windows.lock().len(), 0);
+        let mut taken = std::collections::BTreeSet::new();
+        for step in 0..2_000 {
+            let (name, call) = (vehicle(&mut rng), call(&mut rng));
+            assert_eq!(above.has(&name, &call), copy.has(&name, &call), "step {step}, seed {run_seed}");
+            if rng.u8(..4) == 0 {
+                let window = above.take(&name, &call);
+                assert_eq!(window, copy.take(&name, &call), "step {step}, seed {run_seed}");
+                taken.insert((call.key_id, name.clone()));
+                // The node applies what its leader has recorded.
+                if rng.bool() {
+                    below.learn([(name.into(), window)]);
+                }
+            }
+        }
+        assert_eq!(above.windows.lock().len(), taken.len());
+        assert!(below.windows.lock().len() >= windows);
     }
 
     #[test]

@@ -86,11 +86,14 @@ impl CopyQueue {
         *self.rest.lock() = Some(max);
     }
 
-    pub(crate) fn drop_rest(&self, deed: DeedId) {
+    /// Has a part of the rest removed. Returns false where too many wait.
+    pub(crate) fn drop_rest(&self, deed: DeedId) -> bool {
         let mut dropped = self.dropped.lock();
-        if dropped.len() < DROPPED_MAX {
+        let has_room = dropped.len() < DROPPED_MAX;
+        if has_room {
             dropped.push(deed.0);
         }
+        has_room
     }
 
     /// The piece that waited is done with.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::{error, warn};
-use vagn_cluster::trail::AlarmId;
+use vagn_cluster::trail::{AlarmId, KeptAlarm};
 
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
@@ -17,9 +17,11 @@ use crate::intake::inbox::TAKES_MAX;
 use crate::intake::known::KnownVehicle;
 use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::calls::CALLED_MAX;
 use crate::office::kept::Change;
+use crate::office::losses::Loss;
 use crate::office::room::Room;
-use crate::office::sittings::Waiting;
+use crate::office::sittings::{Sitting, Waiting};
 
 /// Most alarms under other seals that wait behind one of the same incident.
 const BEHIND_MAX: usize = 64;
@@ -29,6 +31,12 @@ const ALONE_AFTER: Duration = Duration::from_millis(250);
 
 /// Most alarms that are shown in one look; the others follow.
 const SHOWN_AT_ONCE: usize = 1_000;
+
+/// Time after which an alarm that was not kept is handed over and kept anew: perhaps neither driver nor disk has it.
+const ANEW_AFTER: Duration = Duration::from_secs(60);
+
+/// Alarms that are handed over anew, and calls that are tried anew, at one look: new alarms need the way to the driver as well.
+const ANEW_MAX: usize = 64;
 
 /// Alarms that wait for the trail.
 pub(crate) struct Door {
@@ -90,25 +98,53 @@ impl Door {
             }
         } else {
             // Nobody else calls about it. It is handed over at the next look.
-            self.call(id, room);
+            self.take_over(id, room);
         }
     }
 
-    /// Calls about an alarm by itself, and keeps it.
-    fn call(&self, id: IncidentId, room: &Room) {
-        let form = {
+    /// Does itself what the driver would: keeps an alarm, and calls about it.
+    fn take_over(&self, id: IncidentId, room: &Room) {
+        let (form, is_kept) = {
             let mut waiting = self.waiting.lock();
-            let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| !sitting.is_called) else {
+            let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.is_at_risk()) else {
                 return;
             };
+            let reports = std::mem::replace(&mut sitting.kept_reports, sitting.alarm.reports);
             sitting.is_called = true;
-            sitting.form(room.run)
+            (sitting.form(room.run), reports >= sitting.alarm.reports)
         };
-        let keep = Change::Keep { alarm: AlarmId(id.as_u128()), bytes: form.to_bytes() };
-        if room.kept.push(keep).is_err() {
+        let keep = || Change::Keep { alarm: AlarmId(id.as_u128()), bytes: form.to_bytes() };
+        if !is_kept && room.kept.push(keep()).is_err() {
+            room.metrics.lose(Loss::Change);
             warn!(incident_id = %id, "too much waits for the disk: an alarm is called about and not kept");
+            self.not_kept(id, room);
         }
-        call_about(room, &form, id);
+        self.call(id, &form, room);
+    }
+
+    /// Calls about an alarm that waits. If it waits no more the trail has it, and there is nobody to let go of the call.
+    fn call(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
+        let has_room = call_about(room, form, id);
+        let waits = self.waiting.lock().alarms.get_mut(&id).map(|sitting| sitting.lacks_call = !has_room);
+        if waits.is_none() {
+            room.calls.let_go(id);
+        }
+    }
+
+    /// There was no room for a call about an alarm: it is tried again.
+    pub(crate) fn lacks_call(&self, id: IncidentId) {
+        if let Some(sitting) = self.waiting.lock().alarms.get_mut(&id) {
+            sitting.lacks_call = true;
+        }
+    }
+
+    /// An alarm is not kept. After a while it is handed over and kept anew.
+    pub(crate) fn not_kept(&self, id: IncidentId, room: &Room) {
+        let anew_at = room.lane.clock.monotonic() + ANEW_AFTER;
+        if let Some(sitting) = self.waiting.lock().alarms.get_mut(&id) {
+            sitting.kept_reports = 0;
+            sitting.anew_at.get_or_insert(anew_at);
+        }
     }
 
     /// A driver begins: it hears of all that waits.
@@ -122,21 +158,30 @@ impl Door {
         let now = room.lane.clock.monotonic();
         let is_driven = room.is_driven();
         let oldest = now.saturating_sub(room.lane.rules.ack_within);
-        let (mut to_hand, mut to_call) = (Vec::new(), Vec::new());
+        let (mut to_hand, mut to_take_over, mut to_call) = (Vec::new(), Vec::new(), Vec::new());
+        let calls_left = CALLED_MAX.saturating_sub(room.calls.count()).min(ANEW_MAX);
+        let mut anew = 0;
         {
             let mut waiting = self.waiting.lock();
             for (id, sitting) in &mut waiting.alarms {
                 sitting.refuse_late(oldest);
+                if anew < ANEW_MAX && sitting.anew_at.take_if(|at| *at <= now).is_some() {
+                    sitting.is_handed = false;
+                    anew += 1;
+                }
                 if !sitting.is_handed {
                     to_hand.push(*id);
                 }
-                if !is_driven && !sitting.is_called && sitting.alarm.arrived + ALONE_AFTER <= now {
-                    to_call.push(*id);
+                if !is_driven && sitting.wants_taking_over() && sitting.alarm.arrived + ALONE_AFTER <= now {
+                    to_take_over.push(*id);
+                } else if sitting.lacks_call && to_call.len() < calls_left {
+                    to_call.push((*id, sitting.form(room.run)));
                 }
             }
         }
         to_hand.into_iter().for_each(|id| self.hand(id, room));
-        to_call.into_iter().for_each(|id| self.call(id, room));
+        to_take_over.into_iter().for_each(|id| self.take_over(id, room));
+        to_call.into_iter().for_each(|(id, form)| self.call(id, &form, room));
     }
 
     /// Shows what waits for longer than a moment, and what it says more since. It is called about by this node, or by a leader that cannot record.
@@ -159,54 +204,116 @@ impl Door {
         }
     }
 
-    /// Goes on with an alarm that an earlier run kept: repeats of it belong to it, under its id.
-    pub(crate) fn remember(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
+    /// Goes on with an alarm that an earlier run kept as `bytes`: repeats of it belong to it, under its id.
+    pub(crate) fn remember(&self, id: IncidentId, (bytes, form): (&[u8], &AlarmForm), room: &Room) {
         let mut waiting = self.waiting.lock();
-        if waiting.alarms.contains_key(&id) || waiting.is_full() {
+        if let Some(sitting) = waiting.alarms.get_mut(&id) {
+            return put_kept_before(sitting, (bytes, form), room);
+        }
+        if waiting.is_full() {
             return;
         }
         let alarm = form.alarm(id, room.lane.clock.monotonic());
         waiting.insert_as(form.sitting, alarm, form.vehicle());
         if let Some(sitting) = waiting.alarms.get_mut(&id) {
             (sitting.is_handed, sitting.is_called) = (true, true);
+            sitting.kept_reports = form.reports;
+        }
+    }
+
+    /// The disk has an alarm, perhaps of an earlier run. If it waits here by now, the vehicle has repeated itself: the sitting that waits tells the
+    /// trail what that one had as well, in its place, and both go together.
+    pub(crate) fn find_kept(&self, kept: &mut KeptAlarm, room: &Room) {
+        let id = IncidentId::from_u128(kept.alarm.0);
+        let mut waiting = self.waiting.lock();
+        let Some(sitting) = waiting.alarms.get_mut(&id) else { return };
+        if let Ok(form) = AlarmForm::from_bytes(&kept.bytes) {
+            put_kept_before(sitting, (&kept.bytes, &form), room);
+            kept.bytes = sitting.form(room.run).to_bytes();
         }
     }
 
     /// Calls about all that waits, and keeps it: this node stops.
     pub(crate) fn call_all(&self, room: &Room) {
         let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.call(id, room));
+        ids.into_iter().for_each(|id| self.take_over(id, room));
     }
 
-    /// The trail has an alarm with these bytes: the senders of these reports hear it. `incident` is what it is about.
+    /// The trail has an alarm with these bytes: the senders of these reports hear it, and nobody calls any more. `incident` is what it is about.
     pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, incident: IncidentId, room: &Room) {
-        let (granted, next) = {
-            let mut waiting = self.waiting.lock();
-            let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting)
-            else {
-                return;
-            };
-            let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
-            let granted: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
-            if sitting.alarm.reports > form.reports {
-                // The driver had less than the sitting has: who handed over last had begun before another.
-                sitting.is_handed = false;
-                (granted, false)
-            } else {
-                (granted, waiting.end(id))
-            }
-        };
-        granted.into_iter().for_each(|ack| ack.grant(incident));
-        if next {
+        let gone = self.settle(id, form);
+        // Behind that: whoever is about to call finds that the alarm waits no more.
+        room.calls.let_go(id);
+        gone.granted.into_iter().for_each(|ack| ack.grant(incident));
+        if let Some(bytes) = gone.kept_before {
+            room.change_kept(Change::LetGo { alarm: AlarmId(id.as_u128()), bytes });
+        }
+        if gone.has_next {
             self.hand(id, room);
         }
     }
 
+    /// Lets an alarm wait under its id, as one of an incident that is known.
+    #[cfg(test)]
+    pub(super) fn put(&self, alarm: Alarm) {
+        self.waiting.lock().insert(alarm, KnownVehicle::UNDECIDED);
+    }
+
+    /// Returns what there is to hand over.
+    #[cfg(test)]
+    pub(super) fn form(&self, id: IncidentId, room: &Room) -> Option<AlarmForm> {
+        self.waiting.lock().alarms.get(&id).map(|sitting| sitting.form(room.run))
+    }
+
+    fn settle(&self, id: IncidentId, form: &AlarmForm) -> Gone {
+        let mut waiting = self.waiting.lock();
+        let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting)
+        else {
+            return Gone::default();
+        };
+        let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
+        let granted: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
+        if sitting.alarm.reports > form.reports {
+            // The driver had less than the sitting has: who handed over last had begun before another.
+            sitting.is_handed = false;
+            return Gone { granted, ..Gone::default() };
+        }
+        let kept_before = sitting.kept_before.take();
+        Gone { granted, kept_before, has_next: waiting.end(id) }
+    }
+
     /// An alarm calls anew, under another id from now on. Returns what there is to hand over under it.
     pub(crate) fn reopen(&self, id: IncidentId, new: IncidentId, room: &Room) -> Option<Vec<u8>> {
-        let mut waiting = self.waiting.lock();
-        waiting.rename(id, new).map(|sitting| sitting.form(room.run).to_bytes())
+        let bytes = self.waiting.lock().rename(id, new).map(|sitting| sitting.form(room.run).to_bytes());
+        // Behind that, as in `let_go`.
+        room.calls.let_go(id);
+        bytes
     }
+}
+
+/// What leaves the door with an alarm that the trail has.
+#[derive(Default)]
+struct Gone {
+    granted: Vec<PendingAck>,
+    /// Sitting of an earlier run that the disk has of the same alarm.
+    kept_before: Option<Vec<u8>>,
+    /// Another alarm has waited behind it.
+    has_next: bool,
+}
+
+/// Takes what an earlier run kept of an alarm into the sitting that waits, unless it is the same one.
+fn put_kept_before(sitting: &mut Sitting, (bytes, form): (&[u8], &AlarmForm), room: &Room) {
+    if form.sitting == sitting.number || sitting.kept_before.as_deref() == Some(bytes) {
+        return;
+    }
+    let id = sitting.alarm.id;
+    let known = room.known.lock().get(id).map_or(0, |state| state.known(form.sitting));
+    if form.reports > known {
+        let mut earlier = form.alarm(id, sitting.alarm.arrived);
+        earlier.reports -= known;
+        sitting.put_before(earlier);
+    }
+    sitting.kept_before = Some(bytes.to_vec());
 }
 
 /// Takes in an alarm. Returns its id if it is to be handed over.
@@ -260,14 +367,16 @@ fn take_in(
     Some(id)
 }
 
-/// Calls about an alarm from this node.
-pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) {
+/// Calls about an alarm from this node. Returns false where there is no room.
+pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) -> bool {
     let alarm = form.alarm(id, room.lane.clock.monotonic());
     let source = alarm.source;
-    if !room.calls.call(alarm, form.vehicle()) {
+    let has_room = room.calls.call(alarm, form.vehicle());
+    if !has_room {
         error!(incident_id = %id, "there is no room for another call of this door");
         room.uncalled(source);
     }
+    has_room
 }
 
 #[cfg(test)]
@@ -310,6 +419,64 @@ mod tests {
         assert_eq!(is_handed(room, id), Some(false));
         room.door.let_go(id, &newer, id, room);
         assert_eq!(is_handed(room, id), None);
+    }
+
+    #[test]
+    fn nobody_calls_about_an_alarm_that_the_trail_took_while_its_door_was_about_to() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let id = take(room, example(room, "bus 7")).unwrap();
+        let form = room.door.waiting.lock().alarms[&id].form(room.run);
+        room.door.let_go(id, &form, id, room);
+        room.door.call(id, &form, room);
+        assert_eq!(room.calls.count(), 0);
+        // So with one that got another id.
+        let id = take(room, example(room, "bus 7")).unwrap();
+        room.door.reopen(id, IncidentId::from_u128(id.as_u128() + 1), room).unwrap();
+        room.door.call(id, &form, room);
+        assert_eq!(room.calls.count(), 0);
+    }
+
+    #[test]
+    fn alarms_that_were_not_kept_are_handed_over_anew_after_a_minute_some_at_a_time() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        let count = ANEW_MAX * 2 + 1;
+        let ids: Vec<_> =
+            (0..count).map(|number| take(room, example(room, &format!("bus {number}"))).unwrap()).collect();
+        for id in &ids {
+            room.door.waiting.lock().alarms.get_mut(id).unwrap().is_handed = true;
+            room.not_kept(AlarmId(id.as_u128()), Vec::new());
+        }
+        let to_hand = || {
+            room.door.look(room);
+            ids.iter().filter(|id| is_handed(room, **id) == Some(false)).count()
+        };
+        bench.clock.advance(ANEW_AFTER - Duration::from_millis(1));
+        assert_eq!(to_hand(), 0);
+        bench.clock.advance(Duration::from_millis(1));
+        assert_eq!([to_hand(), to_hand(), to_hand()], [ANEW_MAX, 2 * ANEW_MAX, count]);
+    }
+
+    #[test]
+    fn a_call_that_found_no_room_is_made_when_there_is_some() {
+        let bench = Bench::new();
+        let room = &bench.room;
+        for number in 0..CALLED_MAX {
+            let alarm = example(room, &format!("bus {number}"));
+            assert!(room.calls.call(alarm, KnownVehicle::UNDECIDED));
+        }
+        let first = room.calls.next_notice().unwrap().key.incident;
+        let late = take(room, example(room, "tram 1")).unwrap();
+        bench.clock.advance(ALONE_AFTER);
+        (0..3).for_each(|_| room.door.look(room));
+        assert_eq!(room.calls.count(), CALLED_MAX);
+        room.calls.let_go(first);
+        assert_eq!(room.calls.count(), CALLED_MAX - 1);
+        room.door.look(room);
+        assert_eq!(room.calls.count(), CALLED_MAX);
+        room.calls.let_go(late);
+        assert_eq!(room.calls.count(), CALLED_MAX - 1, "it was that one");
     }
 
     fn sealed(room: &Room, sequence: u64) -> (Alarm, Answer) {

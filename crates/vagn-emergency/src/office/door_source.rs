@@ -45,7 +45,7 @@ impl NoticeSource for DoorSource {
         let Some((id, attempt)) = self.0.calls.attempted(ended) else { return };
         let (alarm, note) = (AlarmId(id.as_u128()), note_of(&[attempt]));
         // Without it the leader calls once more, under the same key.
-        drop(self.0.kept.push(Change::Note { alarm, note: note.clone() }));
+        self.0.change_kept(Change::Note { alarm, note: note.clone() });
         self.0.answers.tell(TrailEvent::CalledAlone { alarm, note });
     }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
-use vagn_cluster::trail::{AlarmId, TrailEvent};
+use vagn_cluster::trail::{AlarmId, KeptAlarm, TrailEvent};
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
 
+use crate::office::answers::Answers;
 use crate::office::kept::{Change, Changed, KeptError, KeptStore};
 use crate::office::room::Room;
 
@@ -29,16 +30,25 @@ pub(crate) struct KeptQueue {
     changes: Mutex<VecDeque<Change>>,
     /// Held by the life that writes.
     claimed: Mutex<()>,
-    read: Mutex<Option<Read>>,
+    reads: Mutex<Reads>,
     store: Mutex<Option<Arc<KeptStore>>>,
     fault: Mutex<Option<String>>,
     count: AtomicU64,
     bell: Mutex<Option<Addr<KeptAlarms>>>,
 }
 
-/// A read that the driver waits for.
+/// Reads of drivers.
+#[derive(Default)]
+struct Reads {
+    last: u64,
+    /// The read that the driver waits for.
+    asked: Option<Read>,
+}
+
+/// A read of what is kept.
 #[derive(Debug, Clone, Copy)]
 struct Read {
+    number: u64,
     after: Option<AlarmId>,
     max: usize,
 }
@@ -74,8 +84,28 @@ impl KeptQueue {
 
     /// Has alarms read, behind all changes so far.
     pub(crate) fn read(&self, after: Option<AlarmId>, max: usize) {
-        *self.read.lock() = Some(Read { after, max });
+        let mut reads = self.reads.lock();
+        reads.last += 1;
+        reads.asked = Some(Read { number: reads.last, after, max });
+        drop(reads);
         self.ring();
+    }
+
+    /// Forgets what an earlier driver has asked.
+    pub(crate) fn forget_read(&self) {
+        self.reads.lock().asked = None;
+    }
+
+    fn asked(&self) -> Option<Read> {
+        self.reads.lock().asked
+    }
+
+    /// Answers a read, unless another driver has begun meanwhile: alarms that it did not ask for it would take for those that it did.
+    fn answer(&self, read: Read, (alarms, is_end): (Vec<KeptAlarm>, bool), answers: &Answers) {
+        let mut reads = self.reads.lock();
+        if reads.asked.take_if(|asked| asked.number == read.number).is_some() {
+            answers.tell(TrailEvent::Kept { alarms, is_end });
+        }
     }
 
     /// Returns the right to write what waits. A life of the actor has it from before it reads changes until they have left the queue.
@@ -88,6 +118,12 @@ impl KeptQueue {
             // If its mailbox is full it is awake, and if it is being restarted it looks when it begins.
             actor.try_tell(Work).ok();
         }
+    }
+
+    /// Returns all that is kept.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<KeptAlarm> {
+        self.store.lock().as_ref().expect("it is open").read(None, usize::MAX).expect("it is whole").0
     }
 
     /// Counts the alarms that are kept.
@@ -164,7 +200,7 @@ impl KeptAlarms {
         queue.count.store(changed.count, Ordering::Relaxed);
         *queue.fault.lock() = None;
         for (alarm, bytes) in changed.no_room {
-            self.room.answers.tell(TrailEvent::NotKept { alarm, bytes });
+            self.room.not_kept(alarm, bytes);
         }
     }
 
@@ -182,14 +218,16 @@ impl KeptAlarms {
     fn give_back(&self, changes: &[Change]) {
         let mut queue = self.room.kept.changes.lock();
         let Some(first) = take_first(&mut queue, changes) else { return };
-        let mut rest = Vec::new();
+        let (mut alarms, mut rest) = (Vec::new(), Vec::new());
         for change in first {
             match change {
-                Change::Keep { alarm, bytes } => self.room.answers.tell(TrailEvent::NotKept { alarm, bytes }),
+                Change::Keep { alarm, bytes } => alarms.push((alarm, bytes)),
                 change => rest.push(change),
             }
         }
         rest.into_iter().rev().for_each(|change| queue.push_front(change));
+        drop(queue);
+        alarms.into_iter().for_each(|(alarm, bytes)| self.room.not_kept(alarm, bytes));
     }
 
     fn note_fault(&self, why: &str) {
@@ -199,12 +237,9 @@ impl KeptAlarms {
     }
 
     fn answer_read(&self, store: &KeptStore) {
-        let Some(Read { after, max }) = *self.room.kept.read.lock() else { return };
-        match store.read(after, max) {
-            Ok((alarms, is_end)) => {
-                *self.room.kept.read.lock() = None;
-                self.room.answers.tell(TrailEvent::Kept { alarms, is_end });
-            }
+        let Some(read) = self.room.kept.asked() else { return };
+        match store.read(read.after, read.max) {
+            Ok(kept) => self.room.kept.answer(read, kept, &self.room.answers),
             // It is tried again: the driver waits for it.
             Err(err) => self.note_fault(&err.to_string()),
         }
@@ -256,6 +291,26 @@ impl Handle<Again> for KeptAlarms {
 mod tests {
     use super::*;
     use crate::office::tests::bench::Bench;
+
+    #[test]
+    fn no_driver_hears_the_answer_to_what_an_earlier_one_has_asked() {
+        let bench = Bench::new();
+        let (kept, answers) = (&bench.room.kept, &bench.room.answers);
+        let of = |alarm| KeptAlarm { alarm: AlarmId(alarm), bytes: vec![1], note: Vec::new() };
+        kept.read(Some(AlarmId(7)), 2);
+        let earlier = kept.asked().unwrap();
+        // The disk is slow, and a new driver begins.
+        kept.forget_read();
+        let mut heard = answers.open();
+        kept.answer(earlier, (vec![of(8)], false), answers);
+        assert!(heard.next().is_none(), "before it has asked");
+        kept.read(None, 2);
+        let own = kept.asked().unwrap();
+        kept.answer(earlier, (vec![of(8)], false), answers);
+        assert!(heard.next().is_none(), "it would never hear of those before 8");
+        kept.answer(own, (vec![of(1), of(8)], true), answers);
+        assert!(matches!(heard.next(), Some(TrailEvent::Kept { alarms, .. }) if alarms.len() == 2));
+    }
 
     #[test]
     fn a_life_that_comes_back_from_the_disk_takes_nothing_out_of_the_queue_that_it_did_not_write() {

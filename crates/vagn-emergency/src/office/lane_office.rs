@@ -25,6 +25,7 @@ use crate::office::calls::observe_first;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
 use crate::office::kept::Change;
+use crate::office::losses::Loss;
 use crate::office::room::Room;
 use crate::office::trail_desk::TrailDesk;
 
@@ -48,6 +49,7 @@ pub struct LaneOffice {
 
 impl LaneOffice {
     pub(crate) fn new(room: Arc<Room>, sender: Arc<NoticeSender>) -> Self {
+        room.kept.forget_read();
         let answers = room.answers.open();
         room.files.ask();
         Self {
@@ -66,9 +68,11 @@ impl LaneOffice {
         match AlarmForm::from_bytes(bytes) {
             Ok(form) => {
                 if why == Why::Kept {
-                    self.room.door.remember(incident(alarm), &form, &self.room);
+                    self.room.door.remember(incident(alarm), (bytes, &form), &self.room);
                 }
-                call_about(&self.room, &form, incident(alarm));
+                if !call_about(&self.room, &form, incident(alarm)) {
+                    self.room.door.lacks_call(incident(alarm));
+                }
             }
             Err(err) => error!(error = %err, "an alarm that was kept cannot be called about"),
         }
@@ -76,39 +80,32 @@ impl LaneOffice {
 
     fn keep(&mut self, alarm: AlarmId, bytes: Vec<u8>) {
         if let Err(Change::Keep { alarm, bytes }) = self.room.kept.push(Change::Keep { alarm, bytes }) {
+            self.room.door.not_kept(incident(alarm), &self.room);
             self.events.push_back(TrailEvent::NotKept { alarm, bytes });
         }
     }
 
     fn let_go(&self, alarm: AlarmId, bytes: Vec<u8>) {
         let id = incident(alarm);
-        self.room.calls.let_go(id);
-        if let Ok(form) = AlarmForm::from_bytes(&bytes) {
-            // As far as this node has applied it: senders are told by which id it is found.
-            let about = self.room.known.lock().get(id).map(|state| state.incident);
-            self.room.door.let_go(id, &form, about.unwrap_or(id), &self.room);
+        match AlarmForm::from_bytes(&bytes) {
+            Ok(form) => {
+                // As far as this node has applied it: senders are told by which id it is found.
+                let about = self.room.known.lock().get(id).map(|state| state.incident);
+                self.room.door.let_go(id, &form, about.unwrap_or(id), &self.room);
+            }
+            Err(_) => self.room.calls.let_go(id),
         }
-        self.change(Change::LetGo { alarm, bytes });
+        self.room.change_kept(Change::LetGo { alarm, bytes });
     }
 
     fn reopen(&mut self, alarm: AlarmId, bytes: Vec<u8>) {
         let now_ms = self.room.lane.clock.now_ms();
         let new = self.room.lane.inbox.next_id(now_ms);
-        let id = incident(alarm);
-        self.room.calls.let_go(id);
         let into = AlarmId(new.as_u128());
-        self.change(Change::Rename { alarm, into });
+        self.room.change_kept(Change::Rename { alarm, into });
         // Of one that an earlier run kept the door has nothing.
-        let bytes = self.room.door.reopen(id, new, &self.room).unwrap_or(bytes);
+        let bytes = self.room.door.reopen(incident(alarm), new, &self.room).unwrap_or(bytes);
         self.events.push_back(TrailEvent::Alarm { alarm: into, bytes });
-    }
-
-    /// Has something changed of what is kept. What finds no room is tried no more: an alarm that stays on disk is called about once more after
-    /// a restart, under the same key.
-    fn change(&self, change: Change) {
-        if self.room.kept.push(change).is_err() {
-            error!("too much waits for the disk of kept alarms");
-        }
     }
 
     fn end(&mut self, reign: u64, ended: EndedNotice) {
@@ -151,7 +148,9 @@ impl Office for LaneOffice {
                 self.room.files.ring();
             }
             OfficeCommand::DropRest { deed } => {
-                self.room.files.copies.drop_rest(deed);
+                if !self.room.files.copies.drop_rest(deed) {
+                    self.room.metrics.lose(Loss::Rest);
+                }
                 self.room.files.ring();
             }
         }
@@ -161,7 +160,11 @@ impl Office for LaneOffice {
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(event);
         }
-        if let Poll::Ready(Some(event)) = self.answers.poll_recv(cx) {
+        if let Poll::Ready(Some(mut event)) = self.answers.poll_recv(cx) {
+            if let TrailEvent::Kept { alarms, .. } = &mut event {
+                // Before the driver takes them: it looks at no alarm that it has already.
+                alarms.iter_mut().for_each(|kept| self.room.door.find_kept(kept, &self.room));
+            }
             return Poll::Ready(event);
         }
         if let Poll::Ready(Some((reign, ended))) = self.under_way.poll_next_unpin(cx) {

@@ -11,6 +11,10 @@
 //! it. The *desk* decides as the one of one machine does ([`crate::desk`]); its drafts go into the trail in *groups*, and every node applies
 //! them to its own store. What no leader takes in time the door calls about by itself.
 //!
+//! An alarm waits at two doors at once, under one id. The one here has its senders and its sittings, for up to 16 384 alarms, and outlives each run of
+//! the driver. The driver's own ([`vagn_cluster::trail`]) has the clocks, of when to keep an alarm and when to call, and the way to the leader, for
+//! 4 096 of them; what it has no room for it has kept, and reads when there is some. Where no driver lives the one here keeps and calls in its place.
+//!
 //! | file | holds |
 //! |---|---|
 //! | `room.rs` | what all of these share |
@@ -20,7 +24,7 @@
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
-//! | `lane_office.rs`, `answers.rs` | what the driver asks for, and what it hears |
+//! | `lane_office.rs`, `answers.rs`, `losses.rs` | what the driver asks for, what it hears, and what found no place |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
 
 pub(crate) mod alarm_form;
@@ -37,6 +41,7 @@ pub(crate) mod files;
 mod kept;
 pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;
+pub(crate) mod losses;
 mod results;
 pub(crate) mod room;
 mod sittings;

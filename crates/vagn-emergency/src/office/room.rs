@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tracing::error;
+use vagn_cluster::trail::{AlarmId, TrailEvent};
 use vagn_flow::allowance::Source;
 use vagn_nats::TrailHandle;
 
@@ -18,7 +20,9 @@ use crate::office::answers::Answers;
 use crate::office::calls::DoorCalls;
 use crate::office::door::Door;
 use crate::office::files::FilesQueue;
+use crate::office::kept::Change;
 use crate::office::kept_alarms::KeptQueue;
+use crate::office::losses::Loss;
 use crate::office::results::Results;
 use crate::office::trail_desk::TrailDesk;
 use crate::record::alarms::KnownAlarms;
@@ -76,6 +80,7 @@ impl Room {
         Self {
             began: lane.clock.monotonic(),
             lane,
+            answers: Answers::new(metrics.clone()),
             metrics,
             door: Door::new(run),
             calls,
@@ -83,7 +88,6 @@ impl Room {
             alarms_max,
             kept: KeptQueue::default(),
             files: FilesQueue::default(),
-            answers: Answers::default(),
             results: Results::default(),
             targets_up: Mutex::default(),
             run,
@@ -105,6 +109,21 @@ impl Room {
     /// Returns the way to the driver, if there is one.
     pub(crate) fn trail(&self) -> Option<TrailHandle<TrailDesk>> {
         self.trail.lock().clone().filter(|trail| !trail.has_ended())
+    }
+
+    /// Has something changed of what is kept. What finds no room is tried no more: an alarm that stays on disk is called about once more after
+    /// a restart, under the same key.
+    pub(crate) fn change_kept(&self, change: Change) {
+        if self.kept.push(change).is_err() {
+            self.metrics.lose(Loss::Change);
+            error!("too much waits for the disk of kept alarms");
+        }
+    }
+
+    /// An alarm is not kept. The driver hears it, and the door tries again by itself: the driver may have no place for it either.
+    pub(crate) fn not_kept(&self, alarm: AlarmId, bytes: Vec<u8>) {
+        self.door.not_kept(IncidentId::from_u128(alarm.0), self);
+        self.answers.tell(TrailEvent::NotKept { alarm, bytes });
     }
 
     /// Counts an attempt.

@@ -35,6 +35,14 @@ pub(super) struct Sitting {
     pub(super) is_handed: bool,
     /// The door has called by itself because no driver lived.
     pub(super) is_called: bool,
+    /// There was no room for a call about it.
+    pub(super) lacks_call: bool,
+    /// Reports of the version that this door gave to the disk last; 0 for none.
+    pub(super) kept_reports: u64,
+    /// Moment at which it is handed over and kept anew, as it was not kept.
+    pub(super) anew_at: Option<Duration>,
+    /// Sitting of an earlier run that the disk has of the same alarm. It goes with this one.
+    pub(super) kept_before: Option<Vec<u8>>,
 }
 
 impl Sitting {
@@ -47,6 +55,28 @@ impl Sitting {
         self.alarm.merge(repeat).into_iter().for_each(PendingAck::refuse);
         self.wait(acks);
         self.is_handed = false;
+    }
+
+    /// Takes in what an earlier run kept of the same alarm, `earlier`: it came before all that is here.
+    pub(super) fn put_before(&mut self, earlier: Alarm) {
+        let reports = earlier.reports;
+        let later = std::mem::replace(&mut self.alarm, earlier);
+        // Of two seals only one can be noted with it. The sender of the other has no answer: it may repeat its call.
+        self.alarm.seal = later.seal;
+        self.alarm.vehicle_incident = self.alarm.vehicle_incident.take().or(later.vehicle_incident.clone());
+        self.alarm.merge(later).into_iter().for_each(PendingAck::refuse);
+        self.acks.iter_mut().for_each(|(of, _)| *of += reports);
+        self.is_handed = false;
+    }
+
+    /// Returns true when this door is to keep it and to call about it, as no driver lives.
+    pub(super) fn wants_taking_over(&self) -> bool {
+        !self.is_called || (self.kept_reports == 0 && self.anew_at.is_none())
+    }
+
+    /// Returns true unless this door has called about all of it and given it to the disk.
+    pub(super) fn is_at_risk(&self) -> bool {
+        !self.is_called || self.kept_reports < self.alarm.reports
     }
 
     /// Refuses senders that wait from before `oldest`.
@@ -109,6 +139,10 @@ impl Waiting {
             behind: VecDeque::new(),
             is_handed: false,
             is_called: false,
+            lacks_call: false,
+            kept_reports: 0,
+            anew_at: None,
+            kept_before: None,
         };
         sitting.wait(acks);
         self.alarms.insert(sitting.alarm.id, sitting);
@@ -146,7 +180,8 @@ impl Waiting {
     /// Puts an alarm under another id from now on, and returns it.
     pub(super) fn rename(&mut self, id: IncidentId, new: IncidentId) -> Option<&Sitting> {
         let mut sitting = self.remove(id)?;
-        (sitting.alarm.id, sitting.is_handed, sitting.is_called) = (new, true, false);
+        (sitting.alarm.id, sitting.is_handed) = (new, true);
+        (sitting.is_called, sitting.lacks_call) = (false, false);
         sitting.behind.iter_mut().for_each(|alarm| alarm.id = new);
         self.by_vehicle.entry(sitting.alarm.vehicle_id.clone()).or_default().push(new);
         self.alarms.insert(new, sitting);

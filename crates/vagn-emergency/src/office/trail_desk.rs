@@ -16,6 +16,7 @@ use vagn_cluster::trail::{
 
 use crate::desk::{Admission, Desk, Moment, Scope};
 use crate::id::IncidentId;
+use crate::intake::replays::Replays;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
 use crate::office::call_note::calls_of;
@@ -93,7 +94,7 @@ impl TrailDesk {
     }
 
     fn forget(&mut self, first_number: u64) {
-        let replays = Arc::new(self.room.lane.replays.copied());
+        let replays = Arc::new(Replays::above(&self.room.lane.replays));
         let desk = Desk::new(self.room.lane.rules.clone(), self.rng.u64(..));
         self.desk = desk.with_replays(replays).of_leader(first_number);
         self.alarms.clear();
@@ -181,11 +182,14 @@ impl TrailDesk {
                 self.desk.joined(incident, id, alarm.unrecorded, now);
                 (incident, Taken::Joined)
             }
-            // The same call came to another door first. It is recorded there.
-            Admission::Replay => match vehicle_incident {
-                Some(incident) => (incident, Taken::Joined),
-                None => return Taken::Recorded,
-            },
+            // The same call came to another door first. Where its incident is over, a group may be still to say so.
+            Admission::Replay => {
+                let over = || self.desk.unrecorded_of(&form.alarm(id, now.at));
+                match vehicle_incident.or_else(over) {
+                    Some(incident) => (incident, Taken::Joined),
+                    None => return Taken::Recorded,
+                }
+            }
             Admission::Refused(_) => return Taken::NoRoom,
         };
         let mut state = AlarmState::new(incident);

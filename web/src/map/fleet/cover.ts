@@ -57,32 +57,42 @@ function children({ z, x, y }: TileId): TileId[] {
   return [0, 1, 2, 3].map((part) => ({ z: z + 1, x: 2 * x + (part & 1), y: 2 * y + (part >> 1) }));
 }
 
+/** What is here of a tile: up to date, or as it was at a time. */
+export interface Kept {
+  current: boolean;
+  heardAt: number;
+}
+
 /**
- * Tiles to draw: those needed that are loaded, and for the others the nearest one above or below that is, so that no vehicle
- * vanishes while the view changes its zoom, and none is drawn twice.
+ * Tiles to draw: those needed that are up to date, and for the others the newest of what is here: the nearest one above, those below,
+ * or the tile as it was when it was last in view. So no vehicle vanishes while the view changes its zoom, none is drawn twice, and none
+ * goes back to where an older tile has it.
  */
-export function drawList(needed: TileId[], loaded: (tile: TileId) => boolean): TileId[] {
+export function drawList(needed: TileId[], kept: (tile: TileId) => Kept | null): TileId[] {
   const drawn = new Map<string, TileId>();
-  const put = (tile: TileId) => drawn.set(`${tile.z}/${tile.x}/${tile.y}`, tile);
   for (const tile of needed) {
-    if (loaded(tile)) put(tile);
-    else (above(tile, loaded) ?? below(tile, loaded)).forEach(put);
+    const own = kept(tile);
+    const forms = own?.current ? [[tile]] : [above(tile, kept), below(tile, kept), own ? [tile] : []];
+    // By the newest of several tiles below: the others were not in view just now.
+    const heardAt = (form: TileId[]): number => Math.max(...form.map((one) => kept(one)!.heardAt));
+    const [newest = []] = forms.filter((form) => form.length > 0).sort((one, other) => heardAt(other) - heardAt(one));
+    for (const one of newest) drawn.set(`${one.z}/${one.x}/${one.y}`, one);
   }
   return [...drawn.values()].filter((tile) => !hasAncestor(tile, drawn));
 }
 
-function above(tile: TileId, loaded: (tile: TileId) => boolean): TileId[] | null {
+function above(tile: TileId, kept: (tile: TileId) => Kept | null): TileId[] {
   let up = tile;
   while (up.z > ZOOM_MIN) {
     up = parent(up);
-    if (loaded(up)) return [up];
+    if (kept(up)) return [up];
   }
-  return null;
+  return [];
 }
 
-function below(tile: TileId, loaded: (tile: TileId) => boolean): TileId[] {
+function below(tile: TileId, kept: (tile: TileId) => Kept | null): TileId[] {
   if (tile.z >= ZOOM_MAX) return [];
-  return children(tile).flatMap((child) => (loaded(child) ? [child] : below(child, loaded)));
+  return children(tile).flatMap((child) => (kept(child) ? [child] : below(child, kept)));
 }
 
 function hasAncestor(tile: TileId, drawn: Map<string, TileId>): boolean {

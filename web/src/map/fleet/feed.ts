@@ -5,7 +5,7 @@
  * change costs an answer without content, and nothing on this side.
  */
 import { request } from "../../shared/session";
-import { nameOf, type TileId } from "./cover";
+import { nameOf, type Kept, type TileId } from "./cover";
 import { readTile, type Tile } from "./record";
 
 const ROUND_MS = 1_000;
@@ -20,12 +20,19 @@ interface Entry {
   etag: string | null;
   /** False until the first answer. */
   loaded: boolean;
+  /** Time of the last answer. */
+  heardAt: number;
+  /** Answered since it came into view: what it holds from an earlier time is old. */
+  current: boolean;
   wantedAt: number;
 }
+
 
 export interface FeedHandlers {
   /** Content of a tile is another one; `null` where it is empty. */
   changed(name: string, tile: Tile | null): void;
+  /** The tile, which had been out of view, is up to date again. */
+  current(name: string): void;
   /** The tile is not kept any more. */
   dropped(name: string): void;
   /** A round has ended, `error` where a request of it failed. */
@@ -44,20 +51,24 @@ export class Feed {
 
   /** Names the tiles of the view; new ones are asked for at once. */
   want(tiles: TileId[]): void {
+    const before = new Set(this.needed);
     this.needed = [...new Set(tiles.map(nameOf))];
     const now = performance.now();
     let missing = false;
     for (const name of this.needed) {
-      const entry = this.entries.get(name);
-      if (entry) entry.wantedAt = now;
-      else this.entries.set(name, { etag: null, loaded: false, wantedAt: now });
-      missing ||= !entry?.loaded;
+      const entry = this.entries.get(name) ?? { etag: null, loaded: false, heardAt: 0, current: false, wantedAt: now };
+      this.entries.set(name, entry);
+      entry.wantedAt = now;
+      if (!before.has(name)) entry.current = false;
+      missing ||= !entry.current;
     }
     if (missing) this.hurry();
   }
 
-  loaded(tile: TileId): boolean {
-    return this.entries.get(nameOf(tile))?.loaded ?? false;
+  /** How the tile is here; `null` where no answer has come yet. */
+  kept(tile: TileId): Kept | null {
+    const entry = this.entries.get(nameOf(tile));
+    return entry?.loaded ? entry : null;
   }
 
   /** Begins the next round now. */
@@ -87,26 +98,28 @@ export class Feed {
     this.forget();
     this.running = false;
     this.handlers.round(error);
-    const fresh = this.needed.some((name) => !this.entries.get(name)?.loaded) && error === null;
+    const fresh = this.needed.some((name) => !this.entries.get(name)?.current) && error === null;
     this.timer = setTimeout(() => this.hurry(), fresh ? 0 : Math.max(50, ROUND_MS - (performance.now() - began)));
   }
 
   private stalestFirst(): string[] {
-    const isLoaded = (name: string) => Number(this.entries.get(name)?.loaded ?? false);
-    return [...this.needed].sort((one, other) => isLoaded(one) - isLoaded(other));
+    const isCurrent = (name: string) => Number(this.entries.get(name)?.current ?? false);
+    return [...this.needed].sort((one, other) => isCurrent(one) - isCurrent(other));
   }
 
   private async load(name: string): Promise<void> {
     const entry = this.entries.get(name);
     if (!entry) return;
     const response = await ask(`/tiles/${name}.bin`, entry.etag);
-    if (response.status === 304) return;
-    const etag = response.headers.get("etag");
-    const bytes = response.status === 204 ? null : await response.arrayBuffer();
-    const empty = bytes === null && entry.loaded && entry.etag === null;
-    entry.etag = bytes === null ? null : etag;
-    entry.loaded = true;
-    if (!empty) this.handlers.changed(name, bytes && readTile(bytes));
+    const isSame = response.status === 304;
+    const bytes = isSame || response.status === 204 ? null : await response.arrayBuffer();
+    const isEmpty = bytes === null && entry.loaded && entry.etag === null;
+    const wasCurrent = entry.current;
+    if (!isSame) entry.etag = bytes === null ? null : response.headers.get("etag");
+    // Where it has left the view meanwhile, it is old again as soon as it comes back.
+    Object.assign(entry, { loaded: true, current: true, heardAt: performance.now() });
+    if (!isSame && !isEmpty) this.handlers.changed(name, bytes && readTile(bytes));
+    if (!wasCurrent) this.handlers.current(name);
   }
 
   private forget(): void {

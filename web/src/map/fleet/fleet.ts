@@ -59,6 +59,7 @@ export class Fleet {
     this.layer = new VehicleLayer(() => this.scene());
     this.feed = new Feed({
       changed: (name, tile) => this.changed(name, tile),
+      current: () => this.view(),
       dropped: (name) => this.forget(name),
       round: (error) => this.rounded(error),
     });
@@ -186,7 +187,7 @@ export class Fleet {
   private view(): void {
     const needed = this.single ? cover(viewOf(this.map), this.map.getZoom()) : [];
     this.feed.want(needed);
-    this.tiles = drawList(needed, (tile) => this.feed.loaded(tile));
+    this.tiles = drawList(needed, (tile) => this.feed.kept(tile));
     this.shown = new Set(this.tiles.map(nameOf));
   }
 

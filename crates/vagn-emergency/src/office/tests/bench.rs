@@ -17,11 +17,13 @@ use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
+use vagn_seal::KeyId;
 
 use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
+use crate::intake::replays::CallSeal;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
@@ -321,8 +323,17 @@ pub(super) struct AlarmHeld {
 impl Handed {
     /// The first report of a vehicle, in this sitting.
     pub(super) fn new(id: u128, vehicle_id: &str, sitting: u64) -> Self {
-        let mut alarm = Alarm::example(vehicle_id);
-        alarm.id = IncidentId::from_u128(id);
+        Self::of(Alarm { id: IncidentId::from_u128(id), ..Alarm::example(vehicle_id) }, sitting)
+    }
+
+    /// The same in an envelope that came to its door as this number.
+    pub(super) fn sealed(id: u128, vehicle_id: &str, sitting: u64, number: u64) -> Self {
+        let seal = Some(CallSeal { key_id: KeyId([7; 8]), sequence: 5, number });
+        let id = IncidentId::from_u128(id);
+        Self::of(Alarm { id, seal, ..Alarm::example(vehicle_id) }, sitting)
+    }
+
+    fn of(alarm: Alarm, sitting: u64) -> Self {
         let form = AlarmForm::new(&alarm, KnownVehicle::UNDECIDED, sitting, 0);
         Self { alarm: AlarmHeld { id: alarm.id, form }, unrecorded: false, note: Vec::new() }
     }

@@ -422,3 +422,19 @@ fn what_came_before_the_end_of_an_incident_is_not_said_to_be_recorded_before_a_g
     assert_eq!(leader.take(&second), Taken::Recorded);
     assert_eq!(leader.take(&second.clone().more()), Taken::Over);
 }
+
+#[test]
+fn a_call_that_came_to_two_doors_is_not_said_to_be_recorded_before_a_group_has_the_end_of_its_incident() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let doors = [Handed::sealed(1, "bus 1", 1, 10), Handed::sealed(2, "bus 1", 2, 20)];
+    assert_eq!(leader.take(&doors[0]), Taken::Open);
+    leader.act(doors[0].id(), RequestKind::Resolve).unwrap();
+    assert_eq!(leader.take(&doors[1]), Taken::Joined);
+    let group = leader.record(2).unwrap();
+    assert_eq!(doors.each_ref().map(|alarm| leader.take(alarm)), [Taken::Recorded; 2]);
+    leader.apply(&group, 2);
+    assert_eq!(doors.each_ref().map(|alarm| leader.take(alarm)), [Taken::Recorded; 2]);
+    // A third door has it too, and there is nothing left to record.
+    assert_eq!(leader.take(&Handed::sealed(3, "bus 1", 3, 30)), Taken::Recorded);
+}

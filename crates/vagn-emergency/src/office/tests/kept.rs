@@ -3,16 +3,23 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use vagn_cluster::trail::AlarmId;
+use vagn_cluster::trail::{AlarmId, TrailEvent, Why};
 use vagn_flow::clock::ManualClock;
+use vagn_nats::{Office, OfficeCommand};
 
-use super::bench::{Bench, NOW_MS, parts};
+use super::bench::{Bench, Handed, NOW_MS, parts};
+use crate::id::IncidentId;
+use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
-use crate::notifier::NoticeSource;
+use crate::notifier::{NoticeSender, NoticeSource};
+use crate::office::alarm_form::AlarmForm;
 use crate::office::door_source::DoorSource;
 use crate::office::kept::Change;
 use crate::office::kept_alarms::{CHANGES_MAX, KeptAlarms};
+use crate::office::lane_office::LaneOffice;
+use crate::record::alarms::AlarmState;
 use crate::rules::Rules;
 use crate::tests::setup::{fleet, help, offer};
 use crate::{Parts, Targets, build_node};
@@ -56,6 +63,99 @@ fn an_alarm_that_calls_anew_is_kept_under_its_new_id_however_much_waits_for_the_
     kept.push(Change::LetGo { alarm: new(7), bytes: b"help".to_vec() }).unwrap();
     writer.work();
     assert_eq!(kept.count(), alarms.end as u64 - 1, "it is found under the new one");
+}
+
+#[test]
+fn what_could_not_be_kept_without_a_driver_is_kept_anew_after_a_minute_and_when_the_node_stops() {
+    for stops in [false, true] {
+        let node = Bench::new();
+        let (room, dir) = (&node.room, tempfile::tempdir().unwrap());
+        let folder = dir.path().join("away");
+        let writer = KeptAlarms::new(room.clone(), folder.clone());
+        offer(&room.lane, &[help("bus 7")]);
+        room.door.attend(room);
+        node.clock.advance(Duration::from_secs(1));
+        room.door.look(room);
+        writer.work();
+        assert!(room.kept.fault().is_some());
+        std::fs::create_dir(&folder).unwrap();
+        room.door.look(room);
+        writer.work();
+        assert_eq!(room.kept.count(), 0, "a disk that fails is not asked all the time");
+        if stops {
+            room.door.call_all(room);
+        } else {
+            node.clock.advance(Duration::from_secs(60));
+            room.door.look(room);
+        }
+        writer.work();
+        assert_eq!(room.kept.count(), 1, "stops: {stops}");
+    }
+}
+
+#[test]
+fn a_node_that_stops_keeps_what_came_after_what_was_kept() {
+    let node = Bench::new();
+    let (room, dir) = (&node.room, tempfile::tempdir().unwrap());
+    let writer = KeptAlarms::new(room.clone(), dir.path().into());
+    for _ in 0..2 {
+        offer(&room.lane, &[help("bus 7")]);
+        room.door.attend(room);
+        room.door.call_all(room);
+    }
+    writer.work();
+    let kept = room.kept.all();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(AlarmForm::from_bytes(&kept[0].bytes).unwrap().reports, 2);
+}
+
+/// A node whose disk has an alarm of an earlier run, of which two reports came then, and at whose door the same alarm waits. The trail has
+/// `recorded` of the two. Returns what the door hands over, and what is kept once the trail has that.
+async fn meets_earlier(recorded: u64) -> (AlarmForm, u64) {
+    let node = Bench::new();
+    let (room, dir) = (&node.room, tempfile::tempdir().unwrap());
+    let writer = KeptAlarms::new(room.clone(), dir.path().into());
+    let earlier = Handed::new(7, "bus 7", 5).more();
+    let mut state = AlarmState::new(earlier.id());
+    state.note(5, recorded);
+    room.known.lock().learn([(7, state)], [], 9);
+    room.kept.push(Change::Keep { alarm: AlarmId(7), bytes: earlier.alarm.form.to_bytes() }).unwrap();
+
+    let sender = NoticeSender::new(&Targets::default(), room.lane.clock.clone());
+    let mut office = LaneOffice::new(room.clone(), Arc::new(sender));
+    let later = Alarm { id: earlier.id(), ..Alarm::example("bus 7") };
+    let later =
+        Alarm { received_ms: later.received_ms + 9, last_received_ms: later.received_ms + 9, ..later };
+    room.door.put(later);
+    office.carry_out(OfficeCommand::ReadKept { after: None, max: 9 });
+    writer.work();
+    let event = std::future::poll_fn(|cx| office.poll_event(cx)).await;
+    let TrailEvent::Kept { alarms, .. } = event else { panic!("{event:?}") };
+    let bytes = room.door.form(earlier.id(), room).unwrap().to_bytes();
+    let heard: Vec<_> = alarms.iter().map(|kept| &kept.bytes).collect();
+    assert_eq!(heard, [&bytes], "the trail does not hear of both");
+    office.carry_out(OfficeCommand::CallAlone {
+        alarm: AlarmId(7),
+        bytes: earlier.alarm.form.to_bytes(),
+        why: Why::Kept,
+    });
+    assert_eq!(room.door.form(earlier.id(), room).unwrap().to_bytes(), bytes, "it is taken in once");
+    office.carry_out(OfficeCommand::LetGo { alarm: AlarmId(7), bytes: bytes.clone() });
+    writer.work();
+    assert_eq!((room.door.count(), room.calls.count()), (0, 0));
+    (AlarmForm::from_bytes(&bytes).unwrap(), room.kept.count())
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_kept_of_an_alarm_that_waits_by_then_goes_to_the_trail_and_from_the_disk_with_it()
+{
+    for (recorded, reports) in [(0, 3), (1, 2), (2, 1)] {
+        let (told, kept) = meets_earlier(recorded).await;
+        assert_eq!((told.reports, kept), (reports, 0), "{recorded}");
+        let came = told.alarm(IncidentId::from_u128(7), Duration::ZERO);
+        let since_first = came.last_received_ms - came.received_ms;
+        assert_eq!(since_first, if recorded < 2 { 9 } else { 0 }, "{recorded}");
+    }
 }
 
 #[test]

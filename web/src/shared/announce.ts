@@ -1,5 +1,5 @@
-/** Tells those who do not see the page what happened: one polite and one pressing live region for the whole console. */
-import { el } from "../shared/dom";
+/** Tells those who do not see the page what happened: one polite and one pressing live region for a page. */
+import { el, setText } from "./dom";
 
 /** Time within which messages are put together, in ms: a hundred emergencies at once must not be read out one by one. */
 const GATHER_MS = 600;
@@ -23,7 +23,7 @@ class Voice {
       // The same words again are read again only where the region was empty in between.
       this.node.textContent = "";
       requestAnimationFrame(() => {
-        this.node.textContent = said.join(" ");
+        setText(this.node, said.join(" "));
       });
     }, GATHER_MS);
   }
