@@ -127,6 +127,30 @@ scenario("the second of two who acknowledge at once reads who was first, and wit
   await answer.getByText("on our way").waitFor();
 });
 
+scenario("the address of an emergency that another one took in opens that one, under its own address", {}, async ({ vagn, open }) => {
+  await vagn.store(call("bus 7"));
+  const id = await idOf(vagn, "bus 7");
+  const { page } = await open("/incidents");
+  await row(page, "Not acknowledged", "bus 7").waitFor();
+  // As a node of a cluster answers. One that is over is not in the list.
+  const joined = "01900000-0000-7000-8000-000000000002";
+  await page.route(`**/api/v1/incidents/${joined}`, async (route) => {
+    const living = await vagn.json<object>(`/api/v1/incidents/${id}`);
+    await route.fulfill({ json: { ...living, joined_id: joined } });
+  });
+  for (const state of ["open", "resolved"]) {
+    await page.evaluate((hash) => { location.hash = hash; }, `#incident=${joined}`);
+    await page.getByRole("heading", { name: "Emergency of bus 7" }).waitFor();
+    await eventually("its own address", () => new URL(page.url()).hash === `#incident=${id}`);
+    await page.keyboard.press("Escape");
+    if (state === "open") {
+      await post(vagn, id, "resolve", { by: "Anna" });
+      await page.reload();
+      await ready(page);
+    }
+  }
+});
+
 scenario("markup from outside is text", {}, async ({ vagn, open }) => {
   await vagn.store(call(MARKUP));
   const id = await idOf(vagn, MARKUP);

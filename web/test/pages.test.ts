@@ -1,10 +1,12 @@
 /** What the service does for its pages: it gives them out, and tells the browser what they may load. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Response } from "playwright-core";
 import { DARK, PHONE } from "./support/browser";
 import { mapReady, pins } from "./support/map";
@@ -49,6 +51,14 @@ scenario("scripts come compressed, and are kept for good", {}, async ({ open, va
     const isLarge = (await script.body()).length > 1_000;
     assert.ok(encoding === "br" || !isLarge, `${script.url()}: ${encoding}`);
   }
+});
+
+scenario("an empty map gives a line that brings the first vehicle", {}, async ({ open, vagn }) => {
+  const { page } = await open(vagn.url("/"));
+  const line = await page.locator(".datagram pre").innerText();
+  await promisify(execFile)("sh", ["-c", line]);
+  await page.getByRole("heading", { name: "No vehicles yet" }).waitFor({ state: "hidden" });
+  assert.equal((await vagn.json<{ features: unknown[] }>("/api/v1/vehicles?bbox=-180,-90,180,90")).features.length, 1);
 });
 
 const folder = mkdtempSync(join(tmpdir(), "vagn-map-"));

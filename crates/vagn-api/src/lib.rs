@@ -71,6 +71,8 @@ pub struct Services {
     pub entry: Entry,
     /// What the vehicles are drawn on.
     pub basemap: Arc<Basemap>,
+    /// UDP port of this machine at which vehicles report, if it has one.
+    pub udp_port: Option<u16>,
 }
 
 /// The state that all handlers share.

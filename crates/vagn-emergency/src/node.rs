@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 use vagn_cluster::trail::{ALARM_MAX, DeedOutcome, Mark};
 use vagn_nats::TrailHandle;
 use vagn_otp::{Addr, CallError};
@@ -110,6 +111,14 @@ impl NodeLane {
     }
 }
 
+impl NodeLane {
+    /// Returns the vehicle of an alarm that waits at this node's door, or of an incident that is open here. From memory.
+    pub fn vehicle_of(&self, id: IncidentId) -> Option<Box<str>> {
+        let at_door = self.room.door.vehicle_of(id);
+        at_door.or_else(|| self.room.lane.desk.lock().get(id).map(|incident| incident.vehicle_id.clone()))
+    }
+}
+
 /// What must be equal on all nodes, apart from the targets.
 pub(crate) struct Bounds {
     pub(crate) open_max: usize,
@@ -164,19 +173,30 @@ impl NodeWork {
     async fn ask(&self, deed: Deed, within: Duration) -> Result<Answer, DeedError> {
         let end = Instant::now() + within;
         let tag = self.room.next_tag();
+        let (word, about) = deed.subject();
         let bytes = DeedForm { tag, deed }.to_bytes();
         if bytes.len() > ALARM_MAX {
             return Err(CallError::Full.into());
         }
-        let trail = self.room.trail().ok_or(DeedError::NoLeader)?;
-        let outcome = timeout(within, trail.deed(bytes)).await;
+        let outcome = match self.room.trail() {
+            Some(trail) => timeout(within, trail.deed(bytes)).await,
+            None => Ok(Ok(DeedOutcome::Unavailable)),
+        };
         match outcome {
             Ok(Ok(DeedOutcome::Done)) => {
                 let left = end.saturating_duration_since(Instant::now()).min(APPLIED_WITHIN);
                 Ok(Ok(self.room.results.of(tag, left).await))
             }
             Ok(Ok(DeedOutcome::Refused(answer))) => Ok(Err(DeedRefusal::from_bytes(&answer))),
-            Ok(Ok(DeedOutcome::Unavailable) | Err(_)) | Err(_) => Err(DeedError::NoLeader),
+            Ok(Ok(DeedOutcome::Unavailable) | Err(_)) | Err(_) => {
+                let incident_id = about.map(|id| id.to_string());
+                warn!(
+                    incident_id,
+                    deed = word,
+                    "what a person wants could not be recorded in time; it may be done all the same"
+                );
+                Err(DeedError::NoLeader)
+            }
         }
     }
 
@@ -189,6 +209,8 @@ impl NodeWork {
     ) -> Result<RequestOutcome, DeedError> {
         let end = Instant::now() + within;
         let record = reader.call(GetRecord(id), within).await?.map_err(CallError::from)?;
+        // An id that another incident took in leads to that one.
+        let living = record.as_ref().map_or(id, |incident| incident.id);
         let over = record.filter(|incident| incident.is_resolved());
         if let Some(decision) = over.as_ref().and_then(|incident| incident.progress.resolved.clone())
             && request.action != RequestKind::Comment
@@ -196,10 +218,11 @@ impl NodeWork {
             return Ok(Refusal { state: State::Resolved, decision }.into());
         }
         let left = end.saturating_duration_since(Instant::now());
-        match self.ask(Deed::about(id, request, over.map(Draft::of_record)), left).await? {
+        match self.ask(Deed::about(living, request, over.map(Draft::of_record)), left).await? {
             Ok(_) => {
-                let detail = detail(reader, id, end).await?;
-                Ok(detail.map_or(RequestOutcome::NotFound, |detail| RequestOutcome::Done(Box::new(detail))))
+                // It is done. What it is now this node may not have applied yet.
+                let detail = detail(reader, id, end).await?.ok_or(DeedError::NoLeader)?;
+                Ok(RequestOutcome::Done(Box::new(detail)))
             }
             Err(refusal) => refused(&self.room, id, refusal),
         }

@@ -38,8 +38,20 @@ impl From<Unreadable> for CallError {
     }
 }
 
-/// Returns the incident `id` from the desk or from the store.
+/// Returns the incident `id`, or the one that took it in, from the desk or from the store.
 pub(crate) fn find_record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
+    if let Some(incident) = record_of(lane, id)? {
+        return Ok(Some(incident));
+    }
+    joined_into(lane, id)?.map_or(Ok(None), |into| record_of(lane, into))
+}
+
+/// Returns the incident that took `id` in.
+fn joined_into(lane: &Lane, id: IncidentId) -> Result<Option<IncidentId>, Unreadable> {
+    from_store(lane, |store| store.joined_into(id))
+}
+
+fn record_of(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
     let at_desk = lane.desk.lock().get(id).cloned();
     at_desk.map_or_else(|| stored(lane, id), |incident| Ok(Some(incident)))
 }
@@ -56,8 +68,16 @@ fn from_store<T>(lane: &Lane, read: impl FnOnce(&Store) -> Result<T, StoreError>
     })
 }
 
-/// Returns the incident `id` with all that happened to it.
+/// Returns the incident `id`, or the one that took it in, with all that happened to it.
 pub(crate) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
+    if let Some(detail) = detail_of(lane, id)? {
+        return Ok(Some(detail));
+    }
+    let Some(into) = joined_into(lane, id)? else { return Ok(None) };
+    Ok(detail_of(lane, into)?.map(|detail| Detail { joined_id: Some(id), ..detail }))
+}
+
+fn detail_of(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
     if let Some((incident, pending)) = at_desk(lane, id) {
         // It goes on, so its state counts even while its past cannot be read.
         let mut past = past(lane, id).unwrap_or_default();
@@ -78,7 +98,7 @@ struct Past {
 
 impl Past {
     fn of(self, incident: IncidentView) -> Detail {
-        Detail { incident, ledger: self.ledger, trail: self.trail }
+        Detail { incident, joined_id: None, ledger: self.ledger, trail: self.trail }
     }
 
     /// Adds what waited to be written, except what has been written since.

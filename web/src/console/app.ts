@@ -258,8 +258,13 @@ export class App {
     }
   }
 
-  /** The chosen incident may be one that was resolved long ago. */
+  /** The chosen incident may be one that was resolved long ago. Where another one took it in, that is opened under its own address. */
   private read(incident: IncidentWithHistory): void {
+    if (incident.id !== this.selected) {
+      history.replaceState(null, "", linkTo(incident.id));
+      this.follow();
+      return;
+    }
     const known = this.store.get(incident.id);
     if (known) return;
     this.map.show(this.store.all(), incident);

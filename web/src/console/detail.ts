@@ -145,6 +145,10 @@ export class Detail {
   }
 
   private take(incident: IncidentWithHistory): void {
+    if (incident.id !== this.id) {
+      this.context.read(incident);
+      return;
+    }
     this.recorded = incident.recorded;
     setHidden(this.fault, true);
     this.history.show(incident);

@@ -12,11 +12,13 @@ const SAMPLE = 1_000;
 const WORLD = { west: -180, south: -90, east: 180, north: 90 };
 
 /** The report of the README, whose bytes are msgpack. */
-const UDP =
-  "echo 'hKJJRNkkNGUwOTEzOTYtNjJhZS00ZjNiLTg3MTUtN2I0ZmM5YzY0ZDE0o0xvbsvAU1R+Qxkx1qNMYXTLwEI9Ghs6ciCpRW1lcmdlbmN5wg==' |\n  base64 -d | nc -u -w1 localhost 9092";
+const udp = (port: number): string =>
+  `echo 'hKJJRNkkNGUwOTEzOTYtNjJhZS00ZjNiLTg3MTUtN2I0ZmM5YzY0ZDE0o0xvbsvAU1R+Qxkx1qNMYXTLwEI9Ghs6ciCpRW1lcmdlbmN5wg==' |\n  base64 -d | nc -u -w1 ${location.hostname.replace(/[[\]]/g, "")} ${port}`;
 
 export class Empty {
   readonly node: HTMLElement;
+  /** The line in netcat, where a report in clear is taken. */
+  private readonly datagram = el("div", { class: "datagram", hidden: true });
 
   constructor() {
     this.node = el(
@@ -24,11 +26,17 @@ export class Empty {
       { class: "empty", hidden: true, attrs: { "aria-labelledby": "empty-title" } },
       el("h2", { id: "empty-title", text: words.emptyTitle }),
       el("p", { text: words.emptyText }),
-      command(UDP),
-      el("p", { text: words.emptyUdp }),
+      this.datagram,
       command(http()),
       el("p", { class: "soft", text: words.emptyDemo }),
     );
+  }
+
+  /** Names the UDP port at which a report is taken. */
+  takeReports(port: number | null): void {
+    if (port === null) return;
+    this.datagram.append(command(udp(port)), el("p", { text: words.emptyUdp(port) }));
+    this.datagram.hidden = false;
   }
 
   /** Places between which the whole fleet lies, as soon as there is one; meanwhile the page says what to do. */

@@ -121,6 +121,7 @@ function start(): void {
 
   async function open(): Promise<void> {
     const settings = await mapSettings(readJson);
+    empty.takeReports(settings.udp);
     // A view that jumps right after the start would load everything twice.
     const early = link.view ? [] : await Promise.race([places, soon()]);
     let map: MapLibre;

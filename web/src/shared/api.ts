@@ -164,6 +164,8 @@ export interface TrailEntry {
 }
 
 export interface IncidentWithHistory extends Incident {
+  /** Id that was asked for, where this incident took that one in. */
+  joined_id?: string;
   ledger: LedgerEntry[];
   trail: TrailEntry[];
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isBundled, mapSettings, type MapSettings } from "./map-settings";
 
-const SET: MapSettings = { version: "1", style_url: "https://maps.example/style.json", pmtiles: null };
+const SET: MapSettings = { version: "1", style_url: "https://maps.example/style.json", pmtiles: null, udp: 9092 };
 
 test("settings that cannot be read are asked for again, and at last the bundled map is drawn", async () => {
   let asked = 0;

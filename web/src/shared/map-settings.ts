@@ -1,13 +1,15 @@
-/** What the operator set for the map below the vehicles, as the server tells it. */
+/** What the operator set that concerns the pages, as the server tells it: the map below the vehicles, and where they report. */
 
 export interface MapSettings {
   version: string;
   style_url: string | null;
   pmtiles: string | null;
+  /** UDP port at which a report in clear is taken; null where there is none. */
+  udp: number | null;
 }
 
 /** What a service sets that cannot tell: nothing. */
-const BUNDLED: MapSettings = { version: "", style_url: null, pmtiles: null };
+const BUNDLED: MapSettings = { version: "", style_url: null, pmtiles: null, udp: null };
 /** Pauses between the questions for the settings, in ms. A page without a map is worth less than one with the bundled map. */
 const PAUSES_MS = [500, 1_500, 3_000];
 

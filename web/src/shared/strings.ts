@@ -155,7 +155,7 @@ export const strings = {
 
     emptyTitle: "No vehicles yet",
     emptyText: "Vagn waits for the first position. Send one, as a vehicle would:",
-    emptyUdp: "It goes to UDP port 9092 of the machine that runs Vagn. Or over HTTPS:",
+    emptyUdp: (port: number) => `It goes to UDP port ${port} of the machine that runs Vagn. Or over HTTPS:`,
     emptyDemo: "Or start Vagn with --demo, and recorded buses drive through Austin.",
     copy: "Copy",
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::Api;
 pub use archive::{Archive, UnusableArchive};
 pub use style::{BadStyleUrl, StyleUrl};
+use vagn_flow::proof::DeviceMode;
 use vagn_http::answer;
 use vagn_http::params::NoParams;
 use vagn_http::problem::{Kind, Problem};
@@ -38,14 +39,17 @@ struct SettingsJson<'a> {
     version: &'static str,
     style_url: Option<&'a str>,
     pmtiles: Option<&'static str>,
+    /// Port at which a report in clear is taken, for the line that the empty map gives to copy.
+    udp: Option<u16>,
 }
 
-/// Tells the pages which version this is, and what to draw the vehicles on.
+/// Tells the pages which version this is, what to draw the vehicles on, and where a first report can go.
 pub(crate) async fn settings(State(api): State<Api>, _: NoParams) -> Response {
     let settings = SettingsJson {
         version: env!("CARGO_PKG_VERSION"),
         style_url: api.basemap.style.as_ref().map(StyleUrl::as_str),
         pmtiles: api.basemap.archive.as_ref().map(|_| ARCHIVE_ROUTE),
+        udp: api.udp_port.filter(|_| api.intake.guard().mode() != DeviceMode::Required),
     };
     answer::json("application/json", &settings)
 }

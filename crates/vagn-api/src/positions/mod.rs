@@ -5,6 +5,8 @@
 
 pub(crate) mod intake;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -28,6 +30,9 @@ use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/positions";
+
+/// Pause after which a call for help that was not taken is to be sent again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +133,8 @@ fn untaken(has_call: bool, outcomes: &[Outcome], readiness: &Readiness) -> Optio
     // Whatever the reason: a vehicle that calls for help is to try again.
     if has_call {
         let why = "no call for help in it was taken, or recorded in time (it may go out all the same); send it again until it is taken";
-        return Some(Problem::new(Kind::Overloaded, why));
+        // A call that went out already goes on as the same incident when it comes again.
+        return Some(Problem::new(Kind::InDoubt, why).again_after(AGAIN_AFTER));
     }
     if readiness.is_out_of_space() {
         let why = "none of the reports could be stored: the disk has too little free space";

@@ -122,7 +122,7 @@ impl SmallLane {
         let (target, at) = ("primary".into(), AT.to_owned());
         let attempt =
             LedgerView { number: 1, target, kind: "opened", at, took_ms: 12, outcome, next_at: None };
-        Detail { incident: self.view(), ledger: vec![attempt], trail: vec![entry(1)] }
+        Detail { incident: self.view(), joined_id: None, ledger: vec![attempt], trail: vec![entry(1)] }
     }
 }
 

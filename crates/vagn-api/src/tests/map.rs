@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::json;
+use vagn_flow::proof::DeviceMode;
 
 use super::super::map::{Archive, Basemap, StyleUrl};
 use super::super::router;
@@ -52,9 +53,18 @@ async fn the_pages_are_told_what_to_draw_on() {
         (basemap(tempfile::tempdir().unwrap().path()), json!(null), json!("/map/base.pmtiles")),
     ] {
         let reply = get(&with(basemap), "/map/settings.json").await;
-        assert_eq!(reply.json(), json!({"version": version, "style_url": style_url, "pmtiles": pmtiles}));
+        let told = json!({"version": version, "style_url": style_url, "pmtiles": pmtiles, "udp": 9092});
+        assert_eq!(reply.json(), told);
         assert_eq!(reply.header("cache-control"), "no-store");
     }
+}
+
+#[tokio::test]
+async fn the_pages_are_told_of_no_udp_port_where_a_report_in_clear_is_refused() {
+    let services = services(SmallFleet::austin());
+    services.intake.guard().set_mode(DeviceMode::Required);
+    let reply = get(&router(services), "/map/settings.json").await;
+    assert_eq!(reply.json()["udp"], json!(null));
 }
 
 #[tokio::test]

@@ -125,6 +125,7 @@ fn services(fleet: SmallFleet) -> Services {
         metrics: QueryMetrics::new(&registry),
         entry: entry(&[]),
         basemap: Arc::new(map::basemap(dir.path())),
+        udp_port: Some(9092),
     }
 }
 

@@ -204,7 +204,7 @@ async fn a_call_for_help_that_was_not_taken_is_to_be_sent_again() {
     let (ok, call) =
         (r#"{"ID":"a","Lat":1,"Lon":2}"#, r#"{"ID":"refused","Lat":1,"Lon":2,"Emergency":true}"#);
     let alone = post(&judged(), "application/json", call).await;
-    assert_eq!((alone.status, alone.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    assert_eq!((alone.status, alone.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "in-doubt"));
     assert_eq!(alone.header("retry-after"), "1");
     let beside_another = post(&judged(), "application/json", format!("[{call},{ok}]")).await;
     assert_eq!(

@@ -166,7 +166,7 @@ pub enum TrailRefusal {
     Overtaken,
 }
 
-/// Something that people, readiness and metrics should know.
+/// Something that people, readiness and metrics should know. What is about one alarm names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrailHappened {
     /// This node leads.
@@ -189,25 +189,25 @@ pub enum TrailHappened {
     /// The incident store did not take a group. It is tried again.
     StoreFault,
     /// The own store did not keep an alarm. It is tried again while the door has room for twice as many alarms as it takes.
-    NotKept,
+    NotKept(AlarmId),
     /// An alarm found room neither at the door nor on the disk. It is called about, its sender hears nothing, and nobody hands it over.
-    NoPlace,
+    NoPlace(AlarmId),
     /// The desk drafted a group that is larger than its bounds. It is not appended, and this node steps down.
     TooLarge,
     /// An entry of a leader that was none any more. It counts for nothing.
     Void,
     /// A door called by itself.
-    CalledAlone(Why),
+    CalledAlone(AlarmId, Why),
     /// The leader called without a record.
-    CalledUnrecorded,
+    CalledUnrecorded(AlarmId),
     /// The leader had no room for an alarm, or its desk none.
-    NoRoom,
-    /// An alarm turned out to be about an incident that another door had opened.
-    Joined,
+    NoRoom(AlarmId),
+    /// An alarm, or an incident out of a rest, turned out to be about an incident that another one had opened.
+    Joined(AlarmId),
     /// An alarm came after its incident was over, and calls anew.
-    Reopened,
+    Reopened(AlarmId),
     /// An alarm about which this door had called by itself is in the trail.
-    HandedOver,
+    HandedOver(AlarmId),
     /// A deed could not be recorded.
     DeedUnavailable,
     /// The beginning of the trail's stream was removed, which all stores have.

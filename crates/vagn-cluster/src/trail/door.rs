@@ -209,7 +209,7 @@ impl Door {
                 bytes: waiting.alarm.bytes.clone(),
                 why: Why::Unanswered,
             });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(Why::Unanswered)));
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Unanswered)));
             // The leader hears that it is unrecorded now.
             waiting.hand_at_ms = now.elapsed_ms;
         }
@@ -250,7 +250,7 @@ impl Door {
     pub(crate) fn recorded(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
         if let Some(Alarm { id, bytes, unrecorded, .. }) = self.settled(version) {
             if unrecorded {
-                out.push(TrailCommand::Tell(TrailHappened::HandedOver));
+                out.push(TrailCommand::Tell(TrailHappened::HandedOver(id)));
             }
             out.push(TrailCommand::LetGo { alarm: id, bytes });
         }
@@ -259,7 +259,7 @@ impl Door {
     /// The incident of an alarm is over, and this version of it says more.
     pub(crate) fn over(&mut self, version: AlarmVersion, out: &mut Vec<TrailCommand>) {
         if let Some(Alarm { id, bytes, .. }) = self.settled(version) {
-            out.push(TrailCommand::Tell(TrailHappened::Reopened));
+            out.push(TrailCommand::Tell(TrailHappened::Reopened(id)));
             out.push(TrailCommand::Reopen { alarm: id, bytes });
         }
     }
@@ -276,7 +276,7 @@ impl Door {
 
     /// The store did not keep an alarm. One that found no room is taken in all the same: it is nowhere else.
     pub(crate) fn not_kept(&mut self, id: AlarmId, bytes: Vec<u8>, now: Moment, out: &mut Vec<TrailCommand>) {
-        out.push(TrailCommand::Tell(TrailHappened::NotKept));
+        out.push(TrailCommand::Tell(TrailHappened::NotKept(id)));
         let keep_at_ms = Some(now.elapsed_ms + KEEP_MS);
         if self.waiting.contains_key(&id) {
             self.change(id, |waiting| waiting.keep_at_ms = keep_at_ms);
@@ -291,7 +291,7 @@ impl Door {
                 is_called: false,
             });
         } else {
-            out.push(TrailCommand::Tell(TrailHappened::NoPlace));
+            out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
         }
     }
 
@@ -316,7 +316,7 @@ impl Door {
                 continue;
             }
             out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(Why::Kept)));
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
             if self.waiting.len() >= self.max {
                 // It is read again when there is room.
                 grew = true;
@@ -346,5 +346,5 @@ impl Door {
 fn call_alone(alarm: AlarmId, bytes: Vec<u8>, why: Why, out: &mut Vec<TrailCommand>) {
     out.push(TrailCommand::Keep { alarm, bytes: bytes.clone() });
     out.push(TrailCommand::CallAlone { alarm, bytes, why });
-    out.push(TrailCommand::Tell(TrailHappened::CalledAlone(why)));
+    out.push(TrailCommand::Tell(TrailHappened::CalledAlone(alarm, why)));
 }

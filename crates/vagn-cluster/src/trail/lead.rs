@@ -293,14 +293,14 @@ impl<D: DeskState> Lead<D> {
             }
             Taken::NoRoom => {
                 mail.push((door, TrailMessage::NoRoom { alarm: id }));
-                out.push(TrailCommand::Tell(TrailHappened::NoRoom));
+                out.push(TrailCommand::Tell(TrailHappened::NoRoom(id)));
                 return false;
             }
             Taken::Over => {
                 mail.push((door, TrailMessage::Over(alarm.version())));
                 return false;
             }
-            Taken::Joined => out.push(TrailCommand::Tell(TrailHappened::Joined)),
+            Taken::Joined => out.push(TrailCommand::Tell(TrailHappened::Joined(id))),
             Taken::Open => {}
         }
         self.has_news = true;
@@ -331,6 +331,7 @@ impl<D: DeskState> Lead<D> {
         (deed, bytes): (DeedId, &[u8]),
         now: Moment,
         mail: &mut Mail,
+        out: &mut Vec<TrailCommand>,
     ) {
         // It came twice, and is answered or will be.
         if self.deeds.contains_key(&deed) || self.refused.contains(&deed) {
@@ -340,8 +341,12 @@ impl<D: DeskState> Lead<D> {
             mail.push((from, TrailMessage::DeedUnavailable { deed }));
             return;
         }
-        match self.desk.deed(deed, bytes) {
-            Ok(DeedTaken::Open) => {
+        let taken = self.desk.deed(deed, bytes);
+        if let Ok(DeedTaken::Joined(alarm)) = taken {
+            out.push(TrailCommand::Tell(TrailHappened::Joined(alarm)));
+        }
+        match taken {
+            Ok(DeedTaken::Open | DeedTaken::Joined(_)) => {
                 self.deeds.insert(deed, from);
                 self.has_news = true;
             }
@@ -372,7 +377,7 @@ impl<D: DeskState> Lead<D> {
             waiting.is_released = true;
             mail.push((waiting.door, TrailMessage::Called { alarm: id }));
             self.desk.release(id);
-            out.push(TrailCommand::Tell(TrailHappened::CalledUnrecorded));
+            out.push(TrailCommand::Tell(TrailHappened::CalledUnrecorded(id)));
         }
     }
 

@@ -309,10 +309,10 @@ impl<D: DeskState> TrailNode<D> {
             TrailMessage::Over(alarm) => self.door.over(alarm, out),
             TrailMessage::NoRoom { .. } => {} // It is handed over again, and called about by the door in time.
             TrailMessage::Deed { deed, bytes } => {
-                self.lead.deed((from, false), (deed, &bytes), now, &mut self.mail);
+                self.lead.deed((from, false), (deed, &bytes), now, &mut self.mail, out);
             }
             TrailMessage::Rest { deed, bytes } => {
-                self.lead.deed((from, true), (deed, &bytes), now, &mut self.mail);
+                self.lead.deed((from, true), (deed, &bytes), now, &mut self.mail, out);
             }
             TrailMessage::DeedDone { deed } => self.answer(deed, DeedOutcome::Done, out),
             TrailMessage::DeedRefused { deed, answer } => {

@@ -75,6 +75,8 @@ pub enum Taken {
 pub enum DeedTaken {
     /// The next group records it.
     Open,
+    /// The same, of a part of a rest: the incident of this id is about one that another alarm has opened, and was joined to it.
+    Joined(AlarmId),
     /// The trail has it.
     Recorded,
 }

@@ -181,9 +181,10 @@ impl Desk {
         }
         live.called(self.window_of(&alarm));
         self.board.insert(live);
-        self.announce(id, EventKind::Opened);
         self.urgent = true;
         self.begin_first_turn(id, now);
+        // With its first target: one of which nobody is told yet must not look like one that nobody will be told of.
+        self.announce(id, EventKind::Opened);
         id
     }
 

@@ -7,7 +7,8 @@
 //! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
 //! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
 //! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
-//! on the `board`, which keeps the indexes true. `shared`, `applied` and `called` are for the nodes of a cluster.
+//! on the `board`, which keeps the indexes true. `shared` is what the desk of a cluster does otherwise, `rests` what it learns of stores that
+//! were replaced; `applied` and `called` are for the desk that shows what a node has.
 
 mod admission;
 mod applied;
@@ -24,6 +25,7 @@ mod queues;
 mod recording;
 mod requests;
 mod restore;
+mod rests;
 mod roster;
 mod shared;
 #[cfg(test)]
@@ -55,6 +57,7 @@ use queues::TargetQueues;
 pub(crate) use requests::Refusal;
 pub use requests::{Request, RequestKind};
 pub(crate) use restore::Merged;
+pub(crate) use rests::Learned;
 pub(crate) use shared::Scope;
 use shared::Shared;
 use turns::TurnEnds;

@@ -9,8 +9,6 @@ use crate::notify::target::TargetIndex;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
-use crate::record::progress::Decision;
-use crate::record::rest::RestPart;
 use crate::trail::EventKind;
 
 /// What distinguishes a shared desk.
@@ -43,9 +41,6 @@ pub(super) enum MaySend {
     /// Openings that are recorded or released.
     Openings,
 }
-
-/// Reason on the trail of an incident of which another store knew more.
-const REST: &str = "a store that a copy has replaced knew more of it";
 
 impl Desk {
     /// Makes it the desk of a leader, which gives messages numbers behind `first_number`.
@@ -228,61 +223,6 @@ impl Desk {
             format!("took in {alarm}, which was about the same alarm")
         };
         self.note(id, now.ms, EventKind::Joined, &why);
-    }
-
-    /// Learns what another store knew of an incident before a copy took its place: what is more than this desk knows is recorded. `over` is the
-    /// incident as the copy has it, if it is over there; `is_known` says that the trail has it. Returns true if there was more.
-    pub(crate) fn learn_rest(&mut self, part: RestPart, is_known: bool, now: Moment) -> bool {
-        let RestPart { knew, over } = part;
-        let id = knew.incident.id;
-        if !self.board.contains(id) {
-            match over {
-                Some(over) => self.bring_back(over, now),
-                // It is over by now, as the own store knows.
-                None if is_known => return false,
-                None => return self.open_again(knew, now),
-            }
-        }
-        let Some(incident) = self.get(id) else { return false };
-        let mut merged = incident.clone();
-        merged.learn(&knew.incident);
-        let decided =
-            |mine: &Option<Decision>, theirs: &Option<Decision>| theirs.clone().filter(|_| mine.is_none());
-        let acknowledged = decided(&incident.progress.acknowledged, &knew.incident.progress.acknowledged);
-        let resolved = decided(&incident.progress.resolved, &knew.incident.progress.resolved);
-        let has_more = merged != *incident || acknowledged.is_some() || resolved.is_some();
-        if !has_more && knew.events.is_empty() {
-            return false;
-        }
-        self.board.update(id, |live| {
-            *live.change() = merged;
-            live.note_all(knew.events);
-        });
-        if let Some(decision) = acknowledged {
-            self.acknowledge(id, decision, now);
-        }
-        if let Some(decision) = resolved {
-            self.resolve(id, decision);
-        }
-        self.note(id, now.ms, EventKind::Restored, REST);
-        true
-    }
-
-    /// Opens an incident that the trail does not have, under the id that it had, with what was accepted of it.
-    fn open_again(&mut self, knew: Draft, now: Moment) -> bool {
-        let (id, mut incident) = (knew.incident.id, knew.incident);
-        incident.notices.follow_ups = incident.notices.follow_ups.max(self.first_number());
-        incident.notices.deliveries.iter_mut().for_each(|delivery| delivery.renumber());
-        let mut live = Live::open(incident, now.at, now.at, Vec::new());
-        live.arrived = None;
-        live.note_all(knew.events);
-        self.board.insert(live);
-        self.note(id, now.ms, EventKind::Restored, REST);
-        if !self.is_over(id) {
-            self.owe(id, now);
-            self.resume_turn(id, now);
-        }
-        true
     }
 
     /// Returns true when an incident is at the desk, and over.

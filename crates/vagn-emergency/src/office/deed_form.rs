@@ -103,6 +103,24 @@ impl Deed {
         let over = over.filter(|_| request.action == RequestKind::Comment).map(|draft| draft.to_bytes());
         Self::Act { id, request, over }
     }
+
+    /// Returns a word for it, and the incident that it is about, if it is about one.
+    pub(crate) fn subject(&self) -> (&'static str, Option<IncidentId>) {
+        match self {
+            Self::Act { id, request, .. } => {
+                let word = match request.action {
+                    RequestKind::Acknowledge => "acknowledge",
+                    RequestKind::Resolve => "resolve",
+                    RequestKind::Comment => "comment",
+                    RequestKind::Replay => "replay",
+                };
+                (word, Some(*id))
+            }
+            Self::Raise { id, .. } => ("raise", Some(*id)),
+            Self::ReplayAll { .. } => ("replay_all", None),
+            Self::ResolveThese { .. } => ("resolve_these", None),
+        }
+    }
 }
 
 impl DeedRefusal {

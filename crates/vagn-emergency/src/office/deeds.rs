@@ -40,6 +40,7 @@ impl TrailDesk {
     }
 
     fn act(&mut self, id: IncidentId, request: &Request, over: Option<&[u8]>) -> Result<Done, DeedRefusal> {
+        let id = self.living(id);
         if self.desk.get(id).is_none() {
             let incident = over.and_then(|draft| past(id, draft)).ok_or(DeedRefusal::NotFound)?;
             let now = self.now();

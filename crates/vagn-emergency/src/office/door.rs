@@ -54,6 +54,11 @@ impl Door {
         waiting.alarms.len() + waiting.arrivals.len()
     }
 
+    /// Returns the vehicle of an alarm that waits.
+    pub(crate) fn vehicle_of(&self, id: IncidentId) -> Option<Box<str>> {
+        self.waiting.lock().alarms.get(&id).map(|sitting| sitting.alarm.vehicle_id.clone())
+    }
+
     /// Takes in all that waits in the inbox.
     pub(crate) fn attend(&self, room: &Room) {
         for _ in 0..TAKES_MAX {
@@ -239,12 +244,12 @@ impl Door {
         ids.into_iter().for_each(|id| self.take_over(id, room));
     }
 
-    /// The trail has an alarm with these bytes: the senders of these reports hear it, and nobody calls any more. `incident` is what it is about.
-    pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, incident: IncidentId, room: &Room) {
+    /// The trail has an alarm with these bytes: the senders of these reports hear it, and nobody calls any more.
+    pub(crate) fn let_go(&self, id: IncidentId, form: &AlarmForm, room: &Room) {
         let gone = self.settle(id, form);
         // Behind that: whoever is about to call finds that the alarm waits no more.
         room.calls.let_go(id);
-        gone.granted.into_iter().for_each(|ack| ack.grant(incident));
+        room.grants.grant(id, gone.granted, room);
         if let Some(bytes) = gone.kept_before {
             room.change_kept(Change::LetGo { alarm: AlarmId(id.as_u128()), bytes });
         }
@@ -415,9 +420,9 @@ mod tests {
         let newer = form(&id);
         // Two hand it over at once, and the driver hears of the newer version first.
         room.door.waiting.lock().alarms.get_mut(&id).unwrap().is_handed = true;
-        room.door.let_go(id, &older, id, room);
+        room.door.let_go(id, &older, room);
         assert_eq!(is_handed(room, id), Some(false));
-        room.door.let_go(id, &newer, id, room);
+        room.door.let_go(id, &newer, room);
         assert_eq!(is_handed(room, id), None);
     }
 
@@ -427,7 +432,7 @@ mod tests {
         let room = &bench.room;
         let id = take(room, example(room, "bus 7")).unwrap();
         let form = room.door.waiting.lock().alarms[&id].form(room.run);
-        room.door.let_go(id, &form, id, room);
+        room.door.let_go(id, &form, room);
         room.door.call(id, &form, room);
         assert_eq!(room.calls.count(), 0);
         // So with one that got another id.

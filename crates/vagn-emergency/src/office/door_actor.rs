@@ -44,6 +44,7 @@ impl Actor for DoorActor {
         self.attend();
         // Without targets there is no notifier that does it.
         self.room.door.call_all(&self.room);
+        self.room.grants.end(&self.room);
     }
 }
 
@@ -77,6 +78,7 @@ impl Handle<Look> for DoorActor {
         self.room.door.look(&self.room);
         self.room.door.show(&self.room);
         self.room.lane.announce();
+        self.room.grants.look(&self.room);
         self.looks += 1;
         if self.looks.is_multiple_of(LOOKS_PER_ROUND) {
             self.room.look_up_vehicles();

@@ -266,6 +266,7 @@ impl IncidentFiles {
             self.room.calls.applied(group.alarms.iter().map(|(alarm, _)| *alarm));
             self.room.results.note(&group.results);
         }
+        self.room.grants.look(&self.room);
         lane.announce();
         lane.saved();
     }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::error;
 use vagn_cluster::Moment;
@@ -28,6 +26,7 @@ use crate::office::kept::Change;
 use crate::office::losses::Loss;
 use crate::office::room::Room;
 use crate::office::trail_desk::TrailDesk;
+use crate::office::under_way::UnderWay;
 
 /// Longest time between two looks at what is due, which are signs of life as well.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -42,7 +41,7 @@ pub struct LaneOffice {
     moods: Vec<TargetMood>,
     answers: Heard,
     events: VecDeque<TrailEvent>,
-    under_way: FuturesUnordered<BoxFuture<'static, (u64, EndedNotice)>>,
+    under_way: UnderWay,
     ended: Vec<(u64, EndedNotice)>,
     look: Pin<Box<Sleep>>,
 }
@@ -58,7 +57,7 @@ impl LaneOffice {
             sender,
             answers,
             events: VecDeque::new(),
-            under_way: FuturesUnordered::new(),
+            under_way: UnderWay::default(),
             ended: Vec::new(),
             look: Box::pin(sleep(LOOK_EVERY)),
         }
@@ -88,11 +87,7 @@ impl LaneOffice {
     fn let_go(&self, alarm: AlarmId, bytes: Vec<u8>) {
         let id = incident(alarm);
         match AlarmForm::from_bytes(&bytes) {
-            Ok(form) => {
-                // As far as this node has applied it: senders are told by which id it is found.
-                let about = self.room.known.lock().get(id).map(|state| state.incident);
-                self.room.door.let_go(id, &form, about.unwrap_or(id), &self.room);
-            }
+            Ok(form) => self.room.door.let_go(id, &form, &self.room),
             Err(_) => self.room.calls.let_go(id),
         }
         self.room.change_kept(Change::LetGo { alarm, bytes });
@@ -167,7 +162,7 @@ impl Office for LaneOffice {
             }
             return Poll::Ready(event);
         }
-        if let Poll::Ready(Some((reign, ended))) = self.under_way.poll_next_unpin(cx) {
+        if let Poll::Ready((reign, ended)) = self.under_way.poll_ended(cx) {
             self.end(reign, ended);
             return Poll::Ready(TrailEvent::DeskChanged);
         }
@@ -184,7 +179,8 @@ impl Office for LaneOffice {
         for notice in notices {
             observe_first(&self.room.metrics, &notice, desk.now());
             let (sender, head) = (self.sender.clone(), self.room.lane.head());
-            self.under_way.push(async move { (reign, sender.send(notice, head).await) }.boxed());
+            let counted = (notice.target.to_string(), self.room.metrics.clone());
+            self.under_way.begin(reign, counted, async move { sender.send(notice, head).await });
         }
         let now = self.room.lane.clock.monotonic();
         let wait = desk.wake_at().map_or(LOOK_EVERY, |at| at.saturating_sub(now).min(LOOK_EVERY));

@@ -20,11 +20,13 @@
 //! | `room.rs` | what all of these share |
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
+//! | `grants.rs` | senders that are to hear of which incident theirs is |
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
 //! | `lane_office.rs`, `answers.rs`, `losses.rs` | what the driver asks for, what it hears, and what found no place |
+//! | `under_way.rs` | attempts for the desk of a leader |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
 
 pub(crate) mod alarm_form;
@@ -38,6 +40,7 @@ mod door;
 pub(crate) mod door_actor;
 pub(crate) mod door_source;
 pub(crate) mod files;
+mod grants;
 mod kept;
 pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;
@@ -49,3 +52,4 @@ mod sittings;
 mod tests;
 pub(crate) mod trail_desk;
 mod turned_away;
+mod under_way;

@@ -20,6 +20,7 @@ use crate::office::answers::Answers;
 use crate::office::calls::DoorCalls;
 use crate::office::door::Door;
 use crate::office::files::FilesQueue;
+use crate::office::grants::Grants;
 use crate::office::kept::Change;
 use crate::office::kept_alarms::KeptQueue;
 use crate::office::losses::Loss;
@@ -42,6 +43,7 @@ pub(crate) struct Room {
     pub(crate) lane: Arc<Lane>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) door: Door,
+    pub(crate) grants: Grants,
     pub(crate) calls: Arc<DoorCalls>,
     pub(crate) known: Arc<Mutex<KnownAlarms>>,
     /// Most alarms that are known.
@@ -83,6 +85,7 @@ impl Room {
             answers: Answers::new(metrics.clone()),
             metrics,
             door: Door::new(run),
+            grants: Grants::default(),
             calls,
             known,
             alarms_max,

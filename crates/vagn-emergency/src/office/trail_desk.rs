@@ -14,7 +14,7 @@ use vagn_cluster::trail::{
     Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft as TrailDraft, Duty, GROUP_MAX, NAMES_MAX, Taken,
 };
 
-use crate::desk::{Admission, Desk, Moment, Scope};
+use crate::desk::{Admission, Desk, Learned, Moment, Scope};
 use crate::id::IncidentId;
 use crate::intake::replays::Replays;
 use crate::notify::notice::{EndedNotice, Notice};
@@ -22,7 +22,7 @@ use crate::office::alarm_form::AlarmForm;
 use crate::office::call_note::calls_of;
 use crate::office::deed_form::DeedRefusal;
 use crate::office::room::Room;
-use crate::record::alarms::AlarmState;
+use crate::record::alarms::{AlarmState, JOINS_MAX};
 use crate::record::group::{DeedResult, EMPTY_LEN, Group, NAME_LEN_MAX, draft_len};
 use crate::record::rest::RestPart;
 
@@ -121,6 +121,18 @@ impl TrailDesk {
         let found = here.or_else(|| self.room.known.lock().get(alarm).cloned());
         // One of an incident that is older than all alarms that are known.
         found.or_else(|| self.desk.get(alarm).map(|_| AlarmState::new(alarm)))
+    }
+
+    /// Returns the incident that this id leads to: one that was taken in is about another. Its asker may not have applied that yet.
+    pub(super) fn living(&self, id: IncidentId) -> IncidentId {
+        let mut living = id;
+        for _ in 0..JOINS_MAX {
+            match self.about(living).map(|state| state.incident) {
+                Some(into) if into != living && self.desk.get(living).is_none() => living = into,
+                _ => break,
+            }
+        }
+        living
     }
 
     fn take_known(&mut self, alarm: &Alarm, form: &AlarmForm, mut state: AlarmState) -> Taken {
@@ -323,19 +335,21 @@ impl TrailDesk {
             return DeedTaken::Recorded;
         };
         let (id, is_over, now) = (part.knew.incident.id, part.over.is_some(), self.now());
-        let is_known = self.about(id).is_some();
-        let has_more = self.desk.learn_rest(part, is_known, now);
-        // What another node's part of the same incident has told is of no use before a group has it.
-        if !has_more && !self.desk.is_unrecorded(id) {
-            return DeedTaken::Recorded;
-        }
+        let known = self.about(id).map(|_| self.living(id));
+        let (into, is_joined) = match self.desk.learn_rest(part, known, now) {
+            Learned::Joined(into) => (into, true),
+            Learned::More(into) => (into, false),
+            // What another node's part of the same incident has told is of no use before a group has it.
+            Learned::Nothing if !self.desk.is_unrecorded(known.unwrap_or(id)) => return DeedTaken::Recorded,
+            Learned::Nothing => (known.unwrap_or(id), false),
+        };
         if is_over {
             self.brought_back(id);
         }
         // So that it is known by its id when it is over, and another part of it does not open it again.
-        self.note_open(id, id);
-        self.deeds.insert(deed, TakenDeed { tag: 0, ids: vec![id], count: 1, recorded_at: None });
-        DeedTaken::Open
+        self.note_open(id, into);
+        self.deeds.insert(deed, TakenDeed { tag: 0, ids: vec![into], count: 1, recorded_at: None });
+        if is_joined { DeedTaken::Joined(AlarmId(id.as_u128())) } else { DeedTaken::Open }
     }
 
     /// Names a call that a person has raised, so that it is known if it comes again.

@@ -10,6 +10,9 @@ const SITTINGS_MAX: usize = 4;
 /// Deeds that a store remembers. A copy of one comes seconds after it, and a leader has 256 under way.
 pub(crate) const DEEDS_KEPT: usize = 1_024;
 
+/// Incidents through which an id leads at most: one that took another in may have been taken in itself, out of a store that was replaced.
+pub(crate) const JOINS_MAX: usize = 4;
+
 /// Bytes of the incident's id.
 const ID_LEN: usize = 16;
 

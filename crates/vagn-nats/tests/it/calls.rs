@@ -43,7 +43,8 @@ async fn an_alarm_at_each_door_is_recorded_once_and_its_sender_hears_stored() {
         service.nodes.iter().zip(&alarms).all(|(node, (_, alarm))| node.stored() == [*alarm; 2])
     })
     .await;
-    let alone = |node: &Node| node.was_told(TrailHappened::CalledAlone(Why::Unanswered));
+    let alone =
+        |node: &Node| node.was_told(|it| matches!(it, TrailHappened::CalledAlone(_, Why::Unanswered)));
     let were_alone = service.nodes.iter().any(alone);
     let trail = service.compare(&QUIET).await;
     assert_eq!((trail.claims.len(), trail.incidents.len()), (1, 4));
@@ -73,7 +74,7 @@ async fn what_a_person_wants_is_in_the_trail_before_the_answer() {
     service.nodes[0].report(1, 2);
     until("it is told anew", 20, async || service.target.of(Opening(1)).len() == 2).await;
     until("its sender hears `stored`", 20, async || service.nodes[0].stored().len() == 2).await;
-    assert!(service.nodes[0].was_told(TrailHappened::Reopened));
+    assert!(service.nodes[0].was_told(|it| matches!(it, TrailHappened::Reopened(_))));
     let trail = service.compare(&QUIET).await;
     assert!(vehicles.iter().all(|vehicle| trail.of(*vehicle).iter().any(|incident| incident.resolved)));
     assert_eq!(trail.of(1).iter().filter(|incident| !incident.resolved).count(), 1);
@@ -86,7 +87,10 @@ async fn a_leader_that_stops_in_order_says_farewell_and_another_leads() {
     let (vehicles, alarms) = raise_at_each(&service, 1);
     let told = Instant::now();
     service.nodes[first].handle().say_farewell().unwrap();
-    until("it hands over", 20, async || service.nodes[first].was_told(TrailHappened::Deposed)).await;
+    until("it hands over", 20, async || {
+        service.nodes[first].was_told(|it| matches!(it, TrailHappened::Deposed))
+    })
+    .await;
     let second = service.leader().await;
     eprintln!("another node leads {:?} after the farewell", told.elapsed());
     assert_ne!(first, second);
@@ -190,7 +194,10 @@ async fn call_without_brokers(service: &Service, processes: &Processes, from: u6
     for (at, alarm) in &alarms {
         let node = &service.nodes[*at];
         assert!(!node.stored().contains(alarm), "nothing is recorded");
-        assert!(leader == Some(*at) || node.was_told(TrailHappened::CalledAlone(Why::Unanswered)));
+        assert!(
+            leader == Some(*at)
+                || node.was_told(|it| matches!(it, TrailHappened::CalledAlone(_, Why::Unanswered)))
+        );
     }
     assert_eq!(service.nodes[0].resolve(from).await.unwrap(), DeedOutcome::Unavailable);
     (1..=3).for_each(|broker| order(processes, &format!("start {broker}")));
@@ -198,7 +205,7 @@ async fn call_without_brokers(service: &Service, processes: &Processes, from: u6
     service.answered(&alarms, 60).await;
     for (vehicle, (at, _)) in vehicles.iter().zip(&alarms) {
         if leader != Some(*at) {
-            assert!(service.nodes[*at].was_told(TrailHappened::HandedOver));
+            assert!(service.nodes[*at].was_told(|it| matches!(it, TrailHappened::HandedOver(_))));
             let is_marked = |it: Incident| it.unrecorded && it.told;
             until("all stores have it as it was", 20, async || {
                 service.nodes.iter().all(|node| node.incident(*vehicle).is_some_and(is_marked))

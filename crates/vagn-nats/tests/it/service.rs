@@ -108,8 +108,8 @@ impl Node {
         self.stored.lock().unwrap().clear();
     }
 
-    pub(crate) fn was_told(&self, happened: TrailHappened) -> bool {
-        self.told.lock().unwrap().contains(&happened)
+    pub(crate) fn was_told(&self, is_it: impl Fn(&TrailHappened) -> bool) -> bool {
+        self.told.lock().unwrap().iter().any(is_it)
     }
 
     /// Returns all that its store has.

@@ -273,7 +273,7 @@ impl World {
         node.handle(moment, event, &mut commands);
         for command in commands {
             self.trace.line(now, || format!("{} > {}", id + 1, command_text(&command)));
-            if let (Some(alarm), TrailCommand::Tell(TrailHappened::NoPlace)) = (not_kept, &command) {
+            if let (Some(alarm), TrailCommand::Tell(TrailHappened::NoPlace(_))) = (not_kept, &command) {
                 self.oracle.placeless(alarm);
             }
             self.carry(id, command);

@@ -11,6 +11,7 @@ mod node;
 pub(crate) mod places;
 mod private;
 mod ready;
+mod registry;
 mod reload;
 mod roles;
 mod stages;
@@ -28,11 +29,10 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use vagn_otp::{Exit, ExitReason, ProcessInfo};
-use vagn_store::DataDir;
 
 use crate::cluster::NodeLink;
 use crate::config::Settings;
-use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
+use crate::control::{ControlSocket, SOCKET};
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
 use certificates::Certificates;
@@ -52,7 +52,7 @@ use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::{Trust, TrustParts};
 use vagn_http::tls::{Identity, TlsError};
-use vagn_registry::{Registry, RegistryError};
+use vagn_registry::Registry;
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -129,7 +129,7 @@ impl App {
         let (link, node_name) = (NodeLink::default(), node::name(&settings));
         let (registry, wrapped_by) = match settings.cluster.is_set() {
             true => node::open_registry(&settings, &link, &runtime, &readiness)?,
-            false => open_registry(&settings, &data)?,
+            false => registry::open(&settings, &data)?,
         };
         keep_closed(&settings, &registry)?;
         let listeners = {
@@ -180,6 +180,7 @@ impl App {
             handshake_runtime: handshake_runtime.handle().clone(),
             view_runtime: view_runtime.handle().clone(),
             basemap,
+            udp_port: listening.iter().find(|(name, _)| *name == "udp").map(|(_, address)| address.port()),
             demo,
             settings,
         };
@@ -403,27 +404,6 @@ fn control_socket(settings: &Settings, readiness: &Readiness) -> Option<ControlS
         readiness.warn("control", what);
     });
     bound.ok()
-}
-
-fn open_registry(settings: &Settings, data: &DataDir) -> Result<(Registry, Option<String>), StartError> {
-    let opened = control::open_registry(&settings.data_dir, &data.part_list(), key_file(settings));
-    // Its mark is for nodes of a cluster alone.
-    opened.map(|registry| (registry, None)).map_err(of_registry)
-}
-
-/// Returns the file with the key that wraps secrets, if one is set.
-fn key_file(settings: &Settings) -> Option<&Path> {
-    Some(&*settings.registry.key_file).filter(|path| !path.as_os_str().is_empty())
-}
-
-fn of_registry(err: RegistryFault) -> StartError {
-    match err {
-        RegistryFault::Registry(RegistryError::InUse) => StartError::InUse(err.to_string()),
-        RegistryFault::Registry(RegistryError::Failed(_)) => {
-            StartError::Other(anyhow::Error::new(err).context("open the registry"))
-        }
-        err => StartError::Unusable(err.to_string()),
-    }
 }
 
 /// Sees to it that an API which others reach asks for tokens, and that one which did so once always does.

@@ -31,8 +31,9 @@ pub(super) fn open_registry(
     readiness: &Readiness,
 ) -> Result<(Registry, Option<String>), StartError> {
     let bucket = Arc::new(ToBrokers { way: Way(link.clone()), runtime: runtime.clone() });
-    let key_file = super::key_file(settings);
-    let opened = control::open_copy(&settings.data_dir, key_file, bucket).map_err(super::of_registry)?;
+    let key_file = super::registry::key_file(settings);
+    let opened = control::open_copy(&settings.data_dir, key_file, bucket)
+        .map_err(|err| super::registry::explained(&settings.data_dir, err))?;
     let old = settings.data_dir.join(Registry::FILE);
     if old.exists() && !is_open(&settings.data_dir, key_file) {
         // What was closed stays so, though its tokens are not those of the cluster.

@@ -20,6 +20,8 @@
 mod courier;
 mod files;
 mod link;
+#[cfg(test)]
+mod log;
 mod metrics;
 mod news;
 mod node;

@@ -1,10 +1,13 @@
 //! What the node tells of itself: each thing once, for the log and the metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use vagn_cluster::{Happened, NodeId, ShardId};
+use vagn_cluster::{Happened, NodeId, ShardId, Stop};
 
 use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
@@ -42,11 +45,21 @@ pub(super) const EVENTS: [&str; 29] = [
     "hedged",
 ];
 
+/// Time after a farewell for which it explains that shards have one owner less: the node ends, is started again, and reads its files before it says what
+/// it has.
+const FAREWELL_COUNTS: Duration = Duration::from_secs(60);
+
+/// Time after the start in which a node that was away for long may not have heard yet who has what it lacks.
+const START_COUNTS: Duration = Duration::from_secs(30);
+
 /// Takes what the node tells, and wakes the shelf. Clones share it.
 #[derive(Clone)]
 pub struct News {
     metrics: Arc<ClusterMetrics>,
     came: Arc<Notify>,
+    /// Latest farewell of another node.
+    farewell: Arc<Mutex<Option<Instant>>>,
+    began: Instant,
 }
 
 /// How much it is worth.
@@ -60,7 +73,7 @@ enum Weight {
 impl News {
     /// Counts in these metrics.
     pub fn new(metrics: Arc<ClusterMetrics>) -> Self {
-        Self { metrics, came: Arc::default() }
+        Self { metrics, came: Arc::default(), farewell: Arc::default(), began: Instant::now() }
     }
 
     /// Waits until something has happened since the last wait.
@@ -75,12 +88,29 @@ impl News {
 
     /// Takes what happened. It waits for nothing.
     pub(super) fn take(&self, happened: Happened) {
-        let (event, weight, what) = words(happened);
+        let (event, mut weight, mut what) = words(happened);
+        match happened {
+            Happened::SaidFarewell(_) => *self.farewell.lock() = Some(Instant::now()),
+            Happened::LastOwner(_) if self.is_stop_awaited() => {
+                (weight, what) = (
+                    Weight::Notice,
+                    "only one owner has all of the shard on its disk for now: a node was just stopped, as it was told to",
+                );
+            }
+            // Who else has it is heard within seconds. If nobody is, an alert pages.
+            Happened::Stopped(_, Stop::NextEntryPurged) if self.began.elapsed() < START_COUNTS => {
+                (weight, what) = (
+                    Weight::Warning,
+                    "the shard is too far behind, and waits for an owner that it can be copied from",
+                );
+            }
+            _ => {}
+        }
         let (shard, node) = subject(happened);
         let node = node.map(|node| format!("{:016x}", node.0));
         let shard = shard.map(|shard| shard.0);
         let why = match happened {
-            Happened::Stopped(_, stop) => Some(stop_reason(stop)),
+            Happened::Stopped(_, stop) if matches!(weight, Weight::Page) => Some(stop_reason(stop)),
             _ => None,
         };
         self.metrics.happened(event);
@@ -92,6 +122,12 @@ impl News {
             Weight::Detail => return debug!(shard, node, "{what}"),
         }
         self.wake();
+    }
+
+    /// Returns true when a node has just said that it stops: during a restart its shards have one owner less, and that is no warning. If it stays away,
+    /// an alert tells.
+    fn is_stop_awaited(&self) -> bool {
+        self.farewell.lock().is_some_and(|at| at.elapsed() < FAREWELL_COUNTS)
     }
 }
 
@@ -173,7 +209,12 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::Stopped(..) => ("stopped", Page, "the shard takes nothing more here"),
         H::WentOn(_) => ("went_on", Notice, "the shard goes on"),
         H::StruckOff(..) => ("struck_off", Warning, "an owner was too far behind, and is struck off"),
-        H::LastOwner(_) => ("last_owner", Page, "only one owner has all of the shard on its disk"),
+        // VagnShardsSingleCopy tells if it stays so.
+        H::LastOwner(_) => (
+            "last_owner",
+            Warning,
+            "only one owner has all of the shard on its disk, as the other is away or behind",
+        ),
         H::TwoOwners(_) => ("two_owners", Notice, "two owners have all of the shard again"),
         H::EpochRepaired(_) => {
             ("epoch_repaired", Notice, "a new epoch of the shard is begun from what is here")
@@ -214,7 +255,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::cluster::log::Log;
     use futures_util::FutureExt;
+    use tokio::time::advance;
     use vagn_flow::metrics::MetricRegistry;
 
     fn news() -> News {
@@ -228,6 +271,34 @@ mod tests {
         assert!(news.came().now_or_never().is_none());
         news.take(Happened::CaughtUp(ShardId(1)));
         assert!(news.came().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_that_was_announced_is_no_warning_of_a_shard_with_one_owner() {
+        let (log, news) = (Log::default(), news());
+        let _logged = log.take_all();
+        news.take(Happened::SaidFarewell(NodeId(7)));
+        news.take(Happened::LastOwner(ShardId(1)));
+        advance(FAREWELL_COUNTS).await;
+        news.take(Happened::LastOwner(ShardId(2)));
+        let lines = log.lines();
+        let levels: Vec<_> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(levels, ["INFO", "INFO", "WARN"], "{lines:?}");
+        assert!(lines[1].contains("for now") && lines[2].contains("away or behind"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_starts_behind_its_stream_is_no_page_before_it_can_have_heard_who_has_more() {
+        let (log, news) = (Log::default(), news());
+        let _logged = log.take_all();
+        let lacks = Happened::Stopped(ShardId(1), Stop::NextEntryPurged);
+        news.take(lacks);
+        news.take(Happened::Stopped(ShardId(2), Stop::StreamGone));
+        advance(START_COUNTS).await;
+        news.take(lacks);
+        let lines = log.lines();
+        let levels: Vec<_> = lines.iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(levels, ["WARN", "ERROR", "ERROR"], "{lines:?}");
     }
 
     #[test]

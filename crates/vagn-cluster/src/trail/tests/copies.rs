@@ -200,3 +200,16 @@ fn a_rest_is_handed_to_the_leader_until_the_trail_has_it() {
     let dropped = bench.out.iter().any(|command| matches!(command, TrailCommand::DropRest { .. }));
     assert!(dropped && !bench.node.view(bench.moment()).has_rest);
 }
+
+#[test]
+fn an_incident_out_of_a_rest_that_the_desk_joins_to_another_is_told_and_recorded() {
+    let mut bench = Bench::leader();
+    let deed = DeedId(5);
+    bench.receive(TrailMessage::Rest { deed, bytes: LATE_INCIDENT.to_vec() });
+    let joined = TrailHappened::Joined(AlarmId(70));
+    let is_it = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(told) if *told == joined);
+    assert_eq!(bench.out.iter().filter(is_it).count(), 1);
+    let (publish, ..) = bench.published();
+    bench.stored(publish, 2);
+    assert_eq!(bench.sent(), [TrailMessage::DeedDone { deed }]);
+}

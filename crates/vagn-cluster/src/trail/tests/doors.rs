@@ -114,9 +114,10 @@ fn an_alarm_that_the_store_did_not_keep_is_given_to_it_again() {
     for alarm in [7, 8, 9] {
         bench.tell(TrailEvent::NotKept { alarm: AlarmId(alarm), bytes: vec![1] });
     }
-    let told = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NotKept));
+    let told = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NotKept(_)));
     assert_eq!(bench.out.iter().filter(told).count(), 3, "{:?}", bench.out);
-    let placeless = |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace));
+    let placeless =
+        |command: &&TrailCommand| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace(_)));
     assert_eq!(bench.out.iter().filter(placeless).count(), 1, "{:?}", bench.out);
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(8)), "{sent:?}");
@@ -134,7 +135,7 @@ fn an_alarm_that_is_too_long_is_called_about_and_stays_at_its_door() {
     bench.tell(TrailEvent::Alarm { alarm: A, bytes: bytes.clone() });
     assert_eq!(bench.door(), ["keep 70", "call 70 TooLong"]);
     bench.tell(TrailEvent::NotKept { alarm: A, bytes });
-    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace))));
+    assert!(bench.out.iter().any(|command| matches!(command, TrailCommand::Tell(TrailHappened::NoPlace(_)))));
     assert_eq!(bench.sent(), []);
 }
 

@@ -307,3 +307,12 @@ fn a_target_that_is_new_in_the_settings_hears_of_what_no_target_has_accepted() {
     assert_eq!(send_due(&mut new, 0, 200), [to("city", Message::Opened, 0)]);
     assert_eq!(send_due(&mut new, 60_000, 200), [to("county", Message::Opened, 0)]);
 }
+
+#[test]
+fn what_is_announced_of_a_new_incident_names_the_target_that_is_told_first() {
+    let mut desk = desk();
+    opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
+    let announced = &desk.take_happened()[0];
+    let told = announced.incident.notices.delivery_to("city");
+    assert!(told.is_some());
+}

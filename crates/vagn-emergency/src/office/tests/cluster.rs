@@ -10,6 +10,7 @@ use vagn_cluster::trail::Duty;
 use super::machine::Machine;
 use super::processes::Processes;
 use crate::desk::{Request, RequestKind};
+use crate::id::IncidentId;
 use crate::record::store::FILE;
 use crate::tests::setup::help;
 use crate::tests::target::TestTarget;
@@ -169,4 +170,46 @@ async fn three_nodes_call_each_incident_under_one_key_while_leaders_end_and_thei
         .map(|dir| ClosedStore::open(&dir.path().join(FILE)).unwrap().verify(&[]).unwrap().head)
         .collect();
     assert_eq!(heads.len(), 1, "one chain: {heads:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_that_calls_at_two_doors_without_a_leader_has_one_incident_that_both_ids_lead_to() {
+    let brokers = Processes::start(&[]);
+    let target = TestTarget::accepting().await;
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut nodes = Vec::new();
+    for (dir, id) in dirs.iter().zip(1..) {
+        nodes.push(Machine::start(dir.path(), &target, id, &brokers.addresses, "doors").await);
+    }
+    let at = leader(&nodes).await;
+    nodes.remove(at).end().await;
+    // Doors call after 250 ms, and others claim after 3 s.
+    let asked = nodes.iter().map(|node| node.ask(&help("bus 7"))).collect::<Vec<_>>();
+    let mut heard = BTreeSet::new();
+    for answer in asked {
+        heard.insert(answer.await.unwrap()[0].incident.clone().expect("it is stored"));
+    }
+    let living = all_open(&nodes[0]).await[0].id;
+    assert_eq!(heard, BTreeSet::from([living.to_string()]), "both senders hear the incident that goes on");
+    agree(&nodes).await;
+    let keys = &keys(&target)["bus 7"];
+    let mut others = keys.iter().filter(|key| **key != living.to_string());
+    let joined: IncidentId = others.next().expect("both doors have called").parse().unwrap();
+    for node in &nodes {
+        let detail = node.handle.get(joined, WITHIN).await.unwrap().expect("it leads on");
+        assert_eq!((detail.incident.id, detail.joined_id), (living, Some(joined)));
+        assert_eq!(node.handle.get(living, WITHIN).await.unwrap().unwrap().joined_id, None);
+        assert_eq!(all_open(node).await.len(), 1);
+        assert_eq!(node.handle.get(IncidentId::from_u128(9), WITHIN).await, Ok(None));
+    }
+    let request = Request { action: RequestKind::Acknowledge, by: "Anna".into(), note: "".into() };
+    let other = &nodes[1 - leader(&nodes).await];
+    let RequestOutcome::Done(done) = other.handle.act(joined, request, WITHIN).await.unwrap() else {
+        panic!("it is done to the one that goes on");
+    };
+    let told = (done.incident.id, done.incident.state, done.joined_id);
+    assert_eq!(told, (living, State::Acknowledged, Some(joined)));
+    for node in nodes {
+        node.end().await;
+    }
 }

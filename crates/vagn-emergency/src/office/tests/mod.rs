@@ -7,6 +7,7 @@ pub(super) mod bench;
 mod cluster;
 mod copies;
 mod desk;
+mod joined;
 mod kept;
 mod machine;
 #[expect(dead_code, reason = "the tests of vagn-nats do more with brokers")]

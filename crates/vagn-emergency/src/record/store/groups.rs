@@ -10,7 +10,8 @@ use super::schema::IncidentTables;
 use super::{Store, StoreError};
 use crate::disk::raw::{RawTable, raw};
 use crate::disk::rows::Rows;
-use crate::record::alarms::{AlarmState, BadState, DEEDS_KEPT};
+use crate::id::IncidentId;
+use crate::record::alarms::{AlarmState, BadState, DEEDS_KEPT, JOINS_MAX};
 use crate::record::group::Group;
 use crate::trail::{Head, Salts};
 
@@ -90,6 +91,30 @@ impl Store {
         Ok(())
     }
 
+    /// Returns the incident that took another one in: that which the alarm of this id is about. `None` for what was taken in by none, and on a
+    /// single machine, which names no alarms.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub(crate) fn joined_into(&self, id: IncidentId) -> Result<Option<IncidentId>, StoreError> {
+        self.query(|txn| {
+            let alarms = match txn.open_table(ALARMS) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                opened => opened?,
+            };
+            let mut into = id;
+            for _ in 0..JOINS_MAX {
+                let Some(state) = alarms.get(into.as_u128())? else { break };
+                let state = AlarmState::from_bytes(state.value()).map_err(unread)?;
+                if state.incident == into {
+                    break;
+                }
+                into = state.incident;
+            }
+            Ok((into != id).then_some(into))
+        })
+    }
+
     /// Returns what the store says of the trail.
     ///
     /// # Errors
@@ -115,10 +140,14 @@ pub(super) fn read(txn: &ReadTransaction) -> Result<Applied, redb::Error> {
     for row in alarms.iter()? {
         let (alarm, state) = row?;
         let state = AlarmState::from_bytes(state.value());
-        let state = state.map_err(|BadState| redb::Error::Corrupted("an alarm cannot be read".into()))?;
+        let state = state.map_err(unread)?;
         found.alarms.push((alarm.value(), state));
     }
     Ok(found)
+}
+
+fn unread(_: BadState) -> redb::Error {
+    redb::Error::Corrupted("an alarm cannot be read".into())
 }
 
 fn read_deeds(bytes: &[u8]) -> Vec<u128> {

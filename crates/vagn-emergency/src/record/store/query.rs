@@ -95,7 +95,7 @@ impl Store {
         self.query(|txn| Ok((trail::ends(txn)?, trail::after(txn, after, max)?)))
     }
 
-    fn query<T>(
+    pub(super) fn query<T>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {

@@ -62,6 +62,9 @@ pub struct Detail {
     /// The incident as it is now.
     #[serde(flatten)]
     pub incident: IncidentView,
+    /// Id that was asked for, where this incident took that one in. Left out where it is the incident's own, as it always is on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined_id: Option<IncidentId>,
     /// Attempts to deliver its notices, oldest first.
     pub ledger: Vec<LedgerView>,
     /// Changes of the incident, oldest first.

@@ -62,6 +62,7 @@ pub(super) fn build(
         metrics: QueryMetrics::new(&parts.metric_registry),
         entry,
         basemap: parts.basemap.clone(),
+        udp_port: parts.udp_port,
     });
     let router = match parts.settings.cluster.is_set() {
         true => roles::around(router, parts.settings.cluster.roles()?),

@@ -151,6 +151,8 @@ pub(super) struct Parts {
     /// For the connections of viewers.
     pub(super) view_runtime: Handle,
     pub(super) basemap: Arc<Basemap>,
+    /// Port of the UDP door, if there is one here.
+    pub(super) udp_port: Option<u16>,
     pub(super) demo: bool,
 }
 

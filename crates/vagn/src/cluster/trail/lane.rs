@@ -1,7 +1,7 @@
 //! Lane: what is asked of the emergency lane of a node. It outlives each run of the driver.
 
-use vagn_cluster::trail::DeskState;
-use vagn_emergency::{LaneOffice, NodeLane, TrailDesk};
+use vagn_cluster::trail::{AlarmId, DeskState};
+use vagn_emergency::{IncidentId, LaneOffice, NodeLane, TrailDesk};
 use vagn_nats::{Office, TrailHandle};
 
 /// Emergency lane of a node, as the thread of the driver and those who look at it need it. Clones are the same.
@@ -19,6 +19,18 @@ pub trait Lane: Clone + Send + Sync + 'static {
 
     /// Returns what it has, from memory.
     fn status(&self) -> DeskStatus;
+
+    /// Returns what an alarm is about, as far as this node knows, from memory.
+    fn subject(&self, alarm: AlarmId) -> AlarmSubject;
+}
+
+/// What an alarm is about, as the log names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlarmSubject {
+    /// Id under which it is called about, which leads to its incident.
+    pub incident_id: Option<String>,
+    /// Vehicle, if this node has the alarm or its incident.
+    pub vehicle_id: Option<String>,
 }
 
 impl Lane for NodeLane {
@@ -42,6 +54,11 @@ impl Lane for NodeLane {
             store_fault: status.store_fault,
             kept_fault: status.kept_fault,
         }
+    }
+
+    fn subject(&self, alarm: AlarmId) -> AlarmSubject {
+        let id = IncidentId::from_u128(alarm.0);
+        AlarmSubject { incident_id: Some(id.to_string()), vehicle_id: self.vehicle_of(id).map(Into::into) }
     }
 }
 

@@ -25,7 +25,7 @@ mod tests;
 mod thread;
 mod watch;
 
-pub use lane::{DeskStatus, Lane};
+pub use lane::{AlarmSubject, DeskStatus, Lane};
 pub use link::TrailLink;
 pub use metrics::TrailMetrics;
 pub use news::TrailNews;

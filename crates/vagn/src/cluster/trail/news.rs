@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
-use vagn_cluster::trail::{Duty, TrailHappened, Why};
+use vagn_cluster::trail::{AlarmId, Duty, TrailHappened, Why};
 
+use super::lane::AlarmSubject;
 use super::metrics::TrailMetrics;
 use super::picture::stop_reason;
 
@@ -83,7 +84,7 @@ impl TrailNews {
     }
 
     /// Takes what happened. It waits for nothing.
-    pub(super) fn take(&self, happened: TrailHappened) {
+    pub(super) fn take(&self, happened: TrailHappened, subject: impl FnOnce(AlarmId) -> AlarmSubject) {
         let (event, mut weight, mut what) = words(happened);
         if happened == TrailHappened::Duty(Duty::FirstOnly) && self.is_stopping.load(Ordering::Relaxed) {
             (weight, what) = (Weight::Notice, "this node stops, and hands calls for help over");
@@ -93,13 +94,51 @@ impl TrailNews {
             _ => None,
         };
         self.metrics.happened(event);
+        let AlarmSubject { incident_id, vehicle_id } = alarm_of(happened).map(subject).unwrap_or_default();
         match weight {
-            Weight::Page => error!(why, "{what}"),
-            Weight::Warning => warn!(why, "{what}"),
-            Weight::Notice => info!("{what}"),
-            Weight::Detail => return debug!("{what}"),
+            Weight::Page => error!(why, incident_id, vehicle_id, "{what}"),
+            Weight::Warning => warn!(why, incident_id, vehicle_id, "{what}"),
+            Weight::Notice => info!(incident_id, vehicle_id, "{what}"),
+            Weight::Detail => return debug!(incident_id, vehicle_id, "{what}"),
         }
         self.came.notify_one();
+    }
+}
+
+/// Returns the alarm that it is about, if it is about one.
+fn alarm_of(happened: TrailHappened) -> Option<AlarmId> {
+    use TrailHappened as H;
+    match happened {
+        H::NotKept(alarm)
+        | H::NoPlace(alarm)
+        | H::CalledAlone(alarm, _)
+        | H::CalledUnrecorded(alarm)
+        | H::NoRoom(alarm)
+        | H::Joined(alarm)
+        | H::Reopened(alarm)
+        | H::HandedOver(alarm) => Some(alarm),
+        H::Led
+        | H::Deposed
+        | H::Duty(_)
+        | H::Differs
+        | H::Stopped(_)
+        | H::SilentConsumer
+        | H::OwnRefused
+        | H::Full
+        | H::StoreFault
+        | H::TooLarge
+        | H::Void
+        | H::DeedUnavailable
+        | H::Purged
+        | H::PurgedForRoom
+        | H::CopyBegun
+        | H::CopyLost
+        | H::CopyTaken
+        | H::CopyGiven
+        | H::EpochBegun
+        | H::EpochOver
+        | H::RestRecorded
+        | H::RestRefused => None,
     }
 }
 
@@ -138,10 +177,10 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         }
         H::Full => ("full", Page, "the trail's stream at the brokers is full: no call for help is recorded"),
         H::StoreFault => ("store_fault", Warning, "incidents are not stored here; it is tried again"),
-        H::NotKept => {
+        H::NotKept(_) => {
             ("not_kept", Warning, "an alarm is not kept on the disk of its door; it is tried again")
         }
-        H::NoPlace => (
+        H::NoPlace(_) => (
             "no_place",
             Page,
             "an alarm has no place in memory or on the disk of its door; it is called about, and its sender must repeat it",
@@ -152,29 +191,34 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
             "this node drafted more than one entry of the trail may have, and leads no more",
         ),
         H::Void => ("void", Detail, "an entry of a leader that was none any more counts for nothing"),
-        H::CalledAlone(Why::Unanswered) => {
+        H::CalledAlone(_, Why::Unanswered) => {
             ("called_alone", Warning, "a door calls by itself, as no leader answered in time")
         }
-        H::CalledAlone(Why::NoRoom) => {
+        H::CalledAlone(_, Why::NoRoom) => {
             ("called_alone_no_room", Warning, "a door calls by itself, as too many of its alarms wait")
         }
-        H::CalledAlone(Why::Kept) => {
+        H::CalledAlone(_, Why::Kept) => {
             ("called_alone_kept", Warning, "a door calls about an alarm that the last run kept")
         }
-        H::CalledAlone(Why::TooLong) => {
+        H::CalledAlone(_, Why::TooLong) => {
             ("called_alone_too_long", Warning, "a door calls about an alarm that is too long for the trail")
         }
-        H::CalledUnrecorded => {
+        H::CalledUnrecorded(_) => {
             ("called_unrecorded", Warning, "a call for help goes out before it could be recorded")
         }
-        H::NoRoom => ("no_room", Warning, "too many alarms wait for their record"),
-        H::Joined => ("joined", Notice, "two doors had opened an incident for one vehicle; they are joined"),
-        H::Reopened => ("reopened", Notice, "a vehicle calls again after its incident was over"),
-        H::HandedOver => {
+        H::NoRoom(_) => ("no_room", Warning, "too many alarms wait for their record"),
+        H::Joined(_) => (
+            "joined",
+            Notice,
+            "a vehicle had two incidents about one emergency, of two doors or out of another store; they are joined",
+        ),
+        H::Reopened(_) => ("reopened", Notice, "a vehicle calls again after its incident was over"),
+        H::HandedOver(_) => {
             ("handed_over", Notice, "an alarm about which a door had called by itself is in the trail")
         }
+        // Who asked for it says about which incident.
         H::DeedUnavailable => {
-            ("deed_unavailable", Warning, "what a person wanted could not be recorded in time")
+            ("deed_unavailable", Detail, "what a person wanted could not be recorded in time")
         }
         H::Purged => ("purged", Detail, "what all stores have is purged from the trail's stream"),
         H::PurgedForRoom => (
@@ -203,7 +247,30 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use vagn_flow::metrics::MetricRegistry;
+
     use super::*;
+    use crate::cluster::log::Log;
+
+    #[test]
+    fn a_line_about_an_alarm_names_its_incident_and_the_vehicle() {
+        let log = Log::default();
+        let _logged = log.take_all();
+        let news = TrailNews::new(Arc::new(TrailMetrics::new(&MetricRegistry::new())));
+        let subject = |alarm: AlarmId| AlarmSubject {
+            incident_id: Some(format!("alarm {}", alarm.0)),
+            vehicle_id: Some("bus 7".into()),
+        };
+        news.take(TrailHappened::CalledAlone(AlarmId(70), Why::Unanswered), subject);
+        news.take(TrailHappened::CalledUnrecorded(AlarmId(71)), subject);
+        news.take(TrailHappened::Joined(AlarmId(72)), subject);
+        news.take(TrailHappened::StoreFault, subject);
+        let lines = log.lines();
+        for (line, number) in lines.iter().zip(70..73) {
+            assert!(line.contains(&format!("incident_id=\"alarm {number}\" vehicle_id=\"bus 7\"")), "{line}");
+        }
+        assert_eq!((lines.len(), lines[3].contains("_id=")), (4, false), "{lines:?}");
+    }
 
     #[test]
     fn every_word_has_a_metric_from_the_start() {

@@ -112,6 +112,10 @@ impl Lane for TestLane {
     fn status(&self) -> DeskStatus {
         self.status.lock().clone()
     }
+
+    fn subject(&self, alarm: AlarmId) -> AlarmSubject {
+        AlarmSubject { incident_id: Some(alarm.0.to_string()), vehicle_id: Some("bus 7".into()) }
+    }
 }
 
 impl TestLane {

@@ -70,7 +70,7 @@ impl<L: Lane> TrailParts<L> {
         let (mut node, mut run) = self.node.next(0).await;
         loop {
             let bytes = trail_bytes(node.stream_bytes(), self.shards);
-            let (clock, news) = (self.clock.clone(), self.news.clone());
+            let (clock, news, lane) = (self.clock.clone(), self.news.clone(), self.lane.clone());
             let (handle, driver) = TrailDriver::new(
                 TrailSettings {
                     settings_hash: self.settings_hash,
@@ -80,7 +80,7 @@ impl<L: Lane> TrailParts<L> {
                 self.lane.open(),
                 (node.brokers().clone(), bytes),
                 Arc::new(move || clock.now_ms()),
-                Box::new(move |happened| news.take(happened)),
+                Box::new(move |happened| news.take(happened, |alarm| lane.subject(alarm))),
             );
             let _leading = self.link.lead(handle.clone());
             self.lane.connect(handle);
