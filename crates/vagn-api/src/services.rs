@@ -111,6 +111,8 @@ pub enum Unavailable {
     Crashed,
     /// No leader of the cluster recorded it in time. It may be done all the same.
     NoLeader,
+    /// The leader of the cluster does not have the incident yet.
+    NotYet,
 }
 
 impl From<NotReady> for Unavailable {
@@ -135,6 +137,7 @@ impl From<DeedError> for Unavailable {
         match err {
             DeedError::Call(err) => err.into(),
             DeedError::NoLeader => Self::NoLeader,
+            DeedError::NotYet => Self::NotYet,
         }
     }
 }
@@ -156,6 +159,10 @@ impl From<Unavailable> for Problem {
             Unavailable::NoLeader => Self::new(
                 Kind::InDoubt,
                 "no node of the cluster could record it in time; look whether it is done before you try again",
+            ),
+            Unavailable::NotYet => Self::new(
+                Kind::NotReady,
+                "only the door of this node knows the incident so far, and the leader of the cluster does not have it yet; nothing was done",
             ),
             Unavailable::Crashed => {
                 Self::new(Kind::Internal, "the part that had this question failed and is restarted")

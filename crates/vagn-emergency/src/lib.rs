@@ -204,10 +204,11 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
         replays,
     }));
     lane.gauges.recalling();
-    let calls = DoorCalls::new(lane.rules.clone(), seeds.jitter, for_calls, lane.clock.clone());
+    let known = Arc::default();
+    let calls = DoorCalls::new(lane.clone(), Arc::clone(&known), for_calls, seeds.jitter);
     let run = fastrand::Rng::with_seed(seeds.ids).u64(..);
     let alarms_max = ended_kept.saturating_mul(ALARMS_PER_INCIDENT) as usize;
-    let room = RoomParts { lane: lane.clone(), metrics, calls: Arc::new(calls), alarms_max, run };
+    let room = RoomParts { lane: lane.clone(), metrics, calls: Arc::new(calls), known, alarms_max, run };
     let room = Arc::new(Room::new(room));
     let (for_door, for_files, for_kept, for_reader) =
         (room.clone(), room.clone(), room.clone(), lane.clone());

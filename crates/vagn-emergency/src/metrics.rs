@@ -47,6 +47,8 @@ pub struct EmergencyMetrics {
     pub(crate) emergency_first_attempt: Histogram,
     pub(crate) emergency_attempts: Family<AttemptLabel, Counter>,
     pub(crate) emergency_acknowledged: Histogram,
+    /// Calls of this node's door that it shows no more before the trail has them.
+    pub(crate) emergency_calls_unshown: Counter,
     pub(crate) dead_letters: Gauge,
     /// 1, or 0 while the target is only probed.
     pub(crate) target_up: Family<TargetLabel, Gauge>,
@@ -79,6 +81,7 @@ impl EmergencyMetrics {
             emergency_first_attempt: times("emergency_first_attempt", "From receipt to first attempt", waits()),
             emergency_attempts: registry.register("emergency_attempts", "Attempts to reach a target by outcome", Family::default()),
             emergency_acknowledged: times("emergency_acknowledged", "From receipt to acknowledgement by a person", reactions()),
+            emergency_calls_unshown: registry.register("emergency_calls_unshown", "Calls of the door of a node that are shown no more before they are recorded, for lack of room", Counter::default()),
             dead_letters: gauge("emergency_dead_letters", "Real incidents that a target has refused for good"),
             target_up: registry.register("emergency_target_up", "1 while a target answers, 0 while it is only probed", Family::default()),
             incidents_of_strangers: gauge("emergency_unfamiliar_open", "Open incidents of vehicles that are not known for certain: strangers and undecided ones"),
@@ -144,6 +147,7 @@ mod tests {
             "vagn_emergency_first_attempt_seconds_count 0",
             "vagn_emergency_attempts_total{target=\"primary\",outcome=\"accepted\"} 1",
             "vagn_emergency_acknowledged_seconds_count 0",
+            "vagn_emergency_calls_unshown_total 0",
             "vagn_emergency_dead_letters 0",
             "vagn_emergency_target_up{target=\"primary\"} 1",
             "vagn_emergency_unfamiliar_open 0",

@@ -74,6 +74,9 @@ pub enum DeedError {
     /// No leader of the cluster recorded it in time. It may be done all the same.
     #[error("no leader of the cluster recorded it in time; it may be done all the same")]
     NoLeader,
+    /// Only the door of this node knows the incident: the leader does not have it yet. Nothing is done.
+    #[error("the leader of the cluster does not have the incident yet; it is known to this node alone")]
+    NotYet,
 }
 
 impl NodeLane {
@@ -221,9 +224,7 @@ impl NodeWork {
                 let detail = detail(reader, id, end).await?.ok_or(DeedError::NoLeader)?;
                 Ok(RequestOutcome::Done(Box::new(detail)))
             }
-            Err(DeedRefusal::Late { state, decision }) => Ok(Refusal { state, decision }.into()),
-            Err(DeedRefusal::NotFound) => Ok(RequestOutcome::NotFound),
-            Err(DeedRefusal::NoRoom | DeedRefusal::Unknown) => Err(CallError::Down.into()),
+            Err(refusal) => refused(&self.room, id, refusal),
         }
     }
 
@@ -275,6 +276,20 @@ impl NodeWork {
             Ok(result) => result.map(|result| result.count).ok_or(DeedError::NoLeader),
             Err(_) => Err(CallError::Down.into()),
         }
+    }
+}
+
+/// Returns what a person hears whose deed about an incident the leader's desk has refused.
+pub(crate) fn refused(
+    room: &Room,
+    id: IncidentId,
+    refusal: DeedRefusal,
+) -> Result<RequestOutcome, DeedError> {
+    match refusal {
+        DeedRefusal::Late { state, decision } => Ok(Refusal { state, decision }.into()),
+        DeedRefusal::NotFound if room.lane.desk.lock().is_called(id) => Err(DeedError::NotYet),
+        DeedRefusal::NotFound => Ok(RequestOutcome::NotFound),
+        DeedRefusal::NoRoom | DeedRefusal::Unknown => Err(CallError::Down.into()),
     }
 }
 

@@ -173,6 +173,16 @@ test("an incident that left the list and that the server does not know leaves th
   assert.ok(!bench.knows("4"));
 });
 
+test("an incident that left the list because another one took it in gives way to that one", async () => {
+  const bench = await Bench.open();
+  bench.server.list = [];
+  // In a cluster the id of the one leads to the other.
+  bench.server.single = () => Response.json(sample({ id: "5", vehicle_id: "tram 4" }));
+  bench.server.send('event: gap\ndata: {"reason":"slow"}\n\n');
+  await settled();
+  assert.ok(!bench.knows("4") && bench.knows("5"));
+});
+
 test("while an emergency waits for its targets the list is read again, as no event tells of tries that fail", async () => {
   const bench = await Bench.open();
   const call = { ...sample().call, attempts: 0, targets: [] };

@@ -167,13 +167,16 @@ export class Feed {
     if (this.away && this.streaming && this.handlers.inContact()) this.back();
   }
 
-  /** Finds out how incidents ended that are no longer in the list. One of which nothing is known stays, and the list is read again. */
+  /**
+   * Finds out how incidents ended that are no longer in the list. One of which nothing is known stays, and the list is read again. In a
+   * cluster another one may have taken it in, and is the answer.
+   */
   private async ends(vanished: string[]): Promise<void> {
     for (const [place, id] of vanished.entries()) {
       const one = place < VANISHED_MAX ? await api.incident(id).catch(ifUnknown) : null;
       if (this.touched.has(id)) continue;
       if (one) this.store.put(one);
-      else this.store.remove(id);
+      if (one?.id !== id) this.store.remove(id);
     }
   }
 

@@ -259,6 +259,7 @@ async fn never_shows_a_part_of_the_fleet_as_if_it_were_all() {
         (Unavailable::Full, "overloaded", StatusCode::SERVICE_UNAVAILABLE),
         (Unavailable::Late, "deadline-passed", StatusCode::SERVICE_UNAVAILABLE),
         (Unavailable::NoLeader, "in-doubt", StatusCode::SERVICE_UNAVAILABLE),
+        (Unavailable::NotYet, "not-ready", StatusCode::SERVICE_UNAVAILABLE),
         (Unavailable::Crashed, "internal", StatusCode::INTERNAL_SERVER_ERROR),
     ] {
         for path in [

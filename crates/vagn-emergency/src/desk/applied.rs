@@ -1,8 +1,9 @@
 //! A desk that shows what a node of a cluster has applied: all incidents that are not over, as its store has them. It owes nothing to
-//! anybody. From the same drafts every node has the same.
+//! anybody. From the same drafts every node has the same; beside that it shows what its door [calls](super::called) about by itself.
 
 use std::collections::BTreeSet;
 
+use super::called::untold;
 use super::{Announcement, Desk, Moment};
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
@@ -11,8 +12,10 @@ impl Desk {
     /// Shows what the store holds, and nothing else.
     pub(crate) fn show_all(&mut self, incidents: Vec<Incident>, now: Moment) {
         let held: BTreeSet<_> = incidents.iter().map(|incident| incident.id).collect();
-        let shown: Vec<_> = self.board.all().map(|live| live.incident.id).collect();
-        for id in shown.into_iter().filter(|id| !held.contains(id)) {
+        let shown = self.board.all().map(|live| live.incident.id);
+        let is_over = |id: &_| !held.contains(id) && !self.called.has(*id);
+        let over: Vec<_> = shown.filter(is_over).collect();
+        for id in over {
             self.remove(id);
         }
         for incident in incidents {
@@ -23,20 +26,23 @@ impl Desk {
     /// Takes in a draft that the store has now.
     pub(crate) fn apply(&mut self, draft: &Draft, now: Moment) {
         let incident = &draft.incident;
+        let told = self.take_called(incident.id);
         if incident.is_resolved() {
             self.remove(incident.id);
         } else {
             self.show_one(incident.clone(), now);
         }
         let announcement = |action| Announcement { incident: incident.clone(), action };
-        self.happened.extend(draft.events.iter().map(|event| announcement(event.action)));
-        if draft.events.is_empty() && !incident.is_resolved() {
+        let news = untold(&draft.events, told);
+        if news.is_empty() && !incident.is_resolved() {
             self.stirred.insert(incident.id);
         }
+        self.happened.extend(news.into_iter().map(announcement));
     }
 
     fn show_one(&mut self, incident: Incident, now: Moment) {
         let id = incident.id;
+        self.take_called(id);
         if !self.board.contains(id) {
             self.board.insert(super::Live::restore(incident, now));
             return;
@@ -49,9 +55,10 @@ impl Desk {
         });
     }
 
-    /// Returns all incidents, the oldest first.
+    /// Returns all incidents that the trail has, the oldest first.
     pub(crate) fn all_shown(&self) -> Vec<Incident> {
-        self.board.all().map(|live| live.incident.clone()).collect()
+        let recorded = self.board.all().filter(|live| !self.called.has(live.incident.id));
+        recorded.map(|live| live.incident.clone()).collect()
     }
 
     /// Notes which targets answer, as the desk knows that sends the notices.

@@ -118,6 +118,15 @@ impl Live {
         Self { quiet_before, is_quiet_unsure: !now.is_sure, ..Self::at(incident, now.at) }
     }
 
+    /// Returns an incident that was never written, with all that is new in it.
+    pub(super) fn unrecorded(draft: Draft, last_report: Duration) -> Self {
+        let Draft { incident, version, events, attempts, .. } = draft;
+        let mut live = Self { version, recorded: 0, wants_fix: false, ..Self::at(incident, last_report) };
+        live.ledger = attempts;
+        live.note_all(events);
+        live
+    }
+
     fn at(incident: Incident, last_report: Duration) -> Self {
         Self {
             begun: incident.notices.attempts,

@@ -74,6 +74,9 @@ impl Desk {
     }
 
     fn is_candidate(&self, live: &Live, sought: &Sought<'_>, among: Among) -> bool {
-        (among == Among::All || !live.is_new()) && live.goes_on(sought.at, self.rules.quiet_max)
+        let is_recorded = !live.is_new();
+        // What only the door knows has its alarm there.
+        let is_among = is_recorded || (among == Among::All && !self.called.has(live.incident.id));
+        is_among && live.goes_on(sought.at, self.rules.quiet_max)
     }
 }

@@ -7,12 +7,13 @@
 //! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
 //! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
 //! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
-//! on the `board`, which keeps the indexes true. `shared` is what the desk of a cluster does otherwise, and `rests` what it learns of stores that
-//! were replaced.
+//! on the `board`, which keeps the indexes true. `shared` is what the desk of a cluster does otherwise, `rests` what it learns of stores that
+//! were replaced; `applied` and `called` are for the desk that shows what a node has.
 
 mod admission;
 mod applied;
 mod board;
+mod called;
 mod delivery;
 mod escalation;
 mod filed;
@@ -50,6 +51,7 @@ use crate::trail::EventKind;
 use admission::Admitted;
 pub(crate) use admission::{Admission, Known};
 use board::Board;
+use called::Called;
 use live::Live;
 use queues::TargetQueues;
 pub(crate) use requests::Refusal;
@@ -114,6 +116,8 @@ pub(crate) struct Desk {
     shared: Option<Shared>,
     /// Which targets answer, as another desk knows that sends the notices of this one.
     told_up: Option<Vec<bool>>,
+    /// Incidents that only the door of this node knows.
+    called: Called,
 }
 
 /// A change of an incident that is to be announced.
@@ -144,7 +148,7 @@ pub(crate) struct Overview {
     pub oldest_unacknowledged_ms: Option<i64>,
     /// Real incidents that a target has refused for good.
     pub dead_letters: usize,
-    /// Incidents that are not on disk as they are.
+    /// Incidents that are not on disk as they are, apart from those that only the door of this node knows: their alarms are kept.
     pub unrecorded: usize,
 }
 
@@ -169,6 +173,7 @@ impl Desk {
             replays: Arc::new(Replays::new(Counter::default())),
             shared: None,
             told_up: None,
+            called: Called::default(),
             rules,
         }
     }
@@ -183,6 +188,7 @@ impl Desk {
         self.stirred.remove(&id);
         let live = self.board.remove(id)?;
         self.queues.done_everywhere(id);
+        self.called.leave(&live.incident);
         Some(live)
     }
 
@@ -201,7 +207,10 @@ impl Desk {
     }
 
     fn announce(&mut self, id: IncidentId, action: EventKind) {
-        if self.shared.is_some() {
+        if let Some(shared) = &self.shared {
+            if shared.is_of_door {
+                self.stir(id); // It is announced where it is shown.
+            }
             return; // It is announced when it is applied.
         }
         let incident = self.get(id).cloned();
@@ -251,7 +260,7 @@ impl Desk {
             unacknowledged: indexes.unacknowledged.len(),
             oldest_unacknowledged_ms: self.opened_ms(indexes.unacknowledged.first()),
             dead_letters: indexes.dead.len(),
-            unrecorded: indexes.unrecorded(),
+            unrecorded: indexes.unrecorded() - self.called.len(),
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Shared {
     scope: Scope,
     /// Number behind which messages get theirs.
     first_number: u64,
+    pub(super) is_of_door: bool,
 }
 
 /// Notices that may go out.
@@ -44,13 +45,13 @@ pub(super) enum MaySend {
 impl Desk {
     /// Makes it the desk of a leader, which gives messages numbers behind `first_number`.
     pub(crate) fn of_leader(mut self, first_number: u64) -> Self {
-        self.shared = Some(Shared { scope: Scope::Nothing, first_number });
+        self.shared = Some(Shared { scope: Scope::Nothing, first_number, is_of_door: false });
         self
     }
 
     /// Makes it the desk of a door: nothing is recorded from it, and openings go out at once.
     pub(crate) fn of_door(mut self) -> Self {
-        self.shared = Some(Shared { scope: Scope::Openings, first_number: 0 });
+        self.shared = Some(Shared { scope: Scope::Openings, first_number: 0, is_of_door: true });
         self
     }
 

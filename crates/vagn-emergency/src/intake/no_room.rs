@@ -23,12 +23,22 @@ pub(crate) enum NoRoom {
     Undecided,
     /// Too many alarms wait in the inbox.
     Inbox,
+    /// The door of a node calls about too many by itself.
+    Calls,
 }
 
 impl NoRoom {
     /// All reasons.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Places, Self::Strangers, Self::Source, Self::Drills, Self::Rate, Self::Undecided, Self::Inbox];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Places,
+        Self::Strangers,
+        Self::Source,
+        Self::Drills,
+        Self::Rate,
+        Self::Undecided,
+        Self::Inbox,
+        Self::Calls,
+    ];
 
     /// Returns the word in metrics and in the log.
     pub(crate) fn word(self) -> &'static str {
@@ -40,6 +50,7 @@ impl NoRoom {
             Self::Rate => "rate",
             Self::Undecided => "undecided",
             Self::Inbox => "inbox",
+            Self::Calls => "calls",
         }
     }
 }

@@ -1,95 +1,270 @@
 //! Calls that this node makes by itself: openings about alarms of its own door, until a target accepts them or the trail has them.
 //!
 //! They are those of a desk, with the same rules for turns and tries, from which nothing is recorded. They go out from an actor of their own:
-//! a driver of the trail that hangs holds up no call.
+//! a driver of the trail that hangs holds up no call. The desk that shows what this node has shows them too, until it has them from the trail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::info;
-use vagn_flow::clock::Clock;
 
 use crate::desk::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
+use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
+use crate::record::alarms::KnownAlarms;
 use crate::record::attempt::Attempt;
-use crate::rules::Rules;
 
-/// Most alarms about which a node calls at a time.
+/// Most alarms about which a node calls at a time, with those that it only shows.
 pub(crate) const CALLED_MAX: usize = 65_536;
 
 /// Most alarms that are known to be accepted. Of one that is forgotten and comes again a target hears once more, under the same key.
 const ACCEPTED_MAX: usize = 2 * CALLED_MAX;
 
+/// Time for which an incident is shown whose alarm the trail is said to have, though this node applies the trail and does not find it there.
+const SOUGHT_FOR: Duration = Duration::from_secs(60);
+
 /// Calls of a door.
 pub(crate) struct DoorCalls {
-    desk: Mutex<Desk>,
-    /// Alarms that a target has accepted, until the trail has them: they are not called about again.
-    accepted: Mutex<BTreeSet<IncidentId>>,
+    called: Mutex<Called>,
+    /// The lane, whose desk shows them.
+    lane: Arc<Lane>,
+    /// Alarms that this node has from the trail: their incidents are shown as the trail has them.
+    known: Arc<Mutex<KnownAlarms>>,
     metrics: Arc<EmergencyMetrics>,
-    clock: Arc<dyn Clock>,
     woken: Notify,
+}
+
+/// Incidents at the desk of a door, and how far each is.
+struct Called {
+    desk: Desk,
+    /// Alarms that a target has accepted, until the trail has them: they are not called about again.
+    accepted: BTreeSet<IncidentId>,
+    /// Those about which nothing was sent from here: the leader may have called.
+    held: BTreeSet<IncidentId>,
+    /// Those that are accepted, or that the trail has. They are only shown, and make room for others.
+    settled: BTreeSet<IncidentId>,
+    /// Of these, those that the trail has and this node has not applied.
+    let_go: BTreeMap<IncidentId, LetGo>,
+}
+
+/// What is known of an incident that was let go.
+struct LetGo {
+    since: Duration,
+    /// Last entry of the trail that this node had applied by then, or soon after.
+    applied: Option<u64>,
+}
+
+impl Called {
+    fn new(desk: Desk) -> Self {
+        Self {
+            desk,
+            accepted: BTreeSet::new(),
+            held: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            let_go: BTreeMap::new(),
+        }
+    }
+
+    fn forget(&mut self, id: IncidentId) {
+        self.desk.forget(id);
+        self.held.remove(&id);
+        self.settled.remove(&id);
+        self.let_go.remove(&id);
+    }
+
+    /// Counts the incidents about which this node calls.
+    fn count(&self) -> usize {
+        self.desk.count() - self.held.len() - self.settled.len()
+    }
+
+    /// Returns true when nothing is sent about an incident.
+    fn is_silent(&self, id: IncidentId) -> bool {
+        self.held.contains(&id) || self.settled.contains(&id)
+    }
+
+    fn is_full(&self) -> bool {
+        self.desk.count() >= CALLED_MAX
+    }
+
+    /// Returns the oldest incident that makes room for another; for a call also one that is only held.
+    fn least(&self, for_call: bool) -> Option<IncidentId> {
+        let held = self.held.first().filter(|_| for_call);
+        self.settled.first().or(held).copied()
+    }
 }
 
 impl DoorCalls {
     pub(crate) fn new(
-        rules: Arc<Rules>,
-        seed: u64,
+        lane: Arc<Lane>,
+        known: Arc<Mutex<KnownAlarms>>,
         metrics: Arc<EmergencyMetrics>,
-        clock: Arc<dyn Clock>,
+        seed: u64,
     ) -> Self {
-        Self {
-            desk: Mutex::new(Desk::new(rules, seed).of_door()),
-            accepted: Mutex::default(),
-            metrics,
-            clock,
-            woken: Notify::new(),
-        }
+        let desk = Desk::new(lane.rules.clone(), seed).of_door();
+        Self { called: Mutex::new(Called::new(desk)), lane, known, metrics, woken: Notify::new() }
     }
 
     /// Begins to call about an alarm, under its own id. Returns false where there is no room.
     pub(crate) fn call(&self, alarm: Alarm, vehicle: KnownVehicle) -> bool {
-        if self.accepted.lock().contains(&alarm.id) {
+        let id = alarm.id;
+        let mut called = self.called.lock();
+        if called.accepted.contains(&id) {
             return true;
         }
-        {
-            let mut desk = self.desk.lock();
-            if desk.count() >= CALLED_MAX && desk.get(alarm.id).is_none() {
-                return false;
-            }
-            desk.call(alarm, vehicle);
+        if called.is_silent(id) {
+            // It begins now, with what the alarm says by now.
+            called.forget(id);
         }
+        if called.desk.get(id).is_none() && !self.make_room(&mut called, true) {
+            return false;
+        }
+        called.desk.call(alarm, vehicle);
+        self.show(&mut called);
+        drop(called);
         self.woken.notify_one();
         true
     }
 
-    /// Calls no more about an alarm: the trail has it.
+    /// Returns those of these alarms, of each the reports so far, of which not all is shown.
+    pub(crate) fn unshown(&self, alarms: &[(IncidentId, u64)]) -> Vec<IncidentId> {
+        let called = self.called.lock();
+        let known = self.known.lock();
+        let is_unshown = |(id, reports): &&(IncidentId, u64)| match called.desk.get(*id) {
+            Some(incident) => incident.alarm.reports < *reports && !called.let_go.contains_key(id),
+            None => known.get(*id).is_none() && !called.accepted.contains(id),
+        };
+        alarms.iter().filter(is_unshown).map(|(id, _)| *id).collect()
+    }
+
+    /// Shows an alarm that waits for the trail as it is now, whether this node calls about it or not.
+    pub(crate) fn follow(&self, mut alarm: Alarm, vehicle: KnownVehicle) {
+        let id = alarm.id;
+        let mut called = self.called.lock();
+        match called.desk.get(id).map(|incident| incident.alarm.reports) {
+            Some(shown) if alarm.reports > shown => {
+                alarm.reports -= shown;
+                called.desk.add_to(id, alarm);
+                if called.is_silent(id) {
+                    called.desk.silence(id);
+                }
+            }
+            None if !called.accepted.contains(&id) && self.make_room(&mut called, false) => {
+                called.desk.hold(alarm, vehicle);
+                called.held.insert(id);
+            }
+            _ => {}
+        }
+        self.show(&mut called);
+    }
+
+    /// Makes room for one more incident. Returns false where there is none.
+    fn make_room(&self, called: &mut Called, for_call: bool) -> bool {
+        if !called.is_full() {
+            return true;
+        }
+        let Some(least) = called.least(for_call) else { return false };
+        called.forget(least);
+        self.lane.desk.lock().drop_called(least);
+        self.metrics.emergency_calls_unshown.inc();
+        true
+    }
+
+    /// Shows what has changed, unless this node has it from the trail.
+    fn show(&self, called: &mut Called) {
+        let stirred = called.desk.take_stirred(usize::MAX);
+        if stirred.is_empty() {
+            return;
+        }
+        let now = Moment::now(&*self.lane.clock);
+        let mut desk = self.lane.desk.lock();
+        let known = self.known.lock();
+        let unknown = stirred.into_iter().filter(|id| known.get(*id).is_none());
+        unknown.filter_map(|id| called.desk.draft(id)).for_each(|draft| desk.show_called(draft, now));
+    }
+
+    /// Calls no more about an alarm: the trail has it. It is shown until this node has it from there.
     pub(crate) fn let_go(&self, alarm: IncidentId) {
-        self.desk.lock().forget(alarm);
-        self.accepted.lock().remove(&alarm);
+        let since = self.lane.clock.monotonic();
+        let mut called = self.called.lock();
+        called.accepted.remove(&alarm);
+        if called.desk.get(alarm).is_none() {
+            return;
+        }
+        if self.known.lock().get(alarm).is_some() {
+            return called.forget(alarm);
+        }
+        called.desk.silence(alarm);
+        called.held.remove(&alarm);
+        called.settled.insert(alarm);
+        called.let_go.insert(alarm, LetGo { since, applied: None });
+    }
+
+    /// Forgets those of these alarms that were let go: this node has them from the trail, and shows them so.
+    pub(crate) fn applied(&self, alarms: impl IntoIterator<Item = IncidentId>) {
+        let mut called = self.called.lock();
+        for alarm in alarms {
+            if called.let_go.contains_key(&alarm) {
+                called.forget(alarm);
+            }
+        }
+    }
+
+    /// Shows anew what only the door knows, where the content of the store is another one.
+    pub(crate) fn applied_anew(&self) {
+        let mut called = self.called.lock();
+        let now = Moment::now(&*self.lane.clock);
+        let mut desk = self.lane.desk.lock();
+        let known = self.known.lock();
+        for id in desk.called() {
+            if let Some(state) = known.get(id) {
+                desk.settle_called(id, state.incident, now);
+            }
+        }
+        let is_known = |id: &IncidentId| known.get(*id).is_some();
+        let over: Vec<_> = called.let_go.keys().copied().filter(is_known).collect();
+        over.into_iter().for_each(|id| called.forget(id));
+    }
+
+    /// Shows those no more whose alarms the trail was said to have long ago, and does not name. `applied` is the last entry of the trail that
+    /// this node has applied: where it does not rise, there is more to come.
+    pub(crate) fn tidy(&self, applied: u64) {
+        let now = Moment::now(&*self.lane.clock);
+        let mut called = self.called.lock();
+        let mut late = Vec::new();
+        for (id, let_go) in &mut called.let_go {
+            let behind = *let_go.applied.get_or_insert(applied);
+            if let_go.since + SOUGHT_FOR <= now.at && applied > behind {
+                late.push(*id);
+            }
+        }
+        for id in late {
+            called.forget(id);
+            self.lane.desk.lock().end_called(id, "it is recorded elsewhere in the trail", now);
+        }
     }
 
     /// Counts the alarms about which this node calls.
     pub(crate) fn count(&self) -> usize {
-        self.desk.lock().count()
+        self.called.lock().count()
     }
 
     pub(crate) fn hung_up(&self) {
-        self.desk.lock().hung_up();
+        self.called.lock().desk.hung_up();
     }
 
     pub(crate) fn has_fresh(&self) -> bool {
-        self.desk.lock().has_fresh()
+        self.called.lock().desk.has_fresh()
     }
 
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        self.desk.lock().wake_at()
+        self.called.lock().desk.wake_at()
     }
 
     pub(crate) async fn woken(&self) {
@@ -97,8 +272,13 @@ impl DoorCalls {
     }
 
     pub(crate) fn next_notice(&self) -> Option<Notice> {
-        let now = Moment::now(&*self.clock);
-        let notice = self.desk.lock().next_notice(now)?;
+        let now = Moment::now(&*self.lane.clock);
+        let mut called = self.called.lock();
+        let notice = called.desk.next_notice(now);
+        // Turns may have ended as well.
+        self.show(&mut called);
+        drop(called);
+        let notice = notice?;
         observe_first(&self.metrics, &notice, now);
         Some(notice)
     }
@@ -106,21 +286,32 @@ impl DoorCalls {
     /// Notes what came of a call. Returns the attempt if a target has accepted it: then there is nothing more to call.
     pub(crate) fn attempted(&self, ended: EndedNotice) -> Option<(IncidentId, Attempt)> {
         let (id, attempt) = (ended.id, ended.attempt.clone());
-        let is_accepted = attempt.outcome.accepted();
-        let mut desk = self.desk.lock();
-        let is_here = desk.get(id).is_some();
-        desk.attempted(ended, Moment::now(&*self.clock));
-        if is_accepted && is_here {
-            let mut accepted = self.accepted.lock();
-            accepted.insert(id);
+        let now = Moment::now(&*self.lane.clock);
+        let mut called = self.called.lock();
+        let is_here = called.desk.get(id).is_some();
+        called.desk.attempted(ended, now);
+        let is_settled = is_here && attempt.outcome.accepted() && !called.settled.contains(&id);
+        if is_settled {
+            called.accepted.insert(id);
             // Nobody lets go of an alarm for which there was no room.
-            if accepted.len() > ACCEPTED_MAX {
-                accepted.pop_first();
+            if called.accepted.len() > ACCEPTED_MAX {
+                called.accepted.pop_first();
             }
-            desk.forget(id);
+            called.held.remove(&id);
+            called.settled.insert(id);
+        }
+        if called.settled.contains(&id) {
+            called.desk.silence(id);
+        }
+        if is_here {
+            called.desk.stir(id);
+        }
+        self.show(&mut called);
+        drop(called);
+        if is_settled {
             info!(incident_id = %id, target = %attempt.target, "a call of this door is accepted");
         }
-        (is_accepted && is_here).then_some((id, attempt))
+        is_settled.then_some((id, attempt))
     }
 }
 
@@ -134,31 +325,28 @@ pub(crate) fn observe_first(metrics: &EmergencyMetrics, notice: &Notice, now: Mo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::target::Turn;
+    use crate::notify::target::TargetIndex;
+    use crate::office::tests::bench::Bench;
     use crate::record::attempt::Outcome;
-    use crate::{Targets, intake::known::KnownVehicle};
-    use vagn_flow::clock::ManualClock;
-    use vagn_flow::metrics::MetricRegistry;
-
-    fn calls() -> (DoorCalls, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-        let turn = |name: &str| Turn { target: name.into(), slots: 4, lasts: Duration::from_secs(60) };
-        let rules =
-            Rules { chain: vec![turn("county"), turn("state")], ..Rules::new(9, &Targets::default()) };
-        let metrics = EmergencyMetrics::new(&MetricRegistry::new());
-        (DoorCalls::new(Arc::new(rules), 7, metrics, clock.clone()), clock)
-    }
+    use vagn_flow::clock::Clock;
 
     fn ended(notice: &Notice, outcome: Outcome) -> EndedNotice {
         notice.end(1_700_000_000_000, Duration::ZERO, outcome)
     }
 
+    fn call(bench: &Bench, alarm: Alarm) -> bool {
+        let now = bench.room.lane.clock.monotonic();
+        let alarm = Alarm { arrived: now, last_arrived: now, ..alarm };
+        bench.room.calls.call(alarm, KnownVehicle::UNDECIDED)
+    }
+
     #[test]
     fn calls_under_the_alarms_own_id_again_and_again_and_further_on_until_a_target_accepts() {
-        let (calls, clock) = calls();
+        let bench = Bench::new();
+        let (calls, clock) = (&bench.room.calls, &bench.clock);
         let alarm = Alarm::example("bus 7");
         let id = alarm.id;
-        assert!(calls.call(alarm, KnownVehicle::UNDECIDED));
+        assert!(call(&bench, alarm));
         let first = calls.next_notice().unwrap();
         assert_eq!((&*first.target, first.key.to_string()), ("county", id.to_string()));
         assert!(calls.next_notice().is_none(), "it is under way");
@@ -167,28 +355,34 @@ mod tests {
         clock.advance(Duration::from_secs(30));
         let again = calls.next_notice().unwrap();
         assert_eq!((again.key, again.number), (first.key, 2));
-        calls.attempted(ended(&again, refused));
+        calls.attempted(ended(&again, refused.clone()));
         // Its turn ends, and nobody has accepted.
         clock.advance(Duration::from_secs(31));
         let notices: Vec<_> = std::iter::from_fn(|| calls.next_notice()).collect();
-        let other = notices.iter().find(|notice| &*notice.target == "state").unwrap();
-        assert_eq!(other.key, first.key);
-        let accepted = calls.attempted(ended(other, Outcome::Accepted { status: 200 })).unwrap();
+        let of = |target: &str| notices.iter().find(|notice| &*notice.target == target).unwrap();
+        assert_eq!(of("state").key, first.key);
+        let accepted = calls.attempted(ended(of("state"), Outcome::Accepted { status: 200 })).unwrap();
         assert_eq!((accepted.0, &*accepted.1.target, calls.count()), (id, "state", 0));
+        // One that was under way fails, and is not tried again.
+        calls.attempted(ended(of("county"), refused));
         let mut repeat = Alarm::example("bus 7");
         repeat.id = id;
-        assert!(calls.call(repeat, KnownVehicle::UNDECIDED));
-        clock.advance(Duration::from_secs(300));
-        assert!(calls.next_notice().is_none(), "it was accepted");
+        assert!(call(&bench, repeat));
+        for _ in 0..300 {
+            clock.advance(Duration::from_secs(1));
+            assert!(calls.next_notice().is_none(), "it was accepted");
+        }
+        assert_eq!(calls.wake_at(), None);
     }
 
     #[test]
     fn two_alarms_of_one_vehicle_are_two_calls_and_what_is_let_go_is_called_no_more() {
-        let (calls, clock) = calls();
+        let bench = Bench::new();
+        let (calls, clock) = (&bench.room.calls, &bench.clock);
         let alarms = [Alarm::example("bus 7"), Alarm::example("bus 7")];
         let ids = [alarms[0].id, alarms[1].id];
         for alarm in alarms {
-            calls.call(alarm, KnownVehicle::UNDECIDED);
+            call(&bench, alarm);
         }
         let keys: BTreeSet<_> =
             std::iter::from_fn(|| calls.next_notice()).map(|it| it.key.incident).collect();
@@ -200,14 +394,70 @@ mod tests {
 
     #[test]
     fn remembers_the_latest_alarms_that_were_accepted_and_no_more_of_them_than_there_is_room_for() {
-        let (calls, _) = calls();
-        calls.accepted.lock().extend((0..ACCEPTED_MAX as u128).map(IncidentId::from_u128));
+        let bench = Bench::new();
+        let calls = &bench.room.calls;
+        calls.called.lock().accepted.extend((0..ACCEPTED_MAX as u128).map(IncidentId::from_u128));
         let alarm = Alarm { id: IncidentId::from_u128(u128::MAX), ..Alarm::example("bus 7") };
         let id = alarm.id;
-        calls.call(alarm, KnownVehicle::UNDECIDED);
+        call(&bench, alarm);
         let notice = calls.next_notice().unwrap();
         calls.attempted(ended(&notice, Outcome::Accepted { status: 200 })).unwrap();
-        let accepted = calls.accepted.lock();
-        assert_eq!((accepted.len(), accepted.last()), (ACCEPTED_MAX, Some(&id)));
+        let called = calls.called.lock();
+        assert_eq!((called.accepted.len(), called.accepted.last()), (ACCEPTED_MAX, Some(&id)));
+    }
+
+    #[test]
+    fn what_is_only_shown_makes_room_for_calls_and_is_counted_and_a_call_without_room_is_refused() {
+        let bench = Bench::new();
+        let (calls, shown) = (&bench.room.calls, || bench.room.lane.desk.lock().overview().open);
+        let alarm = |number: u128| Alarm {
+            id: IncidentId::from_u128(number),
+            ..Alarm::example(&format!("bus {number}"))
+        };
+        for number in 1..=CALLED_MAX as u128 {
+            assert!(call(&bench, alarm(number)));
+        }
+        assert!(!call(&bench, alarm(1 << 100)), "all of them are calls");
+        assert!(call(&bench, alarm(7)), "it is called about");
+        assert_eq!((calls.count(), shown()), (CALLED_MAX, CALLED_MAX));
+        let accepted = calls.next_notice().unwrap();
+        calls.attempted(ended(&accepted, Outcome::Accepted { status: 200 })).unwrap();
+        assert_eq!((calls.count(), shown()), (CALLED_MAX - 1, CALLED_MAX), "it stays shown");
+        assert!(call(&bench, alarm(1 << 100)));
+        assert_eq!((calls.count(), shown()), (CALLED_MAX, CALLED_MAX));
+        assert!(bench.room.lane.desk.lock().get(accepted.incident.id).is_none(), "it has made room");
+        assert_eq!(bench.room.metrics.emergency_calls_unshown.get(), 1);
+        // It is not shown again, and not called about.
+        assert_eq!(calls.unshown(&[(accepted.incident.id, 2)]), []);
+    }
+
+    #[test]
+    fn an_alarm_about_which_nothing_is_sent_from_here_is_shown_and_called_about_later_as_a_new_one() {
+        let bench = Bench::new();
+        let (calls, clock) = (&bench.room.calls, &bench.clock);
+        let now = clock.monotonic();
+        let alarm = |reports| Alarm { id: IncidentId::from_u128(7), reports, ..Alarm::example("bus 7") };
+        let seen = || {
+            let desk = bench.room.lane.desk.lock();
+            desk.get(IncidentId::from_u128(7))
+                .map(|incident| (incident.alarm.reports, incident.notices.attempts))
+        };
+        assert_eq!(calls.unshown(&[(IncidentId::from_u128(7), 1)]), [IncidentId::from_u128(7)]);
+        calls.follow(Alarm { arrived: now, ..alarm(1) }, KnownVehicle::UNDECIDED);
+        assert_eq!((calls.count(), seen()), (0, Some((1, 0))));
+        // Its turn would have ended.
+        clock.advance(Duration::from_secs(61));
+        assert!(calls.next_notice().is_none() && calls.wake_at().is_none() && !calls.has_fresh());
+        assert_eq!(calls.unshown(&[(IncidentId::from_u128(7), 1)]), []);
+        calls.follow(alarm(4), KnownVehicle::UNDECIDED);
+        assert_eq!(seen(), Some((4, 0)));
+        assert!(calls.next_notice().is_none());
+        assert!(call(&bench, alarm(4)));
+        let notice = calls.next_notice().unwrap();
+        assert_eq!((notice.target_index, notice.arrived), (TargetIndex(0), Some(clock.monotonic())));
+        calls.attempted(ended(&notice, Outcome::Failed { reason: "no answer".into() }));
+        assert_eq!((calls.count(), seen()), (1, Some((4, 1))));
+        calls.follow(alarm(5), KnownVehicle::UNDECIDED);
+        assert_eq!(seen(), Some((5, 1)));
     }
 }

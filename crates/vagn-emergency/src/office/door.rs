@@ -29,6 +29,9 @@ const BEHIND_MAX: usize = 64;
 /// Time after which the door calls by itself where no driver lives: as long as a driver waits for a leader.
 const ALONE_AFTER: Duration = Duration::from_millis(250);
 
+/// Most alarms that are shown in one look; the others follow.
+const SHOWN_AT_ONCE: usize = 1_000;
+
 /// Time after which an alarm that was not kept is handed over and kept anew: perhaps neither driver nor disk has it.
 const ANEW_AFTER: Duration = Duration::from_secs(60);
 
@@ -184,6 +187,26 @@ impl Door {
         to_hand.into_iter().for_each(|id| self.hand(id, room));
         to_take_over.into_iter().for_each(|id| self.take_over(id, room));
         to_call.into_iter().for_each(|(id, form)| self.call(id, &form, room));
+    }
+
+    /// Shows what waits for longer than a moment, and what it says more since. It is called about by this node, or by a leader that cannot record.
+    pub(crate) fn show(&self, room: &Room) {
+        let now = room.lane.clock.monotonic();
+        let late: Vec<(IncidentId, u64)> = {
+            let waiting = self.waiting.lock();
+            let late =
+                waiting.alarms.iter().filter(|(_, sitting)| sitting.alarm.arrived + ALONE_AFTER <= now);
+            late.map(|(id, sitting)| (*id, sitting.alarm.reports)).collect()
+        };
+        if late.is_empty() {
+            return;
+        }
+        for id in room.calls.unshown(&late).into_iter().take(SHOWN_AT_ONCE) {
+            let form = self.waiting.lock().alarms.get(&id).map(|sitting| sitting.form(room.run));
+            if let Some(form) = form {
+                room.calls.follow(form.alarm(id, now), form.vehicle());
+            }
+        }
     }
 
     /// Goes on with an alarm that an earlier run kept as `bytes`: repeats of it belong to it, under its id.
@@ -352,9 +375,11 @@ fn take_in(
 /// Calls about an alarm from this node. Returns false where there is no room.
 pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) -> bool {
     let alarm = form.alarm(id, room.lane.clock.monotonic());
+    let source = alarm.source;
     let has_room = room.calls.call(alarm, form.vehicle());
     if !has_room {
         error!(incident_id = %id, "there is no room for another call of this door");
+        room.uncalled(source);
     }
     has_room
 }

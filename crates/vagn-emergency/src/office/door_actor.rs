@@ -76,6 +76,8 @@ impl Handle<Look> for DoorActor {
         ctx.tell_self_after(LOOK_EVERY, Look);
         self.attend();
         self.room.door.look(&self.room);
+        self.room.door.show(&self.room);
+        self.room.lane.announce();
         self.room.grants.look(&self.room);
         self.looks += 1;
         if self.looks.is_multiple_of(LOOKS_PER_ROUND) {

@@ -63,7 +63,9 @@ impl NoticeSource for DoorSource {
         self.0.lane.head()
     }
 
-    fn announce(&self) {}
+    fn announce(&self) {
+        self.0.lane.announce();
+    }
 
     fn ring(&self) {}
 

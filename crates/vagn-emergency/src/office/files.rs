@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 use vagn_cluster::DiskFault;
-use vagn_cluster::trail::TrailEvent;
+use vagn_cluster::trail::{Mark, TrailEvent};
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
 use vagn_seal::KeyId;
 
@@ -203,6 +203,8 @@ impl IncidentFiles {
         let now = lane.moment();
         let mut desk = lane.desk.lock();
         desk.show_all(live, now);
+        drop(desk);
+        self.room.calls.applied_anew();
         Ok(())
     }
 
@@ -257,7 +259,11 @@ impl IncidentFiles {
                 lane.replays.learn(draft.calls.iter().map(|window| (vehicle_id.clone(), *window)));
                 desk.apply(draft, now);
             }
+            for (alarm, state) in &group.alarms {
+                desk.settle_called(*alarm, state.incident, now);
+            }
             drop(desk);
+            self.room.calls.applied(group.alarms.iter().map(|(alarm, _)| *alarm));
             self.room.results.note(&group.results);
         }
         self.room.grants.look(&self.room);
@@ -286,10 +292,20 @@ impl IncidentFiles {
         if lane.clock.monotonic() >= self.room.began + lane.rules.recall_within {
             lane.set_recalled();
         }
+        self.tidy();
         lane.desk.lock().note_up(self.room.targets_up.lock().clone());
         lane.announce_stirred();
         lane.saved();
         lane.show();
+    }
+
+    /// Tells the calls of the door how far this node has applied the trail, where nothing waits to be applied.
+    fn tidy(&self) {
+        let files = &self.room.files;
+        let applied = files.mark().and_then(|mark| Mark::read(&mark).ok());
+        if let Some(mark) = applied.filter(|_| files.save.lock().is_none()) {
+            self.room.calls.tidy(mark.sequence);
+        }
     }
 }
 

@@ -21,7 +21,7 @@
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
 //! | `grants.rs` | senders that are to hear of which incident theirs is |
-//! | `calls.rs`, `door_source.rs` | calls that this node makes by itself |
+//! | `calls.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |

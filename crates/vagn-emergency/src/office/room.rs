@@ -7,10 +7,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::error;
 use vagn_cluster::trail::{AlarmId, TrailEvent};
+use vagn_flow::allowance::Source;
 use vagn_nats::TrailHandle;
 
 use crate::fix::Fix;
 use crate::id::IncidentId;
+use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::lane::Lane;
 use crate::metrics::{AttemptLabel, EmergencyMetrics};
 use crate::notify::notice::EndedNotice;
@@ -43,7 +45,7 @@ pub(crate) struct Room {
     pub(crate) door: Door,
     pub(crate) grants: Grants,
     pub(crate) calls: Arc<DoorCalls>,
-    pub(crate) known: Mutex<KnownAlarms>,
+    pub(crate) known: Arc<Mutex<KnownAlarms>>,
     /// Most alarms that are known.
     pub(crate) alarms_max: usize,
     pub(crate) kept: KeptQueue,
@@ -69,13 +71,14 @@ pub(crate) struct RoomParts {
     pub(crate) lane: Arc<Lane>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) calls: Arc<DoorCalls>,
+    pub(crate) known: Arc<Mutex<KnownAlarms>>,
     pub(crate) alarms_max: usize,
     pub(crate) run: u64,
 }
 
 impl Room {
     pub(crate) fn new(parts: RoomParts) -> Self {
-        let RoomParts { lane, metrics, calls, alarms_max, run } = parts;
+        let RoomParts { lane, metrics, calls, known, alarms_max, run } = parts;
         Self {
             began: lane.clock.monotonic(),
             lane,
@@ -84,7 +87,7 @@ impl Room {
             door: Door::new(run),
             grants: Grants::default(),
             calls,
-            known: Mutex::default(),
+            known,
             alarms_max,
             kept: KeptQueue::default(),
             files: FilesQueue::default(),
@@ -132,6 +135,13 @@ impl Room {
         let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
         self.metrics.emergency_attempts.get_or_create(&label).inc();
         self.lane.gauges.count(if matches!(outcome, "refused" | "failed") { "retried" } else { outcome }, 1);
+    }
+
+    /// Counts an alarm for which there is no room among the calls of the door.
+    pub(crate) fn uncalled(&self, source: Option<Source>) {
+        let mut refused = RefusedAlarms::default();
+        refused.add(NoRoom::Calls, source);
+        self.lane.gauges.refused(refused, &self.lane.desk);
     }
 
     /// Returns a number that no other deed and no sitting of the service is likely to have.

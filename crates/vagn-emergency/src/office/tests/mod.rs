@@ -13,3 +13,4 @@ mod machine;
 #[expect(dead_code, reason = "the tests of vagn-nats do more with brokers")]
 #[path = "../../../../vagn-nats/tests/it/processes.rs"]
 mod processes;
+mod shown;

@@ -55,6 +55,70 @@ async fn calls_at_all_doors_go_out_under_one_key_though_leader_and_brokers_are_k
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_shows_what_its_door_calls_about_while_no_leader_can_record_and_then_it_is_recorded_once() {
+    let mut calls = Calls::begin().await;
+    for broker in 1..=3 {
+        calls.cluster.brokers.order(&format!("kill {broker}"));
+    }
+    let vehicles: Vec<_> = (0..3).map(|node| format!("alone at {node}")).collect();
+    for (node, vehicle) in vehicles.iter().enumerate() {
+        calls.cluster.node(node).send(&report(vehicle, 59.3, 18.0, true));
+        calls.called.insert(vehicle.clone());
+    }
+    let mut ids = Vec::new();
+    for (node, vehicle) in vehicles.iter().enumerate() {
+        // The door of the leader's own node calls some seconds after the leader has.
+        eventually_within(
+            PATIENCE,
+            &format!("node {node} to show its call and what came of it"),
+            async || {
+                let shown = calls.incident(node, vehicle).await;
+                shown["state"] == "notified"
+                    && shown["recorded"] == false
+                    && shown["call"]["unrecorded"] == true
+            },
+        )
+        .await;
+        let shown = calls.incident(node, vehicle).await;
+        let id = shown["id"].as_str().unwrap().to_owned();
+        assert_eq!(shown["call"]["latest"][0]["outcome"], "accepted", "{shown}");
+        let one = calls.cluster.node(node).json(&format!("/api/v1/incidents/{id}")).await;
+        assert_eq!((&one["recorded"], one["ledger"].as_array().unwrap().len()), (&json!(false), 1), "{one}");
+        assert_eq!((&one["trail"][0]["action"], &one["trail"][0]["seq"]), (&json!("opened"), &json!(0)));
+        // It is what this door knows, and nobody else.
+        let listed = calls.cluster.node(node).json("/api/v1/incidents?state=notified").await;
+        assert_eq!(listed["incidents"].as_array().unwrap().len(), 1, "{listed}");
+        eventually_within(PATIENCE, "the metric", async || {
+            (calls.cluster.node(node).metric("vagn_incidents_open").await - 1.0).abs() < 0.1
+        })
+        .await;
+        // What a person wants is not done, and not said to be.
+        let deed = format!("/api/v1/incidents/{id}/acknowledge");
+        let (code, answer) = calls.cluster.node(node).post(&deed, json!({"by": "anna"}).to_string()).await;
+        assert_eq!((code, &answer["type"]), (503, &json!("urn:vagn:problem:in-doubt")), "{answer}");
+        ids.push(id);
+    }
+    for broker in 1..=3 {
+        calls.cluster.brokers.order(&format!("start {broker}"));
+    }
+    calls.cluster.brokers.order("healthy");
+    calls.leader().await;
+    calls.all_recorded().await;
+    for node in 0..3 {
+        let listed = calls.cluster.node(node).json("/api/v1/incidents?limit=1000").await;
+        let listed = listed["incidents"].as_array().unwrap();
+        let mut shown: Vec<_> = listed
+            .iter()
+            .map(|one| (one["vehicle_id"].as_str().unwrap(), one["id"].as_str().unwrap()))
+            .collect();
+        shown.sort_unstable();
+        let all = vehicles.iter().zip(&ids).map(|(vehicle, id)| (vehicle.as_str(), id.as_str()));
+        assert_eq!(shown, all.collect::<Vec<_>>(), "at node {node}");
+    }
+    calls.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_stopped_says_farewell_and_another_leads() {
     let mut calls = Calls::begin().await;
     let leader = calls.leader().await;
