@@ -75,6 +75,11 @@ impl DoorCalls {
         self.accepted.lock().remove(&alarm);
     }
 
+    /// Returns true for an alarm about which this node calls, or has called until a target accepted.
+    pub(crate) fn has(&self, alarm: IncidentId) -> bool {
+        self.desk.lock().get(alarm).is_some() || self.accepted.lock().contains(&alarm)
+    }
+
     /// Counts the alarms about which this node calls.
     pub(crate) fn count(&self) -> usize {
         self.desk.lock().count()
