@@ -2,26 +2,25 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `store.rs`, `desk.rs` | incidents, the store of a machine, and its desk |
-//! | `target.rs` | the target, which remembers what each key meant |
+//! | `side.rs` | what is behind the trail on each machine: the model, or the service's own |
+//! | `model/` | a desk, a store and a door of a few fields |
+//! | `target.rs`, `vehicles.rs` | the target, which remembers what each key meant; vehicles that call |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `machine.rs`, `world.rs`, `carrying.rs`, `brokering.rs` | machines, the loop, and the driver |
-//! | `saving.rs`, `copies.rs` | what comes into stores; copies of them, and repairs |
-//! | `acting.rs` | messages to the target, vehicles, persons |
+//! | `repairs.rs` | disks that are lost, and a broken trail that is begun anew |
 //! | `oracle.rs`, `words.rs` | what must not be, what must have been, and what was |
 
-mod acting;
 mod brokering;
 mod carrying;
-mod copies;
-mod desk;
 mod machine;
+mod model;
 mod oracle;
 mod plan;
-mod saving;
-mod store;
+mod repairs;
+mod side;
 mod strike;
 mod target;
+mod vehicles;
 mod words;
 mod world;
 
@@ -29,9 +28,13 @@ use vagn_cluster::trail::TrailFaults;
 
 use crate::agenda::SECOND;
 use crate::outcome::Outcome;
+use model::Model;
 use plan::Plan;
-pub use words::REQUIRED_OF_CALLS;
+use side::Side;
 use world::World;
+
+/// States that many seeds of the model must reach.
+pub const REQUIRED_OF_CALLS: &[&str] = Model::REQUIRED;
 
 /// Kinds of runs: a seed's remainder by their number is its kind.
 pub const KINDS_OF_CALLS: u64 = plan::Kind::ALL.len() as u64;
@@ -40,7 +43,7 @@ pub const KINDS_OF_CALLS: u64 = plan::Kind::ALL.len() as u64;
 pub fn simulate_calls(seed: u64, faults: TrailFaults, lines: usize) -> Outcome {
     let plan = Plan::of(seed, faults);
     let (kind, text) = (format!("{:?}", plan.kind), plan.to_string());
-    let mut world = World::new(plan, lines);
+    let mut world = World::<Model>::new(plan, lines);
     world.run();
     Outcome {
         seed,

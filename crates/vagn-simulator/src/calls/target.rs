@@ -25,7 +25,7 @@ pub(crate) enum Mood {
 pub(crate) struct Target {
     pub(crate) mood: Mood,
     /// What was told under each key, accepted or not.
-    keys: BTreeMap<(AlarmId, u64), u64>,
+    keys: BTreeMap<(usize, AlarmId, u64), u64>,
     /// Incidents whose opening was accepted.
     opened: BTreeSet<AlarmId>,
 }
@@ -45,17 +45,18 @@ impl Target {
         Self { mood: Mood::Accepts, keys: BTreeMap::new(), opened: BTreeSet::new() }
     }
 
-    /// Takes a message.
+    /// Takes a message at one of its places, which know nothing of each other.
     ///
     /// # Errors
     /// What was told under its key before, if that meant something else.
     pub(crate) fn tell(
         &mut self,
+        place: usize,
         (incident, number): (AlarmId, u64),
         meaning: u64,
         chance: &mut Chance,
     ) -> Result<Answer, u64> {
-        let before = *self.keys.entry((incident, number)).or_insert(meaning);
+        let before = *self.keys.entry((place, incident, number)).or_insert(meaning);
         if before != meaning {
             return Err(before);
         }
@@ -78,7 +79,7 @@ impl Target {
 
     /// Returns true once somebody told it the opening of an incident, whatever it answered.
     pub(crate) fn has_heard(&self, incident: AlarmId) -> bool {
-        self.keys.contains_key(&(incident, 0))
+        self.keys.contains_key(&(0, incident, 0))
     }
 
     pub(crate) fn has_opened(&self, incident: AlarmId) -> bool {

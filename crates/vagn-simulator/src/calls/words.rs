@@ -4,7 +4,7 @@ use vagn_cluster::trail::{Duty, TrailCommand, TrailEvent, TrailHappened, Why};
 use vagn_cluster::{Stop, fold, hash};
 
 /// States that many seeds must reach.
-pub const REQUIRED_OF_CALLS: &[&str] = &[
+pub(super) const REQUIRED_OF_MODEL: &[&str] = &[
     "Led",
     "Deposed",
     "Duty full",
