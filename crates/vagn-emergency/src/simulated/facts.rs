@@ -2,9 +2,11 @@
 
 use crate::id::IncidentId;
 use crate::office::alarm_form::AlarmForm;
+use crate::record::alarms::AlarmState;
 use crate::record::delivery::Told;
 use crate::record::group::Group;
 use crate::record::incident::Incident;
+use crate::record::store::Applied;
 
 /// An incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,21 @@ pub fn read_group(content: &[u8]) -> Option<GroupFacts> {
         incidents: group.drafts.iter().map(|draft| IncidentFacts::of(&draft.incident)).collect(),
         deeds: group.deeds,
     })
+}
+
+impl GroupFacts {
+    pub(super) fn of(incidents: &[Incident], applied: Applied) -> Self {
+        let record = |(alarm, state): &(u128, AlarmState)| AlarmRecord {
+            alarm: *alarm,
+            incident: state.incident.as_u128(),
+            sittings: state.sittings().to_vec(),
+        };
+        Self {
+            incidents: incidents.iter().map(IncidentFacts::of).collect(),
+            alarms: applied.alarms.iter().map(record).collect(),
+            deeds: applied.deeds,
+        }
+    }
 }
 
 /// Says in words what a target is told.

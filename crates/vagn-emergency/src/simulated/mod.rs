@@ -252,12 +252,13 @@ impl SteppedNode {
     }
 
     /// Takes what senders have heard: their numbers, and the incident where a report is `stored`.
-    pub fn take_answers(&mut self) -> Vec<(u64, Option<String>)> {
+    pub fn take_answers(&mut self) -> Vec<(u64, Option<u128>)> {
         let mut answers = Vec::new();
         self.senders.retain(|number, waits| match waits.try_recv() {
             Ok(outcomes) => {
                 let stored = outcomes.into_iter().next().filter(|outcome| outcome.fate == Fate::Stored);
-                answers.push((*number, stored.and_then(|outcome| outcome.incident)));
+                let incident = stored.and_then(|outcome| outcome.incident?.parse().ok());
+                answers.push((*number, incident.map(|incident: IncidentId| incident.as_u128())));
                 false
             }
             Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
@@ -373,6 +374,12 @@ impl SteppedNode {
     pub fn incidents(&self) -> Option<Vec<IncidentFacts>> {
         let store = self.room.lane.shelf.store()?;
         Some(all(&store).iter().map(IncidentFacts::of).collect())
+    }
+
+    /// Returns all that the store has, as if a group had said it; `None` where it is not open.
+    pub fn facts(&self) -> Option<GroupFacts> {
+        let store = self.room.lane.shelf.store()?;
+        Some(GroupFacts::of(&all(&store), store.applied().ok()?))
     }
 
     /// Returns the incidents that persons may still decide about.

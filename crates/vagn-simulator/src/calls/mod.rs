@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `side.rs` | what is behind the trail on each machine: the model, or the service's own |
-//! | `model/` | a desk, a store and a door of a few fields |
+//! | `model/`, `office/` | these two |
 //! | `target.rs`, `vehicles.rs` | the target, which remembers what each key meant; vehicles that call |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `machine.rs`, `world.rs`, `carrying.rs`, `brokering.rs` | machines, the loop, and the driver |
@@ -14,6 +14,7 @@ mod brokering;
 mod carrying;
 mod machine;
 mod model;
+mod office;
 mod oracle;
 mod plan;
 mod repairs;
@@ -29,6 +30,8 @@ use vagn_cluster::trail::TrailFaults;
 use crate::agenda::SECOND;
 use crate::outcome::Outcome;
 use model::Model;
+pub use office::DeskFault;
+use office::Office;
 use plan::Plan;
 use side::Side;
 use world::World;
@@ -39,11 +42,22 @@ pub const REQUIRED_OF_CALLS: &[&str] = Model::REQUIRED;
 /// Kinds of runs: a seed's remainder by their number is its kind.
 pub const KINDS_OF_CALLS: u64 = plan::Kind::ALL.len() as u64;
 
-/// Runs a seed, and keeps the last `lines` things that happened in words. `faults` are planted in all nodes.
+/// States that many seeds of the service's own desk must reach.
+pub const REQUIRED_OF_OFFICE: &[&str] = Office::REQUIRED;
+
+/// Runs a seed with the model of desk and door, and keeps the last `lines` things that happened in words. `faults` are planted in all nodes.
 pub fn simulate_calls(seed: u64, faults: TrailFaults, lines: usize) -> Outcome {
-    let plan = Plan::of(seed, faults);
-    let (kind, text) = (format!("{:?}", plan.kind), plan.to_string());
-    let mut world = World::<Model>::new(plan, lines);
+    run::<Model>(Plan::of(seed, faults), lines)
+}
+
+/// Does the same with the service's own desk, office, door and files.
+pub fn simulate_office(seed: u64, faults: TrailFaults, desk: Option<DeskFault>, lines: usize) -> Outcome {
+    run::<Office>(Plan { desk_fault: desk, ..Plan::of(seed, faults) }, lines)
+}
+
+fn run<S: Side>(plan: Plan, lines: usize) -> Outcome {
+    let (seed, kind, text) = (plan.seed, format!("{:?}", plan.kind), plan.to_string());
+    let mut world = World::<S>::new(plan, lines);
     world.run();
     Outcome {
         seed,

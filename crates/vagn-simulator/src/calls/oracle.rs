@@ -28,7 +28,8 @@ pub(crate) struct Oracle<R> {
     /// Reports of each sitting of an alarm that were ever recorded, and most reports of the sittings of an incident's alarms.
     sittings: BTreeMap<(AlarmId, u64), u64>,
     reports: BTreeMap<AlarmId, u64>,
-    /// What there ever was to tell of incidents.
+    /// Incidents that were ever recorded, and what there was to tell of them.
+    incidents: BTreeSet<AlarmId>,
     tellings: BTreeSet<(AlarmId, u64)>,
     /// Incidents that each alarm was ever joined to.
     joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
@@ -68,6 +69,7 @@ impl<R: Record> Oracle<R> {
             ever_deeds: BTreeSet::new(),
             sittings: BTreeMap::new(),
             reports: BTreeMap::new(),
+            incidents: BTreeSet::new(),
             tellings: BTreeSet::new(),
             joined: BTreeMap::new(),
             hashes: BTreeMap::new(),
@@ -90,6 +92,11 @@ impl<R: Record> Oracle<R> {
     /// Returns the newest report of an incident that was ever recorded.
     pub(crate) fn reports_of(&self, incident: AlarmId) -> Option<u64> {
         self.reports.get(&incident).copied()
+    }
+
+    /// Returns true if an incident was ever recorded.
+    pub(crate) fn has_incident(&self, incident: AlarmId) -> bool {
+        self.incidents.contains(&incident)
     }
 
     /// Returns true if there ever was this to tell of an incident.
@@ -143,6 +150,7 @@ impl<R: Record> Oracle<R> {
 
     /// The trail has this, or had it.
     fn knows(&mut self, content: &Content<R>) {
+        self.incidents.extend(content.incidents.iter().map(|(id, _)| *id));
         let telling = |(id, incident): &(AlarmId, R)| Some((*id, incident.telling()?));
         self.tellings.extend(content.incidents.iter().filter_map(telling));
         for (alarm, incident) in &content.joins {

@@ -85,7 +85,7 @@ pub(crate) trait Side: Sized {
 }
 
 /// What stands in a group or in a store.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Content<R> {
     /// Incidents.
     pub(crate) incidents: Vec<(AlarmId, R)>,

@@ -28,6 +28,8 @@ pub(crate) struct Target {
     keys: BTreeMap<(usize, AlarmId, u64), u64>,
     /// Incidents whose opening was accepted.
     opened: BTreeSet<AlarmId>,
+    /// Number of the latest message about an incident that was accepted at a place, with all that was told under it.
+    learned: BTreeMap<(usize, AlarmId), (u64, BTreeSet<u64>)>,
 }
 
 /// What comes of a message.
@@ -42,7 +44,7 @@ pub(crate) struct Answer {
 
 impl Target {
     pub(crate) fn new() -> Self {
-        Self { mood: Mood::Accepts, keys: BTreeMap::new(), opened: BTreeSet::new() }
+        Self { mood: Mood::Accepts, keys: BTreeMap::new(), opened: BTreeSet::new(), learned: BTreeMap::new() }
     }
 
     /// Takes a message at one of its places, which know nothing of each other.
@@ -75,6 +77,23 @@ impl Target {
             self.opened.insert(incident);
         }
         Ok(Answer { delay, is_heard, is_accepted })
+    }
+
+    /// Remembers what an accepted message has told.
+    pub(crate) fn learn(&mut self, place: usize, (incident, number): (AlarmId, u64), telling: u64) {
+        let (latest, tellings) = self.learned.entry((place, incident)).or_default();
+        if number > *latest {
+            (*latest, *tellings) = (number, BTreeSet::new());
+        }
+        // An opening has one key, whoever tells it and however much later.
+        if number == *latest {
+            tellings.insert(telling);
+        }
+    }
+
+    /// Returns true if this is what the latest message has told.
+    pub(crate) fn knows(&self, place: usize, incident: AlarmId, telling: u64) -> bool {
+        self.learned.get(&(place, incident)).is_some_and(|(_, tellings)| tellings.contains(&telling))
     }
 
     /// Returns true once somebody told it the opening of an incident, whatever it answered.
