@@ -28,7 +28,10 @@ fn main() -> io::Result<ExitCode> {
         _ => planted_in_calls(&plant),
     };
     let Some(runs) = runs else {
-        writeln!(io::stderr(), "simulate: PLANT names no fault of vagn_cluster::Faults, TrailFaults or DeskFault")?;
+        writeln!(
+            io::stderr(),
+            "simulate: PLANT names no fault of vagn_cluster::Faults, TrailFaults or DeskFault"
+        )?;
         return Ok(code(false));
     };
     if let Some(seed) = number("SEED") {

@@ -39,6 +39,10 @@ use world::World;
 /// States that many seeds of the model must reach.
 pub const REQUIRED_OF_CALLS: &[&str] = Model::REQUIRED;
 
+/// Room of the trail's stream for groups of the service's own desk, as a multiple of that for groups of the model; and what is room enough.
+const LONGER: u64 = 16;
+const ROOM_MAX: u64 = 8 << 20;
+
 /// Kinds of runs: a seed's remainder by their number is its kind.
 pub const KINDS_OF_CALLS: u64 = plan::Kind::ALL.len() as u64;
 
@@ -52,7 +56,10 @@ pub fn simulate_calls(seed: u64, faults: TrailFaults, lines: usize) -> Outcome {
 
 /// Does the same with the service's own desk, office, door and files.
 pub fn simulate_office(seed: u64, faults: TrailFaults, desk: Option<DeskFault>, lines: usize) -> Outcome {
-    run::<Office>(Plan { desk_fault: desk, ..Plan::of(seed, faults) }, lines)
+    let plan = Plan { desk_fault: desk, ..Plan::of(seed, faults) };
+    // Its groups are so much longer than those of the model.
+    let stream_bytes = (plan.stream_bytes * LONGER).min(ROOM_MAX);
+    run::<Office>(Plan { stream_bytes, ..plan }, lines)
 }
 
 fn run<S: Side>(plan: Plan, lines: usize) -> Outcome {

@@ -94,6 +94,11 @@ impl<R: Record> Oracle<R> {
         self.reports.get(&incident).copied()
     }
 
+    /// Returns true if an alarm was ever recorded, whatever incident it is about.
+    pub(crate) fn has_alarm(&self, alarm: AlarmId) -> bool {
+        self.joined.contains_key(&alarm)
+    }
+
     /// Returns true if an incident was ever recorded.
     pub(crate) fn has_incident(&self, incident: AlarmId) -> bool {
         self.incidents.contains(&incident)

@@ -5,11 +5,11 @@ use std::time::Duration;
 use vagn_cluster::trail::{AlarmId, DeedId, TrailEvent};
 use vagn_cluster::{fold, hash};
 use vagn_emergency::RequestKind;
-use vagn_emergency::simulated::{Answer, Call, SteppedNode, TARGETS};
+use vagn_emergency::simulated::{Answer, Call, SteppedNode, TARGETS, TargetFacts};
 
 use super::facts::telling;
 use super::{Office, OfficeDue};
-use crate::agenda::{MILLI, SECOND};
+use crate::agenda::SECOND;
 use crate::calls::target::Answer as Heard;
 use crate::calls::world::{Due, World};
 
@@ -67,7 +67,9 @@ impl World<Office> {
         if call.is_of_door {
             self.oracle.called(incident);
             let is_follow_up = call.message > 0;
-            return self.oracle.wrong_if(is_follow_up, || format!("the door of {} tells more than an opening", id + 1));
+            return self
+                .oracle
+                .wrong_if(is_follow_up, || format!("the door of {} tells more than an opening", id + 1));
         }
         let is_recorded = self.oracle.has_incident(incident);
         self.reached.note(match (call.message, is_recorded) {
@@ -110,9 +112,13 @@ impl World<Office> {
                 continue;
             };
             self.reached.note("sender answered");
-            let is_there = self.oracle.has_incident(AlarmId(incident));
+            // Where its node has not applied yet to what it was joined, its own id.
+            let is_there = self.oracle.has_alarm(AlarmId(incident));
             self.oracle.wrong_if(!is_there, || {
-                format!("a sender at {} hears `stored` of {incident:x}, which the trail does not have", id + 1)
+                format!(
+                    "a sender at {} hears `stored` of {incident:x}, which the trail does not have",
+                    id + 1
+                )
             });
             if let Some(vehicle) = vehicle.and_then(|vehicle| self.vehicles.get_mut(&vehicle)) {
                 vehicle.stored = true;
@@ -149,7 +155,7 @@ impl World<Office> {
             return;
         }
         let shown = self.step(id, |node| node.open_incidents()).unwrap_or_default();
-        let is_known = |target: &vagn_emergency::simulated::TargetFacts| target.is_accepted;
+        let is_known = |target: &TargetFacts| target.is_accepted;
         let told: Vec<u128> = shown
             .iter()
             .filter(|incident| incident.targets.iter().any(is_known))
@@ -164,6 +170,5 @@ impl World<Office> {
             Some(bytes) => self.handle(id, TrailEvent::Deed { deed, bytes }),
             None => self.reached.note("deed answered by the own store"),
         }
-        let _: u64 = MILLI;
     }
 }

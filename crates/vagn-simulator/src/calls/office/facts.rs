@@ -17,7 +17,8 @@ impl Record for Facts {
 
     fn keeps(&self, before: &Self) -> bool {
         let (now, before) = (&self.0, &before.0);
-        let has_accepted = |name: &str| now.targets.iter().any(|target| target.is_accepted && target.name == name);
+        let has_accepted =
+            |name: &str| now.targets.iter().any(|target| target.is_accepted && target.name == name);
         now.reports >= before.reports
             && now.vehicle == before.vehicle
             && now.is_resolved >= before.is_resolved
@@ -48,6 +49,10 @@ pub(super) fn content(group: GroupFacts) -> Content<Facts> {
         joins: opened.chain(joined).collect(),
         sittings: sittings.collect(),
         deeds: group.deeds.iter().copied().map(DeedId).collect(),
-        incidents: group.incidents.into_iter().map(|incident| (AlarmId(incident.id), Facts(incident))).collect(),
+        incidents: group
+            .incidents
+            .into_iter()
+            .map(|incident| (AlarmId(incident.id), Facts(incident)))
+            .collect(),
     }
 }

@@ -55,7 +55,10 @@ impl World<Office> {
                 let place = TARGETS.iter().position(|name| *name == target.name).unwrap_or(TARGETS.len());
                 let knows = self.target.knows(place, AlarmId(incident.id), telling(&target.told));
                 self.oracle.wrong_if(!knows, || {
-                    format!("{} was not told what stores say of {:x}: {}", target.name, incident.id, target.told)
+                    format!(
+                        "{} was not told what stores say of {:x}: {}",
+                        target.name, incident.id, target.told
+                    )
                 });
             }
         }

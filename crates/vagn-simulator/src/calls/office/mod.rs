@@ -64,10 +64,6 @@ pub(crate) struct Own {
     wakes_at: Option<u64>,
     /// Vehicles of reports whose senders wait.
     senders: BTreeMap<u64, u64>,
-    /// Alarms that this process was given, for the sake of those that others have joined.
-    calls: BTreeMap<u64, bool>,
-    /// Alarms that are called anew.
-    reopened: BTreeSet<AlarmId>,
 }
 
 /// What is due to it.
@@ -95,7 +91,12 @@ impl Side for Office {
             disks: Disks::default(),
             node: None,
             mark: None,
-            content: Content { incidents: Vec::new(), joins: Vec::new(), sittings: Vec::new(), deeds: Vec::new() },
+            content: Content {
+                incidents: Vec::new(),
+                joins: Vec::new(),
+                sittings: Vec::new(),
+                deeds: Vec::new(),
+            },
             room_at: 0,
             fault: plan.desk_fault,
             is_settling: false,
@@ -103,8 +104,6 @@ impl Side for Office {
             writes_kept: false,
             wakes_at: None,
             senders: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            reopened: BTreeSet::new(),
         }
     }
 
@@ -151,8 +150,6 @@ impl Side for Office {
         own.node = None;
         (own.is_settling, own.writes_files, own.writes_kept, own.wakes_at) = (false, false, false, None);
         own.senders.clear();
-        own.calls.clear();
-        own.reopened.clear();
     }
 
     fn leaves(world: &mut World<Self>, id: usize) {

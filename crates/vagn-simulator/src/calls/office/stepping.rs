@@ -114,7 +114,8 @@ impl World<Office> {
             calls.into_iter().for_each(|call| self.tell(id, call));
             self.hear_answers(id);
             let handed = self.step(id, SteppedNode::take_handed).unwrap_or_default();
-            let event = if handed.is_empty() { self.step(id, SteppedNode::next_event).flatten() } else { None };
+            let event =
+                if handed.is_empty() { self.step(id, SteppedNode::next_event).flatten() } else { None };
             if handed.is_empty() && event.is_none() {
                 break;
             }
