@@ -185,7 +185,6 @@ fn planted_in_office(name: &str) -> Option<Runs> {
         "over_is_recorded" => DeskFault::OverIsRecorded,
         "nothing_recalled" => DeskFault::NothingRecalled,
         "saved_too_early" => DeskFault::SavedTooEarly,
-        "own_numbers" => DeskFault::OwnNumbers,
         _ => {
             let Some(Runs::Calls(faults)) = planted_in_calls(name) else { return None };
             return Some(Runs::Office(faults, None));

@@ -40,6 +40,7 @@ use vagn_nats::{Office, OfficeCommand, Unavailable};
 use vagn_otp::Subscriber;
 use vagn_wire::{Fate, Position, Report, VehicleId};
 
+use self::calls::Calls;
 pub use self::calls::{Answer, Call};
 pub use self::disk::Disks;
 pub use self::facts::{
@@ -171,8 +172,6 @@ pub struct SteppedNode {
     looks: u32,
     tags: fastrand::Rng,
 }
-
-use self::calls::Calls;
 
 impl SteppedNode {
     /// Begins a run of a node, with its desk.

@@ -249,7 +249,7 @@ impl<R: Record> Oracle<R> {
     /// A door lets go of an alarm, as it was with these reports of a sitting.
     pub(crate) fn stored(&mut self, alarm: AlarmId, sitting: u64, reports: u64) {
         let newest = self.sittings.get(&(alarm, sitting)).copied();
-        self.wrong_if(newest.is_some_and(|newest| newest < reports), || {
+        self.wrong_if(self.ever.contains(&alarm) && newest.is_none_or(|newest| newest < reports), || {
             format!(
                 "alarm {alarm:?} is answered as stored with report {reports}, and the trail has {newest:?}"
             )

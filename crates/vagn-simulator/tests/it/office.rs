@@ -38,17 +38,17 @@ fn find(faults: TrailFaults, desk: Option<DeskFault>, kind: u64) -> String {
 #[test]
 fn finds_a_leader_whose_own_desk_acts_before_the_trail_has_it() {
     let wrong = find(TrailFaults { act_before_append: true, ..TrailFaults::default() }, None, 0);
-    assert!(wrong.contains("trail"), "{wrong}");
+    assert!(wrong.contains("answered as stored"), "{wrong}");
 }
 
 #[test]
 fn finds_alarms_that_the_desk_says_are_recorded_and_are_not() {
     let wrong = find(TrailFaults::default(), Some(DeskFault::SaidRecorded), 0);
-    assert!(wrong.contains("is not in the trail"), "{wrong}");
+    assert!(wrong.contains("answered as stored"), "{wrong}");
 }
 
 #[test]
-fn finds_a_desk_that_numbers_its_messages_as_it_likes() {
-    let wrong = find(TrailFaults::default(), Some(DeskFault::OwnNumbers), 1);
-    assert!(wrong.contains("something else under"), "{wrong}");
+fn finds_a_desk_that_recalls_nothing_of_its_store() {
+    let wrong = find(TrailFaults::default(), Some(DeskFault::NothingRecalled), 2);
+    assert!(wrong.contains("two open incidents") || wrong.contains("was never called about"), "{wrong}");
 }

@@ -25,8 +25,8 @@ impl World<Office> {
                 Some(first) => {
                     let differs = *first != said;
                     self.oracle.wrong_if(differs, || {
-                        let lines = first.lines().zip(said.lines()).enumerate();
-                        let other = lines.filter(|(_, (one, other))| one != other).next();
+                        let mut lines = first.lines().zip(said.lines()).enumerate();
+                        let other = lines.find(|(_, (one, other))| one != other);
                         format!("{} has a store that differs, first in {other:?}", id + 1)
                     });
                 }
@@ -53,6 +53,14 @@ impl World<Office> {
         for incident in incidents {
             for target in incident.targets.iter().filter(|target| target.is_accepted) {
                 let place = TARGETS.iter().position(|name| *name == target.name).unwrap_or(TARGETS.len());
+                // Nobody has said anything new for long.
+                let is_behind = !incident.is_resolved && target.told != incident.to_tell;
+                self.oracle.wrong_if(is_behind, || {
+                    format!(
+                        "{} is not told the latest of {:x}: {} in place of {}",
+                        target.name, incident.id, target.told, incident.to_tell
+                    )
+                });
                 let knows = self.target.knows(place, AlarmId(incident.id), telling(&target.told));
                 self.oracle.wrong_if(!knows, || {
                     format!(

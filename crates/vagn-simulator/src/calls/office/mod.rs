@@ -39,6 +39,9 @@ const SLOTS: usize = 64;
 /// given again.
 const KEPT_AGAIN: u64 = 2_200 * MILLI;
 
+/// Processes whose incident store opens late, in 10 000.
+const OPENED_LATE: u64 = 1_000;
+
 /// Ends of processes with which the power goes, in 10 000.
 const POWER_CUTS: u64 = 3_000;
 
@@ -120,7 +123,11 @@ impl Side for Office {
     fn started(world: &mut World<Self>, id: usize) {
         let run = world.machines[id].run;
         world.agenda.after(SECOND, Due::Own(OfficeDue::Second { machine: id, run }));
-        world.write_files(id);
+        // Some stores open late.
+        let late = !world.calm && world.chance.often(OPENED_LATE);
+        let delay = if late { world.chance.within(SECOND..=6 * SECOND) } else { MILLI };
+        world.machines[id].own.writes_files = true;
+        world.agenda.after(delay, Due::Own(OfficeDue::Files { machine: id, run }));
         world.write_kept(id);
         world.handle(id, TrailEvent::DeskChanged);
     }

@@ -8,6 +8,9 @@ use super::{Office, OfficeDue};
 use crate::agenda::{MILLI, SECOND};
 use crate::calls::world::{Due, World};
 
+/// Times that the disk of incidents hangs for a while, in 10 000; that of kept alarms is another file, and does not.
+const HANGS: u64 = 60;
+
 impl World<Office> {
     /// Lets a part of a machine's node do something now.
     pub(super) fn step<T>(&mut self, id: usize, step: impl FnOnce(&mut SteppedNode) -> T) -> Option<T> {
@@ -21,7 +24,9 @@ impl World<Office> {
     pub(super) fn write_files(&mut self, id: usize) {
         let run = self.machines[id].run;
         if !std::mem::replace(&mut self.machines[id].own.writes_files, true) {
-            let delay = self.chance.within(300..=6 * MILLI);
+            let hangs = !self.calm && self.chance.often(HANGS);
+            let longest = if hangs { 3 * SECOND } else { 6 * MILLI };
+            let delay = self.chance.within(300..=longest);
             self.agenda.after(delay, Due::Own(OfficeDue::Files { machine: id, run }));
         }
     }
@@ -156,40 +161,34 @@ impl World<Office> {
 
     /// Has the office carry out a command.
     pub(super) fn carry_office(&mut self, id: usize, command: TrailCommand) {
+        self.hear(id, &command);
+        let is_for_files = is_for_files(&command);
         let called = match &command {
             TrailCommand::CallAlone { alarm, .. } => Some(*alarm),
             _ => None,
         };
-        let is_for_files = matches!(
-            &command,
-            TrailCommand::Save { .. }
-                | TrailCommand::ReadCopy { .. }
-                | TrailCommand::TakeCopy { .. }
-                | TrailCommand::ReadRest { .. }
-                | TrailCommand::DropRest { .. }
-        );
-        match &command {
-            TrailCommand::LetGo { alarm, bytes } => self.let_go(*alarm, bytes),
-            TrailCommand::Reopen { alarm, .. } => self.oracle.reopened(*alarm),
+        self.step(id, |node| node.carry_out(command));
+        called.into_iter().for_each(|alarm| self.note_called(id, alarm));
+        if is_for_files { self.write_files(id) } else { self.write_kept(id) }
+    }
+
+    /// Tells the oracle what a command says, and strikes who is waited for.
+    fn hear(&mut self, id: usize, command: &TrailCommand) {
+        let (dies, state) = match command {
+            TrailCommand::LetGo { alarm, bytes } => return self.let_go(*alarm, bytes),
+            TrailCommand::Reopen { alarm, .. } => return self.oracle.reopened(*alarm),
             TrailCommand::ReadCopy { from, .. } if !from.is_empty() => {
-                if let Some(away) = self.giver_dies.take() {
-                    self.reached.note("giver killed in the middle of a copy");
-                    self.agenda.after(0, Due::Kill { machine: id, away });
-                }
+                (self.giver_dies.take(), "giver killed in the middle of a copy")
             }
             TrailCommand::TakeCopy { piece, .. } if *piece > 0 => {
-                if let Some(away) = self.taker_dies.take() {
-                    self.reached.note("taker killed in the middle of a copy");
-                    self.agenda.after(0, Due::Kill { machine: id, away });
-                }
+                (self.taker_dies.take(), "taker killed in the middle of a copy")
             }
-            _ => {}
+            _ => return,
+        };
+        if let Some(away) = dies {
+            self.reached.note(state);
+            self.agenda.after(0, Due::Kill { machine: id, away });
         }
-        self.step(id, |node| node.carry_out(command));
-        if let Some(alarm) = called {
-            self.note_called(id, alarm);
-        }
-        if is_for_files { self.write_files(id) } else { self.write_kept(id) }
     }
 
     fn note_called(&mut self, id: usize, alarm: AlarmId) {
@@ -204,4 +203,16 @@ impl World<Office> {
             self.oracle.stored(alarm, facts.sitting, facts.reports);
         }
     }
+}
+
+/// Returns true for a command that the incident store carries out.
+fn is_for_files(command: &TrailCommand) -> bool {
+    matches!(
+        command,
+        TrailCommand::Save { .. }
+            | TrailCommand::ReadCopy { .. }
+            | TrailCommand::TakeCopy { .. }
+            | TrailCommand::ReadRest { .. }
+            | TrailCommand::DropRest { .. }
+    )
 }

@@ -16,8 +16,6 @@ pub enum DeskFault {
     NothingRecalled,
     /// The desk is told that its store has what the trail has.
     SavedTooEarly,
-    /// A desk numbers its messages as it likes.
-    OwnNumbers,
 }
 
 /// A desk.
@@ -38,7 +36,6 @@ impl DeskState for Watched {
     fn recall(&mut self, numbers: Option<RangeInclusive<u64>>) {
         match self.fault {
             Some(DeskFault::NothingRecalled) => self.desk.stand_down(),
-            Some(DeskFault::OwnNumbers) => self.desk.recall(numbers.map(|_| 1..=u64::MAX)),
             _ => self.desk.recall(numbers),
         }
     }
