@@ -184,7 +184,6 @@ fn planted_in_office(name: &str) -> Option<Runs> {
         "said_recorded" => DeskFault::SaidRecorded,
         "over_is_recorded" => DeskFault::OverIsRecorded,
         "nothing_recalled" => DeskFault::NothingRecalled,
-        "saved_too_early" => DeskFault::SavedTooEarly,
         _ => {
             let Some(Runs::Calls(faults)) = planted_in_calls(name) else { return None };
             return Some(Runs::Office(faults, None));

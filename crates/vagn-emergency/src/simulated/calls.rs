@@ -57,6 +57,9 @@ impl From<Answer> for Outcome {
     }
 }
 
+/// A notice of the desk, and where it is told what came of it.
+type Sent = (Notice, oneshot::Sender<EndedNotice>);
+
 /// Who waits for what comes of a notice.
 enum Waits {
     Desk(oneshot::Sender<EndedNotice>),
@@ -67,7 +70,7 @@ enum Waits {
 #[derive(Default)]
 pub(super) struct Calls {
     /// Notices of the desk that nobody has taken on their way yet.
-    sent: Arc<Mutex<Vec<(Notice, oneshot::Sender<EndedNotice>)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
     under_way: BTreeMap<u64, (Notice, Waits)>,
     last: u64,
 }

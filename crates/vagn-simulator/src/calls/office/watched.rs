@@ -14,8 +14,6 @@ pub enum DeskFault {
     OverIsRecorded,
     /// The desk does not recall what is open.
     NothingRecalled,
-    /// The desk is told that its store has what the trail has.
-    SavedTooEarly,
 }
 
 /// A desk.
@@ -59,9 +57,6 @@ impl DeskState for Watched {
 
     fn recorded(&mut self, sequence: u64) {
         self.desk.recorded(sequence);
-        if self.fault == Some(DeskFault::SavedTooEarly) {
-            self.desk.saved(sequence);
-        }
     }
 
     fn saved(&mut self, through: u64) {
