@@ -104,7 +104,7 @@ cluster-test: needs
 fuzz:
 	VAGN_FUZZ=$(or $(INPUTS),1000000) $(CARGO) test --workspace --locked --lib --test it fuzz::
 
-## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events; CALLS=1 calls for help
+## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events; CALLS=1 calls for help, CALLS=office with the service's own desk
 simulate:
 	CALLS=$(CALLS) SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked --quiet -p vagn-simulator
 

@@ -42,6 +42,7 @@ mod rules;
 mod search;
 mod selection;
 pub mod show;
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 pub mod trail;
@@ -191,25 +192,9 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
         data_dir, before, targets, vehicles, seeds, clock, trust, metrics, readiness, replays, ..
     } = parts;
     let (hang_limit, runtime) = (parts.hang_limit, parts.runtime);
-    let for_calls = metrics.clone();
-    let lane = Arc::new(Lane::new(LaneParts {
-        rules,
-        shelf,
-        vehicles,
-        seeds,
-        clock,
-        trust,
-        metrics: metrics.clone(),
-        readiness,
-        replays,
-    }));
-    lane.gauges.recalling();
-    let known = Arc::default();
-    let calls = DoorCalls::new(lane.clone(), Arc::clone(&known), for_calls, seeds.jitter);
-    let run = fastrand::Rng::with_seed(seeds.ids).u64(..);
-    let alarms_max = ended_kept.saturating_mul(ALARMS_PER_INCIDENT) as usize;
-    let room = RoomParts { lane: lane.clone(), metrics, calls: Arc::new(calls), known, alarms_max, run };
-    let room = Arc::new(Room::new(room));
+    let lane = LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness, replays };
+    let room = new_room(lane, ended_kept);
+    let lane = room.lane.clone();
     let (for_door, for_files, for_kept, for_reader) =
         (room.clone(), room.clone(), room.clone(), lane.clone());
     let (door, door_spec) = ChildSpec::actor("door", MAILBOX, move || DoorActor::new(for_door.clone()));
@@ -238,6 +223,18 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let node = NodeLane { room: room.clone(), sender, settings_hash, jitter: seeds.jitter };
     let work = Work::Node(NodeWork { room, door, files });
     (EmergencyHandle { lane, work, reader }, node, ChildSpec::supervisor(supervisor))
+}
+
+/// Makes what the actors of a node share.
+fn new_room(parts: LaneParts, ended_kept: u64) -> Arc<Room> {
+    let (seeds, metrics) = (parts.seeds, parts.metrics.clone());
+    let lane = Arc::new(Lane::new(parts));
+    lane.gauges.recalling();
+    let known = Arc::default();
+    let calls = DoorCalls::new(lane.clone(), Arc::clone(&known), metrics.clone(), seeds.jitter);
+    let run = fastrand::Rng::with_seed(seeds.ids).u64(..);
+    let alarms_max = ended_kept.saturating_mul(ALARMS_PER_INCIDENT) as usize;
+    Arc::new(Room::new(RoomParts { lane, metrics, calls: Arc::new(calls), known, alarms_max, run }))
 }
 
 fn node_shelf(parts: &Parts, ended_kept: u64) -> Shelf {

@@ -88,7 +88,7 @@ impl NodeLane {
 
     /// Lets the door hand over to this driver from now on, and hands over anew what waits.
     pub fn connect(&self, trail: TrailHandle<TrailDesk>) {
-        self.room.connect(trail);
+        self.room.connect(Arc::new(trail));
     }
 
     /// Returns the hash of the settings that must be equal on all nodes.

@@ -38,6 +38,8 @@ mod strike;
 mod trace;
 mod world;
 
-pub use calls::{KINDS_OF_CALLS, REQUIRED_OF_CALLS, simulate_calls};
+pub use calls::{
+    DeskFault, KINDS_OF_CALLS, REQUIRED_OF_CALLS, REQUIRED_OF_OFFICE, simulate_calls, simulate_office,
+};
 pub use outcome::{Outcome, simulate};
 pub use reached::{REQUIRED, Reached};

@@ -2,7 +2,7 @@
 //!
 //! `SEEDS=n` how many (100), `FROM=n` the first one (0), `SEED=n` this one alone, `LINES=n` last things told of a failing one (400),
 //! `ALL=1` goes on behind a failing seed and names each, `PLANT=name` plants a fault of the core by its name. `CALLS=1` runs calls for help in
-//! place of positions.
+//! place of positions, and `CALLS=office` the same with the service's own desk, office, door and files in place of a model of them.
 
 use std::env;
 use std::io::{self, Write};
@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use vagn_cluster::Faults;
 use vagn_cluster::trail::TrailFaults;
-use vagn_simulator::{Outcome, REQUIRED, REQUIRED_OF_CALLS, Reached, simulate, simulate_calls};
+use vagn_simulator::{
+    DeskFault, Outcome, REQUIRED, REQUIRED_OF_CALLS, REQUIRED_OF_OFFICE, Reached, simulate, simulate_calls,
+    simulate_office,
+};
 
 /// Seeds that must reach all states: fewer need not.
 const ALL_STATES: u64 = 100;
@@ -19,9 +22,16 @@ const ALL_STATES: u64 = 100;
 fn main() -> io::Result<ExitCode> {
     let lines = number("LINES").unwrap_or(400) as usize;
     let plant = env::var("PLANT").unwrap_or_default();
-    let runs = if number("CALLS").is_some() { planted_in_calls(&plant) } else { planted(&plant) };
+    let runs = match env::var("CALLS").unwrap_or_default().as_str() {
+        "" => planted(&plant),
+        "office" => planted_in_office(&plant),
+        _ => planted_in_calls(&plant),
+    };
     let Some(runs) = runs else {
-        writeln!(io::stderr(), "simulate: PLANT names no fault of vagn_cluster::Faults or TrailFaults")?;
+        writeln!(
+            io::stderr(),
+            "simulate: PLANT names no fault of vagn_cluster::Faults, TrailFaults or DeskFault"
+        )?;
         return Ok(code(false));
     };
     if let Some(seed) = number("SEED") {
@@ -60,6 +70,7 @@ fn main() -> io::Result<ExitCode> {
 enum Runs {
     Positions(Faults),
     Calls(TrailFaults),
+    Office(TrailFaults, Option<DeskFault>),
 }
 
 impl Runs {
@@ -67,6 +78,7 @@ impl Runs {
         match self {
             Self::Positions(faults) => simulate(seed, faults, lines),
             Self::Calls(faults) => simulate_calls(seed, faults, lines),
+            Self::Office(faults, desk) => simulate_office(seed, faults, desk, lines),
         }
     }
 
@@ -74,6 +86,7 @@ impl Runs {
         match self {
             Self::Positions(_) => REQUIRED,
             Self::Calls(_) => REQUIRED_OF_CALLS,
+            Self::Office(..) => REQUIRED_OF_OFFICE,
         }
     }
 }
@@ -164,6 +177,19 @@ fn planted_in_calls(name: &str) -> Option<Runs> {
     };
     *fault = true;
     Some(Runs::Calls(faults))
+}
+
+fn planted_in_office(name: &str) -> Option<Runs> {
+    let desk = match name {
+        "said_recorded" => DeskFault::SaidRecorded,
+        "over_is_recorded" => DeskFault::OverIsRecorded,
+        "nothing_recalled" => DeskFault::NothingRecalled,
+        _ => {
+            let Some(Runs::Calls(faults)) = planted_in_calls(name) else { return None };
+            return Some(Runs::Office(faults, None));
+        }
+    };
+    Some(Runs::Office(TrailFaults::default(), Some(desk)))
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -7,6 +7,7 @@ use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::Attempt;
+use crate::record::delivery::Told;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::trail::EventKind;
@@ -171,9 +172,14 @@ impl Desk {
     }
 
     /// Notes what a door's own calls about an incident came to. Returns true when anything of it was new.
-    pub(crate) fn called_by_door(&mut self, id: IncidentId, calls: Vec<Attempt>, now: Moment) -> bool {
+    pub(crate) fn called_by_door(
+        &mut self,
+        id: IncidentId,
+        calls: Vec<(Attempt, Told)>,
+        now: Moment,
+    ) -> bool {
         let mut is_new = self.note_by_door(id, now);
-        for mut attempt in calls {
+        for (mut attempt, told) in calls {
             let has_it = self.get(id).is_none_or(|incident| {
                 incident
                     .notices
@@ -187,7 +193,6 @@ impl Desk {
             let target = attempt.target.clone();
             self.board.update(id, |live| {
                 attempt.number = live.next_attempt();
-                let told = live.incident.to_tell();
                 let message = attempt.message;
                 live.attempted(attempt);
                 live.change().notices.delivery(&target, now.ms).accepted(message, told, now.ms);

@@ -17,7 +17,7 @@ use vagn_flow::clock::Clock;
 use vagn_otp::{Failure, TaskContext};
 
 pub(crate) use mood::TargetMood;
-pub(crate) use sender::NoticeSender;
+pub(crate) use sender::{Messenger, NoticeSender};
 pub(crate) use source::NoticeSource;
 
 use crate::notify::notice::EndedNotice;

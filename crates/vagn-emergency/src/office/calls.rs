@@ -250,6 +250,13 @@ impl DoorCalls {
         }
     }
 
+    /// Returns true for an alarm about which this node calls, or has called until a target accepted.
+    pub(crate) fn has(&self, alarm: IncidentId) -> bool {
+        let called = self.called.lock();
+        let is_called = called.desk.get(alarm).is_some() && !called.is_silent(alarm);
+        is_called || called.accepted.contains(&alarm)
+    }
+
     /// Counts the alarms about which this node calls.
     pub(crate) fn count(&self) -> usize {
         self.called.lock().count()

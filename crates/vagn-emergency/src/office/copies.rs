@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -114,9 +114,40 @@ impl CopyQueue {
     }
 }
 
+/// Place for pieces that are put aside.
+pub(crate) trait AsidePlace: Send {
+    /// Throws away all that is there.
+    fn clear(&self) -> io::Result<()>;
+
+    /// Puts bytes behind the first `at`, in place of what is there.
+    fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads all that is there.
+    fn read(&self) -> io::Result<Box<dyn Read>>;
+}
+
+/// A file for them.
+struct AsideFile(PathBuf);
+
+impl AsidePlace for AsideFile {
+    fn clear(&self) -> io::Result<()> {
+        fs::remove_file(&self.0).or_else(ignore_absence)
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.0)?;
+        file.set_len(at)?;
+        file.write_all(bytes)
+    }
+
+    fn read(&self) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(BufReader::new(File::open(&self.0)?)))
+    }
+}
+
 /// What the actor has of copies.
 pub(crate) struct Copies {
-    folder: PathBuf,
+    place: Box<dyn AsidePlace>,
     picture: Option<Held>,
 }
 
@@ -136,19 +167,20 @@ pub(crate) enum CopyTaken {
 
 impl Copies {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, picture: None }
+        Self::aside(Box::new(AsideFile(folder.join(FILE))))
+    }
+
+    /// Puts pieces aside in this place.
+    pub(crate) fn aside(place: Box<dyn AsidePlace>) -> Self {
+        Self { place, picture: None }
     }
 
     /// Throws away what was put aside: a driver begins.
     pub(crate) fn begin(&self, room: &Room) {
         *room.files.copies.aside.lock() = Aside::default();
-        if let Err(err) = fs::remove_file(self.path()).or_else(ignore_absence) {
+        if let Err(err) = self.place.clear() {
             error!(error = %err, "what is left of a copy cannot be removed");
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.join(FILE)
     }
 
     /// Reads pieces, and the rest; removes what the trail has of it.
@@ -210,7 +242,7 @@ impl Copies {
         }
         let Some(mark) = mark else { return Some(Ok(CopyTaken::Aside)) };
         // It may make its reader panic, as a file may that something else has written.
-        let taken = catch_unwind(AssertUnwindSafe(|| replace(&self.path(), store, &mark)));
+        let taken = catch_unwind(AssertUnwindSafe(|| replace(&*self.place, store, &mark)));
         match taken.unwrap_or(Err(StoreError::Panicked)) {
             Ok(()) => {
                 info!(
@@ -242,17 +274,15 @@ impl Copies {
         if piece != aside.pieces {
             return Err(io::Error::other(format!("piece {piece} came behind {} others", aside.pieces)));
         }
-        let mut file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(self.path())?;
-        file.set_len(aside.bytes)?;
-        file.write_all(bytes)?;
+        self.place.put(aside.bytes, bytes)?;
         *aside = Aside { pieces: piece + 1, bytes: aside.bytes + bytes.len() as u64 };
         Ok(())
     }
 }
 
-fn replace(path: &Path, store: &Store, mark: &Mark) -> Result<(), StoreError> {
-    let file = File::open(path).map_err(|err| StoreError::Failed(err.into()))?;
-    store.take_copy(&mut BufReader::new(file), &mark.write())
+fn replace(place: &dyn AsidePlace, store: &Store, mark: &Mark) -> Result<(), StoreError> {
+    let mut pieces = place.read().map_err(|err| StoreError::Failed(err.into()))?;
+    store.take_copy(&mut pieces, &mark.write())
 }
 
 fn ignore_absence(err: io::Error) -> io::Result<()> {

@@ -96,10 +96,15 @@ pub(crate) struct IncidentFiles {
 
 impl IncidentFiles {
     pub(crate) fn new(room: Arc<Room>, folder: PathBuf, before: Option<PathBuf>) -> Self {
-        Self { room, copies: Copies::new(folder), before }
+        Self { before, ..Self::copying(room, Copies::new(folder)) }
     }
 
-    pub(super) fn work(&mut self) {
+    /// An actor that puts copies aside in its own way, where no single machine has left anything.
+    pub(crate) fn copying(room: Arc<Room>, copies: Copies) -> Self {
+        Self { room, copies, before: None }
+    }
+
+    pub(crate) fn work(&mut self) {
         let room = self.room.clone();
         let (lane, queue) = (&room.lane, &room.files);
         lane.shelf.open(lane.clock.monotonic());
@@ -285,7 +290,8 @@ impl IncidentFiles {
         }
     }
 
-    fn round(&mut self) {
+    /// Does what is to be done each second.
+    pub(crate) fn round(&mut self) {
         self.work();
         let lane = &self.room.lane;
         // A store that does not open holds up no call: the node takes them.

@@ -131,24 +131,37 @@ impl KeptQueue {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Returns the alarms that are on disk.
+    pub(crate) fn on_disk(&self) -> Vec<KeptAlarm> {
+        let store = self.store.lock().clone();
+        store.and_then(|store| store.read(None, usize::MAX).ok()).map_or_else(Vec::new, |(alarms, _)| alarms)
+    }
+
     /// Returns the reason for which nothing can be kept now.
     pub(crate) fn fault(&self) -> Option<String> {
         self.fault.lock().clone()
     }
 }
 
+/// Function that opens the store of kept alarms.
+pub(crate) type KeptOpener = Box<dyn Fn() -> Result<KeptStore, KeptError> + Send + Sync>;
+
 /// Actor that writes what a door keeps.
 pub(crate) struct KeptAlarms {
     room: Arc<Room>,
-    folder: PathBuf,
+    opener: KeptOpener,
 }
 
 impl KeptAlarms {
     pub(crate) fn new(room: Arc<Room>, folder: PathBuf) -> Self {
-        Self { room, folder }
+        Self::opening(room, Box::new(move || KeptStore::open(&folder)))
     }
 
-    pub(super) fn work(&self) {
+    pub(crate) fn opening(room: Arc<Room>, opener: KeptOpener) -> Self {
+        Self { room, opener }
+    }
+
+    pub(crate) fn work(&self) {
         let queue = &self.room.kept;
         // An earlier life hangs in the disk. If it comes back, what it wrote leaves the queue with it, and must not leave it twice.
         let Some(_claim) = queue.claim() else { return self.note_fault(&KeptError::Busy.to_string()) };
@@ -175,7 +188,7 @@ impl KeptAlarms {
             // Only a new process can say what a file has whose sync has failed.
             return Some(store.clone()).filter(|store| !store.sync_failed());
         }
-        match KeptStore::open(&self.folder) {
+        match (self.opener)() {
             Ok(store) => {
                 let store = Arc::new(store);
                 queue.count.store(store.count(), Ordering::Relaxed);

@@ -2,13 +2,10 @@
 //! have actors of their own.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::time::{Instant, Sleep, sleep};
 use tracing::error;
 use vagn_cluster::Moment;
 use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent, Why};
@@ -23,6 +20,7 @@ use crate::office::calls::observe_first;
 use crate::office::copies::{CopyRead, TakenPiece};
 use crate::office::door::call_about;
 use crate::office::kept::Change;
+use crate::office::look::Look;
 use crate::office::losses::Loss;
 use crate::office::room::Room;
 use crate::office::trail_desk::TrailDesk;
@@ -43,11 +41,16 @@ pub struct LaneOffice {
     events: VecDeque<TrailEvent>,
     under_way: UnderWay,
     ended: Vec<(u64, EndedNotice)>,
-    look: Pin<Box<Sleep>>,
+    look: Look,
 }
 
 impl LaneOffice {
     pub(crate) fn new(room: Arc<Room>, sender: Arc<NoticeSender>) -> Self {
+        Self::looking(room, sender, Look::waking(LOOK_EVERY))
+    }
+
+    /// Does the same, with another way to be told when it is time to look.
+    pub(crate) fn looking(room: Arc<Room>, sender: Arc<NoticeSender>, look: Look) -> Self {
         room.kept.forget_read();
         let answers = room.answers.open();
         room.files.ask();
@@ -59,8 +62,13 @@ impl LaneOffice {
             events: VecDeque::new(),
             under_way: UnderWay::default(),
             ended: Vec::new(),
-            look: Box::pin(sleep(LOOK_EVERY)),
+            look,
         }
+    }
+
+    /// Returns the time of its next look, if nothing wakes it then.
+    pub(crate) fn look_at(&self) -> Option<Duration> {
+        self.look.at()
     }
 
     fn call_alone(&self, alarm: AlarmId, bytes: &[u8], why: Why) {
@@ -166,8 +174,8 @@ impl Office for LaneOffice {
             self.end(reign, ended);
             return Poll::Ready(TrailEvent::DeskChanged);
         }
-        if self.look.poll_unpin(cx).is_ready() {
-            self.look.as_mut().reset(Instant::now() + LOOK_EVERY);
+        if self.look.poll_due(cx).is_ready() {
+            self.look.set(LOOK_EVERY);
             return Poll::Ready(TrailEvent::DeskChanged);
         }
         Poll::Pending
@@ -184,7 +192,7 @@ impl Office for LaneOffice {
         }
         let now = self.room.lane.clock.monotonic();
         let wait = desk.wake_at().map_or(LOOK_EVERY, |at| at.saturating_sub(now).min(LOOK_EVERY));
-        self.look.as_mut().reset(Instant::now() + wait.max(LOOK_MIN));
+        self.look.set(wait.max(LOOK_MIN));
         desk.take_news()
     }
 }

@@ -25,25 +25,27 @@
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
-//! | `lane_office.rs`, `answers.rs`, `losses.rs` | what the driver asks for, what it hears, and what found no place |
+//! | `lane_office.rs`, `look.rs` | what the driver asks for, and when it looks |
+//! | `answers.rs`, `losses.rs` | what the driver hears, and what found no place |
 //! | `under_way.rs` | attempts for the desk of a leader |
 //! | `alarm_form.rs`, `call_note.rs`, `deed_form.rs` | byte forms of what goes between nodes; groups are in `record` |
 
 pub(crate) mod alarm_form;
-mod answers;
+pub(crate) mod answers;
 mod call_note;
 pub(crate) mod calls;
 pub(crate) mod copies;
 pub(crate) mod deed_form;
 mod deeds;
-mod door;
+pub(crate) mod door;
 pub(crate) mod door_actor;
 pub(crate) mod door_source;
 pub(crate) mod files;
 mod grants;
-mod kept;
+pub(crate) mod kept;
 pub(crate) mod kept_alarms;
 pub(crate) mod lane_office;
+pub(crate) mod look;
 pub(crate) mod losses;
 mod results;
 pub(crate) mod room;

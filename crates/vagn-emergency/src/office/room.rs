@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::error;
-use vagn_cluster::trail::{AlarmId, TrailEvent};
+use vagn_cluster::trail::{AlarmId, DeedOutcome, TrailEvent};
 use vagn_flow::allowance::Source;
-use vagn_nats::TrailHandle;
+use vagn_nats::{TrailHandle, Unavailable};
 
 use crate::fix::Fix;
 use crate::id::IncidentId;
@@ -37,6 +39,33 @@ const ROUND_WITHIN: Duration = Duration::from_millis(20);
 /// Time without a sign of life after which a driver counts as hung.
 const PULSE_MAX: Duration = Duration::from_secs(2);
 
+/// Way to the driver of the trail.
+pub(crate) trait TrailWay: Send + Sync {
+    /// Hands an alarm over, or gives its bytes back where nobody takes it now.
+    fn alarm(&self, alarm: AlarmId, bytes: Vec<u8>) -> Result<(), Vec<u8>>;
+
+    /// Has the desk of the leader do something.
+    fn deed(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<DeedOutcome, Unavailable>>;
+
+    /// Returns true when nobody drives it any more.
+    fn has_ended(&self) -> bool;
+}
+
+impl TrailWay for TrailHandle<TrailDesk> {
+    fn alarm(&self, alarm: AlarmId, bytes: Vec<u8>) -> Result<(), Vec<u8>> {
+        Self::alarm(self, alarm, bytes)
+    }
+
+    fn deed(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<DeedOutcome, Unavailable>> {
+        let trail = self.clone();
+        async move { Self::deed(&trail, bytes).await }.boxed()
+    }
+
+    fn has_ended(&self) -> bool {
+        Self::has_ended(self)
+    }
+}
+
 /// Shared part of a node.
 pub(crate) struct Room {
     /// The lane. Its desk shows what this node has applied, and its shelf holds the store.
@@ -59,7 +88,7 @@ pub(crate) struct Room {
     tags: AtomicU64,
     /// Beginning of this run, on the monotonic clock.
     pub(crate) began: Duration,
-    trail: Mutex<Option<TrailHandle<TrailDesk>>>,
+    trail: Mutex<Option<Arc<dyn TrailWay>>>,
     found: Mutex<Vec<(IncidentId, Fix)>>,
     leads: AtomicBool,
     /// Latest sign of life of the driver, ms on the monotonic clock.
@@ -103,14 +132,14 @@ impl Room {
     }
 
     /// Hands over to this driver from now on.
-    pub(crate) fn connect(&self, trail: TrailHandle<TrailDesk>) {
+    pub(crate) fn connect(&self, trail: Arc<dyn TrailWay>) {
         *self.trail.lock() = Some(trail);
         self.beat();
         self.door.hand_all(self);
     }
 
     /// Returns the way to the driver, if there is one.
-    pub(crate) fn trail(&self) -> Option<TrailHandle<TrailDesk>> {
+    pub(crate) fn trail(&self) -> Option<Arc<dyn TrailWay>> {
         self.trail.lock().clone().filter(|trail| !trail.has_ended())
     }
 

@@ -23,6 +23,8 @@ use crate::office::call_note::calls_of;
 use crate::office::deed_form::DeedRefusal;
 use crate::office::room::Room;
 use crate::record::alarms::{AlarmState, JOINS_MAX};
+use crate::record::attempt::Attempt;
+use crate::record::delivery::Told;
 use crate::record::group::{DeedResult, EMPTY_LEN, Group, NAME_LEN_MAX, draft_len};
 use crate::record::rest::RestPart;
 
@@ -157,7 +159,7 @@ impl TrailDesk {
             self.alarms.insert(id, TakenAlarm { state, recorded_at: None });
         }
         let was_called = alarm.unrecorded && incident == id;
-        let is_told = was_called && self.desk.called_by_door(incident, calls_of(&alarm.note), now);
+        let is_told = was_called && self.desk.called_by_door(incident, told_of(&alarm.note), now);
         if adds || is_told || self.is_open(id) || (was_called && self.desk.is_unrecorded(incident)) {
             self.note_open(id, incident);
             return Taken::Open;
@@ -186,7 +188,7 @@ impl TrailDesk {
         let (incident, taken) = match self.desk.admit_alarm(came, form.vehicle()) {
             Admission::Opened(incident) => {
                 if alarm.unrecorded {
-                    self.desk.called_by_door(incident, calls_of(&alarm.note), now);
+                    self.desk.called_by_door(incident, told_of(&alarm.note), now);
                 }
                 (incident, Taken::Open)
             }
@@ -358,6 +360,11 @@ impl TrailDesk {
         state.note(form.sitting, form.reports);
         self.alarms.insert(alarm, TakenAlarm { state, recorded_at: None });
     }
+}
+
+/// Returns the attempts of a door that targets accepted, and what each told.
+fn told_of(note: &[u8]) -> Vec<(Attempt, Told)> {
+    calls_of(note).into_iter().map(|call| (call.attempt, call.told)).collect()
 }
 
 impl DeskState for TrailDesk {

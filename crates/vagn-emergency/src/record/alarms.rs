@@ -41,6 +41,11 @@ impl AlarmState {
         of.map_or(0, |(_, reports)| *reports)
     }
 
+    /// Returns the sittings, and the reports of each that are known.
+    pub(crate) fn sittings(&self) -> &[(u64, u64)] {
+        &self.sittings
+    }
+
     /// Notes the reports of a sitting.
     pub(crate) fn note(&mut self, sitting: u64, reports: u64) {
         let reports = reports.max(self.known(sitting));

@@ -24,7 +24,7 @@ pub enum OfficeCommand {
 
 impl OfficeCommand {
     /// Makes one of a command of the trail that is for the office; none of any other.
-    pub(super) fn of(command: TrailCommand) -> Option<Self> {
+    pub fn of(command: TrailCommand) -> Option<Self> {
         Some(match command {
             TrailCommand::Save { mark, groups } => Self::Save { mark, groups },
             TrailCommand::Keep { alarm, bytes } => Self::Keep { alarm, bytes },

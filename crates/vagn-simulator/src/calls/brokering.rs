@@ -7,6 +7,7 @@ use vagn_cluster::{
 };
 
 use super::machine::Consumer;
+use super::side::Side;
 use super::world::{Due, STREAM, World};
 use crate::agenda::SECOND;
 use crate::brokers::BROKERS;
@@ -40,7 +41,7 @@ impl Request {
     }
 }
 
-impl World {
+impl<S: Side> World<S> {
     /// Sends a request on its way.
     pub(crate) fn request(&mut self, from: usize, request: Request) {
         let now = self.now();
@@ -174,7 +175,7 @@ impl World {
             return;
         }
         self.trace.line(now, || format!("stream: purged through {through}"));
-        let saved = self.machines[from].store.borrow().mark.map_or(0, |mark| mark.sequence);
+        let saved = S::mark(&self.machines[from].own).map_or(0, |mark| mark.sequence);
         self.oracle.purged(from, saved, through);
         self.purged.extend(going);
     }

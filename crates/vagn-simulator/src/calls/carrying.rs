@@ -4,48 +4,17 @@ use vagn_cluster::trail::{TrailCommand, TrailEvent, TrailHappened};
 use vagn_cluster::{Command, Event};
 
 use super::brokering::Request;
+use super::side::Side;
 use super::words::state;
 use super::world::{Due, World};
 use crate::agenda::MILLI;
 use crate::machine::{machine_of, node_id};
 
-impl World {
+impl<S: Side> World<S> {
     /// Carries out what a node asks for.
     pub(crate) fn carry(&mut self, id: usize, command: TrailCommand) {
-        let now = self.now();
         match command {
             TrailCommand::Common(command) => self.carry_common(id, command),
-            TrailCommand::Save { mark, groups } => {
-                let run = self.machines[id].run;
-                let delay = self.chance.within(300..=6 * MILLI);
-                self.agenda.after(delay, Due::Saved { machine: id, run, mark, groups });
-            }
-            TrailCommand::Keep { alarm, bytes } => {
-                let machine = &mut self.machines[id];
-                if machine.store.borrow().full {
-                    machine.not_kept.insert(alarm);
-                    let run = Some(machine.run);
-                    let event = TrailEvent::NotKept { alarm, bytes };
-                    self.agenda.after(MILLI, Due::Event { to: id, run, request: 0, event });
-                } else {
-                    machine.not_kept.remove(&alarm);
-                    machine.store.borrow_mut().kept.entry(alarm).or_default().0 = bytes;
-                }
-            }
-            TrailCommand::CallAlone { alarm, .. } => {
-                self.machines[id].alone.entry(alarm).or_insert(Some(now));
-            }
-            TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
-            TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
-            TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
-            TrailCommand::ReadCopy { read, of, least, from, .. } => {
-                self.read_copy(id, read, (of, least), &from);
-            }
-            TrailCommand::TakeCopy { piece, bytes, mark } => self.take_copy(id, piece, bytes, mark),
-            TrailCommand::ReadRest { max } => self.read_rest(id, max),
-            TrailCommand::DropRest { deed } => {
-                self.machines[id].store.borrow_mut().rest.remove(&deed);
-            }
             TrailCommand::RepairEnded(result) => self.repair_ended(id, result),
             TrailCommand::AnswerDeed { deed, outcome } => self.deed_answered(deed, &outcome),
             TrailCommand::Tell(happened) => {
@@ -58,6 +27,7 @@ impl World {
                 }
                 self.oracle.wrong_if(differs && leads, || format!("{} leads with other settings", id + 1));
             }
+            other => S::carry(self, id, other),
         }
     }
 

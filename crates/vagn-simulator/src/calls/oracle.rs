@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use vagn_cluster::trail::{AlarmId, DeedId, Duty, Term, TrailBody, TrailEntry};
 
-use super::desk::Message;
-use super::store::{Incident, incidents};
+use super::side::{Content, Record, Side};
 use super::world::World;
-use crate::agenda::MILLI;
-
-/// Time after which an alarm that a door holds must be kept: 250 ms, and what a timer is late.
-const HELD: u64 = 260 * MILLI;
 
 /// What was seen, and what is wrong.
-#[derive(Debug, Default)]
-pub(crate) struct Oracle {
+#[derive(Debug)]
+pub(crate) struct Oracle<R> {
+    /// Time after which an alarm that a door holds must be kept.
+    held: u64,
     wrong: Option<String>,
     is_harmed: bool,
     /// Epoch that was begun last; 0 for the first.
@@ -24,11 +21,16 @@ pub(crate) struct Oracle {
     /// Alarms and deeds that stand in entries that count, and the newest report of each incident there.
     alarms: BTreeSet<AlarmId>,
     deeds: BTreeSet<DeedId>,
-    drafts: BTreeMap<AlarmId, Incident>,
+    drafts: BTreeMap<AlarmId, R>,
     /// The same, lost entries too.
     ever: BTreeSet<AlarmId>,
     ever_deeds: BTreeSet<DeedId>,
-    versions: BTreeMap<AlarmId, u64>,
+    /// Reports of each sitting of an alarm that were ever recorded, and most reports of the sittings of an incident's alarms.
+    sittings: BTreeMap<(AlarmId, u64), u64>,
+    reports: BTreeMap<AlarmId, u64>,
+    /// Incidents that were ever recorded, and what there was to tell of them.
+    incidents: BTreeSet<AlarmId>,
+    tellings: BTreeSet<(AlarmId, u64)>,
     /// Incidents that each alarm was ever joined to.
     joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
     hashes: BTreeMap<u64, u64>,
@@ -52,9 +54,59 @@ struct Raised {
     has_no_place: bool,
 }
 
-impl Oracle {
+impl<R: Record> Oracle<R> {
+    pub(crate) fn new(held: u64) -> Self {
+        Self {
+            held,
+            wrong: None,
+            is_harmed: false,
+            epoch: 0,
+            term: Term::default(),
+            alarms: BTreeSet::new(),
+            deeds: BTreeSet::new(),
+            drafts: BTreeMap::new(),
+            ever: BTreeSet::new(),
+            ever_deeds: BTreeSet::new(),
+            sittings: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            incidents: BTreeSet::new(),
+            tellings: BTreeSet::new(),
+            joined: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+            raised: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            done: BTreeSet::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+
     pub(crate) fn wrong(&self) -> Option<&str> {
         self.wrong.as_deref()
+    }
+
+    /// Returns the incidents as the last groups that count have them.
+    pub(crate) fn drafts(&self) -> &BTreeMap<AlarmId, R> {
+        &self.drafts
+    }
+
+    /// Returns the newest report of an incident that was ever recorded.
+    pub(crate) fn reports_of(&self, incident: AlarmId) -> Option<u64> {
+        self.reports.get(&incident).copied()
+    }
+
+    /// Returns true if an alarm was ever recorded, whatever incident it is about.
+    pub(crate) fn has_alarm(&self, alarm: AlarmId) -> bool {
+        self.joined.contains_key(&alarm)
+    }
+
+    /// Returns true if an incident was ever recorded.
+    pub(crate) fn has_incident(&self, incident: AlarmId) -> bool {
+        self.incidents.contains(&incident)
+    }
+
+    /// Returns true if there ever was this to tell of an incident.
+    pub(crate) fn knew(&self, incident: AlarmId, telling: u64) -> bool {
+        self.tellings.contains(&(incident, telling))
     }
 
     pub(crate) fn wrong_if(&mut self, is_wrong: bool, why: impl FnOnce() -> String) {
@@ -80,11 +132,14 @@ impl Oracle {
                 self.ever_deeds.extend(&deeds);
                 self.alarms.extend(alarms);
                 self.deeds.extend(deeds);
-                for (id, incident) in incidents(content) {
-                    self.knows(id, &incident);
+                let content = R::read(content);
+                self.knows(&content);
+                for (id, incident) in content.incidents {
                     let before = self.drafts.insert(id, incident.clone());
-                    let keeps = before.is_none_or(|before| incident.keeps(&before));
-                    self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
+                    let keeps = before.as_ref().is_none_or(|before| incident.keeps(before));
+                    self.wrong_if(!keeps, || {
+                        format!("incident {id:?} loses what the trail had of it: {before:?} {incident:?}")
+                    });
                 }
             }
             TrailBody::Group { .. } | TrailBody::Renewal { .. } | TrailBody::Farewell { .. } => {}
@@ -95,26 +150,35 @@ impl Oracle {
         let TrailBody::Group { alarms, deeds, content } = &entry.body else { return };
         self.ever.extend(alarms.iter().map(|version| version.alarm));
         self.ever_deeds.extend(deeds);
-        incidents(content).iter().for_each(|(id, incident)| self.knows(*id, incident));
+        self.knows(&R::read(content));
     }
 
-    /// The trail has an incident, or had it.
-    fn knows(&mut self, id: AlarmId, incident: &Incident) {
-        let version = self.versions.entry(id).or_default();
-        *version = incident.version.max(*version);
-        for alarm in &incident.alarms {
-            self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
+    /// The trail has this, or had it.
+    fn knows(&mut self, content: &Content<R>) {
+        self.incidents.extend(content.incidents.iter().map(|(id, _)| *id));
+        let telling = |(id, incident): &(AlarmId, R)| Some((*id, incident.telling()?));
+        self.tellings.extend(content.incidents.iter().filter_map(telling));
+        for (alarm, incident) in &content.joins {
+            self.joined.entry(*alarm).or_default().insert(*incident);
+        }
+        for (alarm, sitting, reports) in &content.sittings {
+            let known = self.sittings.entry((*alarm, *sitting)).or_default();
+            *known = (*known).max(*reports);
+            for incident in self.joined.get(alarm).into_iter().flatten() {
+                let known = self.reports.entry(*incident).or_default();
+                *known = (*known).max(*reports);
+            }
         }
     }
 
-    /// An epoch has begun from a store with these incidents.
-    pub(crate) fn begun(&mut self, epoch: u32, incidents: &BTreeMap<AlarmId, Incident>) {
+    /// An epoch has begun from a store with this.
+    pub(crate) fn begun(&mut self, epoch: u32, content: Content<R>) {
         (self.epoch, self.is_harmed, self.term) = (epoch, false, Term::default());
-        self.drafts.clone_from(incidents);
         // Also what stood behind a lost end.
-        incidents.iter().for_each(|(id, incident)| self.knows(*id, incident));
-        self.alarms = incidents.values().flat_map(|it| it.alarms.iter().copied().map(AlarmId)).collect();
-        self.deeds = incidents.values().flat_map(|it| it.deeds.iter().copied().map(DeedId)).collect();
+        self.knows(&content);
+        self.alarms = content.joins.iter().map(|(alarm, _)| *alarm).collect();
+        self.deeds = content.deeds.into_iter().collect();
+        self.drafts = content.incidents.into_iter().collect();
         self.ever.extend(&self.alarms);
         self.ever_deeds.extend(&self.deeds);
         self.hashes.clear();
@@ -158,21 +222,20 @@ impl Oracle {
         known.has_no_place = false;
     }
 
-    /// A door's process ends. Its store keeps some of its alarms, and was too full for others until now.
+    /// A door's process ends. Its store keeps some of its alarms, and had no room for others until now.
     pub(crate) fn ends(
         &mut self,
         machine: usize,
-        kept: &BTreeMap<AlarmId, (Vec<u8>, Vec<u8>)>,
-        not_kept: Option<&BTreeSet<AlarmId>>,
+        is_kept: &dyn Fn(&AlarmId) -> bool,
+        had_no_room: &dyn Fn(&AlarmId) -> bool,
         until: u64,
     ) {
         let mut forgotten = None;
         for (alarm, raised) in self.raised.iter_mut().filter(|(_, raised)| raised.machine == machine) {
-            if self.answered.contains(alarm) || kept.contains_key(alarm) || raised.is_excused {
+            if self.answered.contains(alarm) || is_kept(alarm) || raised.is_excused {
                 continue;
             }
-            let is_excused = not_kept.is_some_and(|not_kept| not_kept.contains(alarm));
-            if is_excused || raised.has_no_place || until < raised.at + HELD {
+            if had_no_room(alarm) || raised.has_no_place || until < raised.at + self.held {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
@@ -183,13 +246,12 @@ impl Oracle {
         });
     }
 
-    /// A door lets go of an alarm, as it was in this report.
-    pub(crate) fn stored(&mut self, alarm: AlarmId, report: u64) {
-        let about = self.joined.get(&alarm).into_iter().flatten();
-        let newest = about.filter_map(|id| self.versions.get(id)).max().copied();
-        self.wrong_if(newest.is_some_and(|newest| newest < report), || {
+    /// A door lets go of an alarm, as it was with these reports of a sitting.
+    pub(crate) fn stored(&mut self, alarm: AlarmId, sitting: u64, reports: u64) {
+        let newest = self.sittings.get(&(alarm, sitting)).copied();
+        self.wrong_if(self.ever.contains(&alarm) && newest.is_none_or(|newest| newest < reports), || {
             format!(
-                "alarm {alarm:?} is answered as stored with report {report}, and the trail has {newest:?}"
+                "alarm {alarm:?} is answered as stored with report {reports}, and the trail has {newest:?}"
             )
         });
         let is_there = self.ever.contains(&alarm);
@@ -232,15 +294,6 @@ impl Oracle {
             });
             self.done.insert(deed);
         }
-    }
-
-    /// A desk acts upon something.
-    pub(crate) fn acts(&mut self, machine: usize, message: Message) {
-        let recorded = self.versions.get(&message.incident);
-        let is_there = recorded.is_some_and(|version| *version >= message.version);
-        self.wrong_if(message.is_recorded && !is_there, || {
-            format!("{} acts before the trail has it: {message:?}", machine + 1)
-        });
     }
 
     /// Notes a running hash. Two of one sequence are equal.
@@ -290,14 +343,14 @@ impl Oracle {
 /// Tells whether an opening was accepted.
 type Called<'a> = dyn Fn(AlarmId) -> bool + 'a;
 
-impl World {
+impl<S: Side> World<S> {
     /// Looks that each alarm which a door had for 250 ms is recorded or called about; compares the chains of all machines.
     pub(crate) fn look(&mut self) {
         let now = self.now();
         let machines = &self.machines;
         let held = |raised: &Raised| {
             let machine = &machines[raised.machine];
-            machine.works() && now >= raised.at.max(machine.awake_at) + HELD
+            machine.works() && now >= raised.at.max(machine.awake_at) + S::HELD
         };
         self.oracle.look_at_held(held);
         if self.oracle.is_harmed {
@@ -333,7 +386,7 @@ impl World {
         }
         if is_whole {
             self.look_at_leaders();
-            self.look_at_stores();
+            S::look_last(self);
         }
     }
 
@@ -374,13 +427,5 @@ impl World {
         };
         let leaders = (0..self.machines.len()).filter(|id| duty(id) == Some(Duty::Full)).count();
         self.oracle.wrong_if(leaders != 1, || format!("{leaders} leaders at the end"));
-    }
-
-    fn look_at_stores(&mut self) {
-        let truth: BTreeMap<AlarmId, Incident> = self.oracle.drafts.clone();
-        for id in 0..self.machines.len() {
-            let incidents = self.machines[id].store.borrow().incidents.clone();
-            self.oracle.wrong_if(incidents != truth, || format!("{} has a store that differs", id + 1));
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use vagn_cluster::trail::TrailFaults;
 
+use super::office::DeskFault;
 use super::target::Mood;
 use crate::agenda::{MILLI, SECOND};
 use crate::chance::Chance;
@@ -170,6 +171,8 @@ pub(crate) struct Plan {
     pub(crate) strikes: Vec<Strike>,
     pub(crate) calm_at: u64,
     pub(crate) faults: TrailFaults,
+    /// Fault between the trail and the service's own desk.
+    pub(crate) desk_fault: Option<DeskFault>,
 }
 
 impl Plan {
@@ -197,6 +200,7 @@ impl Plan {
             strikes: Vec::new(),
             calm_at: chance.within(45..=60) * SECOND,
             faults,
+            desk_fault: None,
         };
         plan.head_for(&mut chance);
         plan.strike(&mut chance);

@@ -4,6 +4,7 @@ use vagn_cluster::SubscriptionId;
 use vagn_cluster::trail::TrailEvent;
 
 use super::plan::Blow;
+use super::side::Side;
 use super::target::Mood;
 use super::world::{Due, STREAM, World};
 use crate::agenda::{MILLI, SECOND};
@@ -13,7 +14,7 @@ use crate::network::{Network, Weather};
 /// Time that a service has for its farewell.
 const FAREWELL: u64 = 100 * MILLI;
 
-impl World {
+impl<S: Side> World<S> {
     /// Carries out a strike of the plan.
     pub(crate) fn strike(&mut self, number: usize) {
         let (now, blow) = (self.now(), self.plan.strikes[number].blow);
@@ -62,7 +63,7 @@ impl World {
             }
             (Blow::Hold { away }, _) => self.held_until = now + away,
             (Blow::StoreFull { machine, away }, _) => {
-                self.machines[machine].store.borrow_mut().full = true;
+                S::set_full(&mut self.machines[machine].own, true, now);
                 self.agenda.after(away, Due::Room(machine));
             }
             (Blow::Mood { mood, away }, _) => {
@@ -108,8 +109,8 @@ impl World {
         self.brokers.come_back(now);
         for id in 0..self.machines.len() {
             let machine = &mut self.machines[id];
-            machine.make_room(now);
             machine.dies_at_acceptance = None;
+            S::set_full(&mut machine.own, false, now);
             self.agenda.after(0, Due::Thaw(id));
             self.agenda.after(id as u64 * 90 * MILLI, Due::Start(id));
         }

@@ -4,7 +4,7 @@ use vagn_cluster::trail::{Duty, TrailCommand, TrailEvent, TrailHappened, Why};
 use vagn_cluster::{Stop, fold, hash};
 
 /// States that many seeds must reach.
-pub const REQUIRED_OF_CALLS: &[&str] = &[
+pub(super) const REQUIRED_OF_MODEL: &[&str] = &[
     "Led",
     "Deposed",
     "Duty full",
@@ -71,6 +71,38 @@ pub const REQUIRED_OF_CALLS: &[&str] = &[
     "repair: copies",
     "repair refused: another has more",
     "stream made anew",
+];
+
+/// The same with the service's own desk, of which fewer seeds are run.
+pub(super) const REQUIRED_OF_OFFICE: &[&str] = &[
+    "Led",
+    "Deposed",
+    "Duty full",
+    "Duty first only",
+    "Duty standby",
+    "CalledAlone: Unanswered",
+    "CalledAlone: Kept",
+    "CalledUnrecorded",
+    "Joined",
+    "HandedOver",
+    "deed done",
+    "deed refused",
+    "door called",
+    "leader called with a record",
+    "leader called without a record",
+    "update told",
+    "sender answered",
+    "sender refused",
+    "acceptance that its caller did not hear",
+    "leader killed",
+    "leader stopped",
+    "leader apart from doors",
+    "all brokers away",
+    "tail lost",
+    "power cut",
+    "CopyTaken",
+    "RestRecorded",
+    "EpochBegun",
 ];
 
 /// Returns the name of a state.

@@ -1,21 +1,20 @@
 //! World: all parts of a run with calls for help, and the loop that lets time pass.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use vagn_cluster::trail::{
-    AlarmId, DeedId, Mark, TrailCommand, TrailEvent, TrailHappened, TrailNode, TrailSettings,
+    DeedId, DeedOutcome, Duty, TrailCommand, TrailEvent, TrailHappened, TrailNode, TrailSettings,
 };
 use vagn_cluster::{Delivered, Event, StreamId, SubscriptionId};
 
-use super::acting::Vehicle;
 use super::brokering::Request;
-use super::desk::{Desk, Message};
 use super::machine::Machine;
 use super::oracle::Oracle;
 use super::plan::Plan;
-use super::target::{Answer, Target};
+use super::side::Side;
+use super::target::{Mood, Target};
+use super::vehicles::Vehicle;
 use super::words::{command_text, digest, event_text};
 use crate::agenda::{Agenda, MILLI, SECOND};
 use crate::brokers::Brokers;
@@ -31,24 +30,17 @@ pub(crate) const STREAM: StreamId = StreamId::trail(1);
 /// Span between two looks at what is due to the target, and of the oracle.
 const TICK: u64 = 100 * MILLI;
 
-/// Time after which an alarm that was not kept is in the store, if that has room: 1 s until it is given again, and 10 ms.
-const KEPT_AGAIN: u64 = SECOND + 10 * MILLI;
-
-/// Longest time from the end of the blows until every call is out and recorded.
-pub(crate) const WHOLE_WITHIN: u64 = 30 * SECOND;
-
 /// A run.
-#[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct World<S: Side> {
     pub(crate) plan: Plan,
-    pub(crate) agenda: Agenda<Due>,
+    pub(crate) agenda: Agenda<Due<S>>,
     pub(crate) chance: Chance,
     pub(crate) network: Network,
     pub(crate) brokers: Brokers,
-    pub(crate) machines: Vec<Machine>,
+    pub(crate) machines: Vec<Machine<S>>,
     pub(crate) target: Target,
     pub(crate) vehicles: BTreeMap<u64, Vehicle>,
-    pub(crate) oracle: Oracle,
+    pub(crate) oracle: Oracle<S::Record>,
     pub(crate) reached: Reached,
     pub(crate) trace: Trace,
     pub(crate) calm: bool,
@@ -66,9 +58,10 @@ pub(crate) struct World {
 }
 
 /// Something that is due at a moment.
-#[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum Due<S: Side> {
     Start(usize),
+    /// Something that only one side knows.
+    Own(S::Due),
     /// An event for a process; with a `request` it counts only if that has no answer yet.
     Event {
         to: usize,
@@ -91,34 +84,6 @@ pub(crate) enum Due {
         machine: usize,
         run: u64,
         wish: u64,
-    },
-    /// A save has come to its end.
-    Saved {
-        machine: usize,
-        run: u64,
-        mark: Mark,
-        groups: Vec<Arc<[u8]>>,
-    },
-    /// The target has answered a desk, or a door that called by itself.
-    Answered {
-        machine: usize,
-        run: u64,
-        message: Message,
-        answer: Answer,
-    },
-    AloneAnswered {
-        machine: usize,
-        run: u64,
-        alarm: AlarmId,
-        answer: Answer,
-    },
-    /// A piece of a copy has come to be put aside.
-    Taken {
-        machine: usize,
-        run: u64,
-        piece: u32,
-        bytes: Vec<u8>,
-        mark: Option<Mark>,
     },
     Kill {
         machine: usize,
@@ -145,7 +110,7 @@ pub(crate) enum Due {
     Calm,
 }
 
-impl World {
+impl<S: Side> World<S> {
     pub(crate) fn new(plan: Plan, lines: usize) -> Self {
         let mut agenda = Agenda::new();
         for machine in 0..plan.machines {
@@ -163,15 +128,17 @@ impl World {
             agenda.at(10 * SECOND, Due::Repair(None));
         }
         agenda.at(plan.calm_at, Due::Calm);
+        let clocks = plan.clocks_ms.iter().enumerate();
+        let machines = clocks.map(|(id, clock_ms)| Machine::new(*clock_ms, S::own(&plan, id))).collect();
         Self {
             agenda,
             chance: Chance::new(plan.seed).fork(12),
             network: Network::new(plan.weather),
             brokers: Brokers::new(plan.window, plan.stream_bytes),
-            machines: plan.clocks_ms.iter().map(|clock_ms| Machine::new(*clock_ms)).collect(),
+            machines,
             target: Target::new(),
             vehicles: BTreeMap::new(),
-            oracle: Oracle::default(),
+            oracle: Oracle::new(S::HELD),
             reached: Reached::default(),
             trace: Trace::new(lines),
             calm: false,
@@ -188,7 +155,7 @@ impl World {
 
     /// Runs to the end, or to the first thing that must not be.
     pub(crate) fn run(&mut self) {
-        let end = self.plan.calm_at + if self.plan.is_repaired() { 2 * WHOLE_WITHIN } else { WHOLE_WITHIN };
+        let end = self.plan.calm_at + if self.plan.is_repaired() { 2 } else { 1 } * S::WHOLE_WITHIN;
         while let Some(due) = self.agenda.take(end) {
             self.meet(due);
             if self.oracle.wrong().is_some() {
@@ -198,10 +165,11 @@ impl World {
         self.look_last();
     }
 
-    fn meet(&mut self, due: Due) {
+    fn meet(&mut self, due: Due<S>) {
         let now = self.now();
         match due {
             Due::Start(machine) => self.start(machine),
+            Due::Own(due) => S::meet(self, due),
             Due::Event { to, run, request, event } => self.event(to, run, request, event),
             Due::Deliver { to, run, messages } => {
                 for message in messages {
@@ -214,24 +182,18 @@ impl World {
                     self.event(machine, Some(run), 0, TrailEvent::Common(Event::Woken));
                 }
             }
-            Due::Saved { machine, run, mark, groups } => self.saved(machine, run, mark, &groups),
-            Due::Answered { machine, run, message, answer } => self.answered(machine, run, message, answer),
-            Due::AloneAnswered { machine, run, alarm, answer } => {
-                self.alone_answered(machine, run, alarm, answer);
-            }
-            Due::Taken { machine, run, piece, bytes, mark } => self.taken(machine, run, piece, &bytes, mark),
             Due::Kill { machine, away } => self.take_down(machine, away),
             Due::Repair(machine) => self.repair(machine),
             Due::Strike(number) => self.strike(number),
             Due::End { machine, run, away } => self.end(machine, run, away),
             Due::Thaw(machine) => self.thaw(machine),
-            Due::Room(machine) => self.machines[machine].make_room(now),
-            Due::Cheer => self.target.mood = super::target::Mood::Accepts,
+            Due::Room(machine) => S::set_full(&mut self.machines[machine].own, false, now),
+            Due::Cheer => self.target.mood = Mood::Accepts,
             Due::Vehicle => self.new_vehicle(),
             Due::Repeat(vehicle) => self.repeat(vehicle),
             Due::Person => self.person(),
             Due::Tick => {
-                (0..self.machines.len()).for_each(|machine| self.act(machine));
+                (0..self.machines.len()).for_each(|machine| S::look(self, machine));
                 self.look();
                 self.agenda.after(TICK, Due::Tick);
             }
@@ -278,7 +240,7 @@ impl World {
             }
             self.carry(id, command);
         }
-        self.act(id);
+        S::act(self, id);
     }
 
     /// Starts a process with what is in the machine's store.
@@ -300,19 +262,10 @@ impl World {
         let machine = &mut self.machines[id];
         machine.end();
         (machine.started, machine.awake_at) = (now, now);
-        machine.node = Some(TrailNode::new(settings, Desk::new(Rc::clone(&machine.store))));
-        machine.store.borrow_mut().start();
-        let mark = machine.store.borrow().mark.map(|mark| mark.write());
-        let kept: Vec<(u64, AlarmId)> = machine
-            .store
-            .borrow()
-            .kept
-            .iter()
-            .map(|(id, (bytes, _))| (super::store::read_alarm(bytes).0, *id))
-            .collect();
-        machine.alarms = kept.into_iter().collect();
+        let desk = S::start(self, id);
+        self.machines[id].node = Some(TrailNode::new(settings, desk));
         self.trace.line(now, || format!("{} starts", id + 1));
-        self.handle(id, TrailEvent::Restored(mark));
+        S::started(self, id);
     }
 
     /// Ends a process.
@@ -320,14 +273,9 @@ impl World {
         let now = self.now();
         if self.machines[id].node.is_some() {
             self.trace.line(now, || format!("{} ends", id + 1));
-            let machine = &self.machines[id];
-            let store = machine.store.borrow();
             // What a stopped process had it had when it was stopped.
-            let until = machine.frozen_at.unwrap_or(now);
-            let had_room = !store.full && until >= machine.room_at.max(machine.awake_at) + KEPT_AGAIN;
-            let not_kept = (!had_room).then_some(&machine.not_kept);
-            self.oracle.ends(id, &store.kept, not_kept, until);
-            drop(store);
+            let until = self.machines[id].frozen_at.unwrap_or(now);
+            S::ends(self, id, until);
             self.machines[id].end();
         }
     }
@@ -347,6 +295,9 @@ impl World {
         if self.machines[id].works() && self.leader() != Some(id) {
             self.reached.note("leader said farewell");
         }
+        if self.machines[id].works() {
+            S::leaves(self, id);
+        }
         // It comes back, whatever has calmed down meanwhile.
         self.take_down(id, away);
     }
@@ -359,7 +310,7 @@ impl World {
             machine.awake_at = now;
             let (held, run) = (std::mem::take(&mut machine.held), machine.run);
             // What it was about to do comes first, as its threads go on where they stood.
-            self.act(id);
+            S::thaws(self, id);
             for (request, event) in held {
                 self.event(id, Some(run), request, event);
             }
@@ -382,17 +333,16 @@ impl World {
     /// Returns the machine that leads, or believes so.
     pub(crate) fn leader(&self) -> Option<usize> {
         let now = self.now();
-        let duty = |machine: &Machine| {
+        let duty = |machine: &Machine<S>| {
             let node = machine.node.as_ref().filter(|_| machine.works())?;
             Some(node.duty(machine.moment(now)))
         };
         (0..self.machines.len())
-            .filter(|id| duty(&self.machines[*id]) >= Some(vagn_cluster::trail::Duty::FirstOnly))
+            .filter(|id| duty(&self.machines[*id]) >= Some(Duty::FirstOnly))
             .max_by_key(|id| duty(&self.machines[*id]))
     }
 
-    pub(crate) fn deed_answered(&mut self, deed: DeedId, outcome: &vagn_cluster::trail::DeedOutcome) {
-        use vagn_cluster::trail::DeedOutcome;
+    pub(crate) fn deed_answered(&mut self, deed: DeedId, outcome: &DeedOutcome) {
         let state = match outcome {
             DeedOutcome::Done => "deed done",
             DeedOutcome::Refused(_) => "deed refused",
@@ -403,5 +353,17 @@ impl World {
         if matches!(outcome, DeedOutcome::Refused(_)) {
             self.oracle.deed_refused(deed);
         }
+    }
+
+    /// A person wants something, or tries to.
+    fn person(&mut self) {
+        if self.calm {
+            return;
+        }
+        let deed = DeedId(self.name());
+        let id = self.chance.below(self.machines.len() as u64) as usize;
+        S::person(self, deed, id);
+        let pause = self.chance.within(SECOND..=3 * SECOND);
+        self.agenda.after(pause, Due::Person);
     }
 }

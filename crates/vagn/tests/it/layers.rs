@@ -15,7 +15,6 @@ const CRATES: [(&str, &[&str]); 19] = [
     ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-cluster", &["vagn-wire", "vagn-fuzz"]),
-    ("vagn-simulator", &["vagn-cluster", "vagn-wire"]),
     ("vagn-nats", &["vagn-cluster", "vagn-wire"]),
     ("vagn-shard", &["vagn-cluster", "vagn-store", "vagn-wire", "vagn-fuzz"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
@@ -33,6 +32,7 @@ const CRATES: [(&str, &[&str]); 19] = [
             "vagn-fuzz",
         ],
     ),
+    ("vagn-simulator", &["vagn-cluster", "vagn-emergency", "vagn-wire"]),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
     ("vagn-http", &["vagn-flow", "vagn-registry", "vagn-otp", "vagn-fuzz"]),
     (

@@ -20,6 +20,7 @@ use vagn_flow::trust::Trust;
 use vagn_seal::KeyId;
 
 use crate::desk::{Request, RequestKind};
+use crate::fix::Fix;
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
@@ -341,6 +342,15 @@ impl Handed {
     /// It has reported again.
     pub(super) fn more(mut self) -> Self {
         self.alarm.form.reports += 1;
+        self
+    }
+
+    /// It has reported again, from another place.
+    pub(super) fn more_at(mut self, lat: f64) -> Self {
+        let mut alarm = self.alarm.form.alarm(self.alarm.id, Duration::ZERO);
+        alarm.fix = Some(Fix::at(lat, 18.06, NOW_MS + 1, true));
+        alarm.reports += 1;
+        self.alarm.form = AlarmForm::new(&alarm, KnownVehicle::UNDECIDED, self.alarm.form.sitting, 0);
         self
     }
 

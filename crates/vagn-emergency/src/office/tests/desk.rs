@@ -7,9 +7,10 @@ use vagn_cluster::trail::{AlarmId, DeedTaken, DeskState, Duty, Taken, Term};
 use super::bench::{Bench, Handed, NOW_MS};
 use crate::desk::RequestKind;
 use crate::fix::Fix;
-use crate::office::call_note::note_of;
+use crate::office::call_note::{DoorCall, note_of};
 use crate::office::deed_form::{Deed, DeedRefusal};
 use crate::record::attempt::{Attempt, Message, Outcome};
+use crate::record::delivery::Told;
 use crate::record::progress::State;
 use crate::selection::Selection;
 
@@ -282,11 +283,9 @@ fn an_alarm_that_comes_again_is_told_from_one_that_says_more() {
     assert_eq!(leader.take(&Handed::new(9, "bus 1", 7)), Taken::Open);
 }
 
-#[test]
-fn what_its_door_has_called_about_is_marked_and_not_called_about_again() {
-    let mut leader = Bench::new();
-    leader.lead(1);
-    let accepted = Attempt {
+/// A call of the door about an alarm as it is, which the county has accepted.
+fn accepted_call(alarm: &Handed) -> DoorCall {
+    let attempt = Attempt {
         number: 1,
         target: "county".into(),
         message: Message::Opened,
@@ -295,8 +294,29 @@ fn what_its_door_has_called_about_is_marked_and_not_called_about_again() {
         outcome: Outcome::Accepted { status: 200 },
         next_ms: None,
     };
-    let note = note_of(&[accepted]);
+    let fix = alarm.alarm.form.alarm(alarm.id(), Duration::ZERO).fix;
+    DoorCall { attempt, told: Told { position: fix.map(Into::into), acknowledged: false } }
+}
+
+#[test]
+fn a_target_that_a_door_has_called_hears_where_the_vehicle_has_gone_since() {
+    let mut leader = Bench::new();
+    leader.lead(1);
     let alarm = Handed::new(1, "bus 1", 1);
+    let note = note_of(&[accepted_call(&alarm)]);
+    assert_eq!(leader.take(&alarm.more_at(59.5).called(&note)), Taken::Open);
+    let group = leader.record(2).unwrap();
+    leader.apply(&group, 2);
+    let sent = leader.send(Duty::Full);
+    assert!(matches!(&sent[..], [(target, _, UPDATED)] if target == "county"), "{sent:?}");
+}
+
+#[test]
+fn what_its_door_has_called_about_is_marked_and_not_called_about_again() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let alarm = Handed::new(1, "bus 1", 1);
+    let note = note_of(&[accepted_call(&alarm)]);
     assert_eq!(leader.take(&alarm), Taken::Open);
     assert_eq!(leader.take(&alarm.clone().called(&note)), Taken::Open);
     let group = leader.record(2).unwrap();

@@ -13,10 +13,11 @@ use crate::id::IncidentId;
 use crate::node::refused;
 use crate::notifier::NoticeSource;
 use crate::notify::notice::Notice;
-use crate::office::call_note::note_of;
+use crate::office::call_note::{DoorCall, note_of};
 use crate::office::deed_form::DeedRefusal;
 use crate::office::door_source::DoorSource;
 use crate::record::attempt::Outcome;
+use crate::record::delivery::Told;
 use crate::search::{IncidentQuery, find, look_up};
 use crate::show::feed::{FeedItem, Follower};
 use crate::tests::setup::{help, offer};
@@ -156,10 +157,11 @@ fn a_call_of_the_door_is_listed_with_its_attempts_until_the_trail_has_it_under_t
 }
 
 /// Returns the attempt that a target has accepted.
-fn again_attempt(node: &Bench, id: IncidentId) -> crate::record::attempt::Attempt {
+fn again_attempt(node: &Bench, id: IncidentId) -> DoorCall {
     let desk = node.room.lane.desk.lock();
     let (_, attempts) = desk.pending(id);
-    attempts.into_iter().find(|attempt| attempt.outcome.accepted()).unwrap()
+    let attempt = attempts.into_iter().find(|attempt| attempt.outcome.accepted()).unwrap();
+    DoorCall { attempt, told: Told::default() }
 }
 
 #[test]

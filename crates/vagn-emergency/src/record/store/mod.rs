@@ -38,7 +38,7 @@ use redb::Database;
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
 pub(crate) use before::Before;
 pub use copy::{COPIED, copy_bytes, is_there};
-pub(crate) use groups::ALARMS_PER_INCIDENT;
+pub(crate) use groups::{ALARMS_PER_INCIDENT, Applied};
 use keeper::{JournalFault, Keeper};
 pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};

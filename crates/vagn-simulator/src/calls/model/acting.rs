@@ -1,33 +1,20 @@
-//! Acting: messages to the target by desks and doors, vehicles that call, and persons.
+//! Acting: messages to the target by desks and doors, alarms of vehicles, and deeds of persons.
 
 use vagn_cluster::trail::{AlarmId, DeedId, Duty, TrailEvent};
 
 use super::desk::Message;
 use super::store::{alarm_bytes, opening, read_alarm};
-use super::target::Answer;
-use super::world::{Due, World};
-use crate::agenda::{MILLI, SECOND};
+use super::{Model, ModelDue};
+use crate::agenda::SECOND;
+use crate::calls::target::Answer;
+use crate::calls::world::{Due, World};
 
 /// Pause between two calls of a door about an alarm.
 const AGAIN: u64 = SECOND;
 
-/// Most reports of a vehicle.
-const REPORTS_MAX: u64 = 12;
-
-/// A vehicle that calls for help.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Vehicle {
-    pub(crate) reports: u64,
-    /// Reports that it sends although it heard `stored`.
-    updates: u64,
-    pub(crate) stored: bool,
-    /// It calls once, and never again.
-    once: bool,
-}
-
-impl World {
+impl World<Model> {
     /// Carries out what a machine's desk and its door decide now.
-    pub(crate) fn act(&mut self, id: usize) {
+    pub(super) fn act(&mut self, id: usize) {
         let now = self.now();
         if !self.machines[id].works() {
             return;
@@ -41,13 +28,16 @@ impl World {
         }
         self.note_calls(id);
         let machine = &mut self.machines[id];
-        let due = machine.alone.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));
+        let due = machine.own.alone.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));
         let due: Vec<AlarmId> = due.map(|(alarm, due)| (*alarm, *due = None).0).collect();
         for alarm in due {
             self.reached.note("door called");
             self.oracle.called(alarm);
             if let Some(answer) = self.told(id, (alarm, 0), opening(alarm)) {
-                self.agenda.after(answer.delay, Due::AloneAnswered { machine: id, run, alarm, answer });
+                self.agenda.after(
+                    answer.delay,
+                    Due::Own(ModelDue::AloneAnswered { machine: id, run, alarm, answer }),
+                );
             }
         }
     }
@@ -70,15 +60,16 @@ impl World {
             _ => "update told",
         };
         self.reached.note(state);
-        self.oracle.acts(id, message);
+        self.acts(id, message);
         if let Some(answer) = self.told(id, (message.incident, message.number), message.meaning) {
-            self.agenda.after(answer.delay, Due::Answered { machine: id, run, message, answer });
+            self.agenda
+                .after(answer.delay, Due::Own(ModelDue::Answered { machine: id, run, message, answer }));
         }
     }
 
     fn told(&mut self, id: usize, key: (AlarmId, u64), meaning: u64) -> Option<Answer> {
         let now = self.now();
-        let told = self.target.tell(key, meaning, &mut self.chance);
+        let told = self.target.tell(0, key, meaning, &mut self.chance);
         self.trace.line(now, || format!("{} tells {key:?}: {told:?}", id + 1));
         match told {
             Ok(answer) => {
@@ -102,7 +93,7 @@ impl World {
         }
         if machine.frozen_at.is_some() {
             // It hears it when it goes on.
-            self.agenda.after(SECOND / 4, Due::Answered { machine: id, run, message, answer });
+            self.agenda.after(SECOND / 4, Due::Own(ModelDue::Answered { machine: id, run, message, answer }));
             return;
         }
         if answer.is_heard
@@ -120,16 +111,16 @@ impl World {
     pub(crate) fn alone_answered(&mut self, id: usize, run: u64, alarm: AlarmId, answer: Answer) {
         let now = self.now();
         let machine = &mut self.machines[id];
-        if machine.run != run || !machine.alone.contains_key(&alarm) {
+        if machine.run != run || !machine.own.alone.contains_key(&alarm) {
             return;
         }
         if answer.is_heard {
-            if let Some((_, note)) = machine.store.borrow_mut().kept.get_mut(&alarm) {
+            if let Some((_, note)) = machine.own.store.borrow_mut().kept.get_mut(&alarm) {
                 *note = vec![1];
             }
             self.event(id, Some(run), 0, TrailEvent::CalledAlone { alarm, note: vec![1] });
         } else {
-            machine.alone.insert(alarm, Some(now + AGAIN));
+            machine.own.alone.insert(alarm, Some(now + AGAIN));
         }
     }
 
@@ -137,11 +128,11 @@ impl World {
     pub(crate) fn let_go(&mut self, id: usize, alarm: AlarmId, bytes: &[u8]) {
         let machine = &mut self.machines[id];
         let (vehicle, report) = read_alarm(bytes);
-        machine.alone.remove(&alarm);
-        machine.not_kept.remove(&alarm);
-        machine.store.borrow_mut().let_go(alarm, bytes);
-        let hears = machine.reports.get(&alarm).is_none_or(|newest| *newest == report);
-        self.oracle.stored(alarm, report);
+        machine.own.alone.remove(&alarm);
+        machine.own.not_kept.remove(&alarm);
+        machine.own.store.borrow_mut().let_go(alarm, bytes);
+        let hears = machine.own.reports.get(&alarm).is_none_or(|newest| *newest == report);
+        self.oracle.stored(alarm, 0, report);
         if hears && let Some(vehicle) = self.vehicles.get_mut(&vehicle) {
             vehicle.stored = true;
         }
@@ -152,13 +143,13 @@ impl World {
         let (now, renewed) = (self.now(), AlarmId(self.name()));
         let (vehicle, _) = read_alarm(&bytes);
         let machine = &mut self.machines[id];
-        machine.alone.remove(&alarm);
-        machine.not_kept.remove(&alarm);
-        machine.store.borrow_mut().rename(alarm, renewed, &bytes);
-        if let Some(report) = machine.reports.remove(&alarm) {
-            machine.reports.insert(renewed, report);
+        machine.own.alone.remove(&alarm);
+        machine.own.not_kept.remove(&alarm);
+        machine.own.store.borrow_mut().rename(alarm, renewed, &bytes);
+        if let Some(report) = machine.own.reports.remove(&alarm) {
+            machine.own.reports.insert(renewed, report);
         }
-        machine.alarms.insert(vehicle, renewed);
+        machine.own.alarms.insert(vehicle, renewed);
         let run = Some(machine.run);
         self.oracle.reopened(alarm);
         self.oracle.raised(renewed, vehicle, id, now);
@@ -169,82 +160,39 @@ impl World {
     /// A door gives no more alarms the id of an incident that its machine's store knows to be over.
     pub(crate) fn forget_what_is_over(&mut self, id: usize) {
         let machine = &mut self.machines[id];
-        let store = machine.store.borrow();
-        let before = machine.alarms.len();
-        machine.alarms.retain(|_, alarm| !store.is_over(*alarm));
-        if machine.alarms.len() < before {
+        let store = machine.own.store.borrow();
+        let before = machine.own.alarms.len();
+        machine.own.alarms.retain(|_, alarm| !store.is_over(*alarm));
+        if machine.own.alarms.len() < before {
             self.reached.note("incident over at the door of its vehicle");
         }
     }
 
-    /// A new vehicle calls, until the blows end.
-    pub(crate) fn new_vehicle(&mut self) {
-        if !self.calm {
-            let machine = self.chance.below(self.machines.len() as u64) as usize;
-            self.call(machine);
-            let gap = self.chance.within(MILLI..=2 * self.plan.gap);
-            self.agenda.after(gap, Due::Vehicle);
-        }
-    }
-
-    /// A new vehicle calls at this machine, if it is there.
-    pub(crate) fn call(&mut self, machine: usize) {
-        let number = self.vehicles.len() as u64;
-        let once = self.chance.often(5_000);
-        let updates = if self.chance.often(4_000) { self.chance.within(1..=5) } else { 0 };
-        self.vehicles.insert(number, Vehicle { reports: 0, updates, stored: false, once });
-        self.report(number, machine);
-        if !once || updates > 0 {
-            self.agenda.after(self.plan.gap, Due::Repeat(number));
-        }
-    }
-
-    /// A vehicle calls again: until it hears `stored`, or with its later positions.
-    pub(crate) fn repeat(&mut self, number: u64) {
-        let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| !self.calm) else { return };
-        if vehicle.stored && vehicle.updates == 0 || vehicle.reports >= REPORTS_MAX {
-            return;
-        }
-        if vehicle.stored || vehicle.once {
-            vehicle.updates = vehicle.updates.saturating_sub(1);
-        }
-        let machine = self.chance.below(self.machines.len() as u64) as usize;
-        self.report(number, machine);
-        let pause = self.chance.within(SECOND / 2..=4 * SECOND);
-        self.agenda.after(pause, Due::Repeat(number));
-    }
-
-    fn report(&mut self, number: u64, id: usize) {
+    pub(super) fn report(&mut self, number: u64, id: usize) {
         let now = self.now();
         let name = AlarmId(self.name());
         let machine = &mut self.machines[id];
-        let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| machine.works()) else { return };
-        let alarm = *machine.alarms.entry(number).or_insert(name);
+        let works = machine.works();
+        let Some(vehicle) = self.vehicles.get_mut(&number).filter(|_| works) else { return };
+        let alarm = *machine.own.alarms.entry(number).or_insert(name);
         let bytes = alarm_bytes(number, vehicle.reports);
-        machine.reports.insert(alarm, vehicle.reports);
+        machine.own.reports.insert(alarm, vehicle.reports);
         vehicle.reports += 1;
         self.oracle.raised(alarm, number, id, now);
         self.handle(id, TrailEvent::Alarm { alarm, bytes });
     }
 
     /// A person resolves an incident, or tries to.
-    pub(crate) fn person(&mut self) {
-        if self.calm {
-            return;
-        }
+    pub(super) fn resolve(&mut self, deed: DeedId, id: usize) {
         let open: Vec<AlarmId> = self
             .leader()
             .and_then(|leader| self.machines[leader].node.as_ref())
             .map_or(Vec::new(), |node| node.desk().resolvable());
-        let deed = DeedId(self.name());
-        let id = self.chance.below(self.machines.len() as u64) as usize;
         let wrong = AlarmId(self.name());
         let incident =
             if open.is_empty() || self.chance.often(1_000) { wrong } else { self.chance.pick(&open) };
         if self.machines[id].works() {
             self.handle(id, TrailEvent::Deed { deed, bytes: incident.0.to_le_bytes().to_vec() });
         }
-        let pause = self.chance.within(SECOND..=3 * SECOND);
-        self.agenda.after(pause, Due::Person);
     }
 }

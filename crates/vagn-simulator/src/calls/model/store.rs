@@ -6,6 +6,8 @@ use vagn_cluster::bytes::{Reader, Write};
 use vagn_cluster::trail::{AlarmId, DeedId, Mark};
 use vagn_cluster::{fold, hash};
 
+use crate::calls::side::{Content, Record};
+
 /// An incident, as groups carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Incident {
@@ -34,9 +36,14 @@ impl Incident {
             resolved: self.resolved | other.resolved,
         }
     }
+}
 
-    /// Returns true if it has all that it had before.
-    pub(crate) fn keeps(&self, before: &Self) -> bool {
+impl Record for Incident {
+    fn read(group: &[u8]) -> Content<Self> {
+        content(incidents(group))
+    }
+
+    fn keeps(&self, before: &Self) -> bool {
         self.version >= before.version
             && self.told >= before.told
             && self.resolved >= before.resolved
@@ -44,6 +51,23 @@ impl Incident {
             && self.alarms.is_superset(&before.alarms)
             && self.deeds.is_superset(&before.deeds)
     }
+
+    fn telling(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Returns all that incidents say.
+pub(super) fn content(incidents: Vec<(AlarmId, Incident)>) -> Content<Incident> {
+    let mut content = Content { incidents, joins: Vec::new(), sittings: Vec::new(), deeds: Vec::new() };
+    for (id, incident) in &content.incidents {
+        for alarm in &incident.alarms {
+            content.joins.push((AlarmId(*alarm), *id));
+            content.sittings.push((AlarmId(*alarm), 0, incident.version));
+        }
+        content.deeds.extend(incident.deeds.iter().copied().map(DeedId));
+    }
+    content
 }
 
 /// A store: what every group says, in their order.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use vagn_cluster::DiskFault;
 use vagn_cluster::trail::{AlarmId, KeptAlarm, Mark, TrailEvent};
 
-use super::world::{Due, World};
+use super::Model;
 use crate::agenda::MILLI;
+use crate::calls::world::{Due, World};
 
-impl World {
+impl World<Model> {
     pub(crate) fn saved(&mut self, id: usize, run: u64, mark: Mark, groups: &[Arc<[u8]>]) {
         if self.machines[id].run != run {
             return;
         }
         let result = {
-            let mut store = self.machines[id].store.borrow_mut();
+            let mut store = self.machines[id].own.store.borrow_mut();
             if store.full {
                 Err(DiskFault::Full)
             } else {
@@ -28,7 +29,7 @@ impl World {
 
     pub(crate) fn read_kept(&mut self, id: usize, after: Option<AlarmId>, max: usize) {
         let (alarms, is_end) = {
-            let store = self.machines[id].store.borrow();
+            let store = self.machines[id].own.store.borrow();
             let behind = store.kept.iter().filter(|(alarm, _)| after.is_none_or(|after| **alarm > after));
             let alarms: Vec<_> = behind
                 .take(max)
