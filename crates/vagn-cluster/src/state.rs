@@ -19,7 +19,7 @@ pub enum Change<'a> {
         /// The rest of the report in the form that the state reads, at most [`FIELDS_MAX`] bytes.
         fields: &'a [u8],
     },
-    /// A vehicle is to be forgotten with all that is kept of it.
+    /// A vehicle is to be forgotten with all that is kept of it, but what tells its reports from repeats.
     Deletion {
         /// 1 to 64 bytes.
         vehicle_id: &'a [u8],

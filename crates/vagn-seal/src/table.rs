@@ -268,6 +268,14 @@ impl KeyTable {
         self.shard(key_id).read().is_revoked(key_id)
     }
 
+    /// Visits the keys in force, those of a part at a time; what changes meanwhile may be missed. Each visit must be short: doors
+    /// wait.
+    pub fn visit(&self, mut visit: impl FnMut(KeyId)) {
+        for shard in &self.shards {
+            shard.read().visit(&mut visit);
+        }
+    }
+
     /// Number of keys in force.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)

@@ -1,4 +1,5 @@
 //! Writes vehicles that others have kept into new partitions, as they are: the last position of each, and the count of its numbers.
+//! Of sealed vehicles that left, their counts.
 //!
 //! Nothing is judged again: what was stored elsewhere is stored here, with the times at which it happened and arrived there.
 
@@ -43,6 +44,7 @@ impl Adoption<'_> {
                 }
                 (self.progress)(written);
             }
+            adopt_departed(reader, &mut targets);
         }
         targets.into_iter().try_for_each(Target::finish)?;
         Ok(written)
@@ -53,6 +55,19 @@ impl Adoption<'_> {
         let (disk, lowest) = (self.disk.clone(), OrderNumber::default());
         let (partition, _) = Partition::open_at(disk, site, lowest, self.settings, self.now_ms, &|_| {})?;
         Ok(Target { partition, updates: Updates::new(), outcomes: Vec::new() })
+    }
+}
+
+/// Takes the counts of sealed vehicles that left over. The snapshot with which a new partition ends has them.
+fn adopt_departed(reader: &Reader, targets: &mut [Target]) {
+    let mut last = None;
+    loop {
+        let departed = reader.departed(last, SLICE as usize);
+        let Some(newest) = departed.last() else { return };
+        last = Some(newest.at());
+        for one in departed {
+            targets[partition(one.key_hash, targets.len())].partition.add_departed([one]);
+        }
     }
 }
 
@@ -97,6 +112,9 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000_000;
     const VEHICLES: u64 = 40;
+
+    /// Sealed vehicles of the first shard that left.
+    const LEFT: [u64; 4] = [40, 44, 46, 50];
 
     type Content = BTreeMap<String, (Sighting, Count)>;
 
@@ -145,7 +163,12 @@ mod tests {
             let mut roster = Roster::new(5);
             let mut fates = Vec::new();
             roster.write(&updates((first..VEHICLES).step_by(2)), &mut fates);
+            let left = LEFT.into_iter().filter(|_| first == 0);
+            roster.write(&updates(left.clone()), &mut fates);
             assert!(fates.iter().all(|fate| *fate == Fate::Stored), "{fates:?}");
+            for number in left {
+                roster.delete(Key::Text(&format!("bus-{number}"))).unwrap();
+            }
             roster
         };
         vec![shard(0), shard(1)]
@@ -191,7 +214,7 @@ mod tests {
             let mut partitions = open(disk.clone()).unwrap();
             assert_eq!(partitions.len(), 3);
             assert!(content(&readers(&partitions)) == whole, "it is as it was");
-            for number in 0..VEHICLES {
+            for number in (0..VEHICLES).chain(LEFT) {
                 let again = updates(number..number + 1);
                 let at = partition(again.get(0).unwrap().hash, partitions.len());
                 let (mut fates, mut there) = (Vec::new(), Vec::new());
@@ -202,6 +225,7 @@ mod tests {
                 assert_eq!(partitions[at].replays(), roster.replays(), "{number}");
                 replays += roster.replays();
             }
+            assert!(content(&readers(&partitions)).len() as u64 == VEHICLES, "those that left are not back");
             for partition in partitions {
                 partition.close().unwrap();
             }

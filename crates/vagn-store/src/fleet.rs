@@ -11,7 +11,10 @@ use parking_lot::RwLock;
 use thiserror::Error;
 
 use crate::vehicle::keep_nearest;
-use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, coarse, partition};
+use crate::{BBox, Hit, Key, KeyTag, Nearby, Reader, Vehicle, coarse, partition};
+
+/// Counts of vehicles that left that are looked at under one lock: some 0.5 ms.
+const DEPARTED_AT_ONCE: usize = 4_096;
 
 /// The readers of all partitions. Clones are the same fleet.
 #[derive(Debug, Clone)]
@@ -66,6 +69,23 @@ impl Fleet {
     /// Returns true when every partition is in place.
     pub fn ready(&self) -> bool {
         self.readers.read().iter().all(Option::is_some)
+    }
+
+    /// Visits the keys of the counts of sealed vehicles that left, some of them more than once.
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn visit_departed_keys(&self, mut visit: impl FnMut(KeyTag)) -> Result<(), NotReady> {
+        for reader in self.all()?.iter().flatten() {
+            let mut behind = None;
+            loop {
+                let some = reader.departed(behind, DEPARTED_AT_ONCE);
+                let Some(last) = some.last() else { break };
+                behind = Some(last.at());
+                some.iter().filter_map(|departed| departed.count.key()).for_each(&mut visit);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see

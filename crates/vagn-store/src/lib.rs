@@ -47,7 +47,7 @@ pub use data_dir::{DataDir, PartList};
 pub use error::StoreError;
 pub use fleet::{Fleet, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
-pub use index::{Index, Nearby, Plan};
+pub use index::{DepartedAt, Index, Nearby, Plan};
 pub use judge::{
     EventTime, Evidence, KeyTag, NumberWindow, SKEW_MAX_MS, Seal, event_time, has_no_fix, is_a_year_back,
 };
@@ -58,7 +58,7 @@ pub use partition::{
     AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
 };
 pub use question::{Age, Answer, Question, Whole};
-pub use reader::{Reader, Writer};
+pub use reader::{DepartedCounts, Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
 pub use roster::Roster;
 pub use sight::Sight;

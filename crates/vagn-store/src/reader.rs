@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use crate::index::{AsTheyCome, Held, Rule, Teller};
+use crate::index::{AsTheyCome, DepartedAt, DepartedCount, Held, Rule, Teller};
 use crate::{BBox, Found, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
 
 /// Updates shown under one lock: some 50 µs that a reader may have to wait.
@@ -21,6 +21,15 @@ pub struct Writer {
     index: Arc<RwLock<Index>>,
     /// Rows at the time when the index was taken into service.
     first_rows: u32,
+}
+
+/// Numbers of counts of sealed vehicles that left, by which what they sent before is known when it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DepartedCounts {
+    /// Those that are kept.
+    pub kept: usize,
+    /// Those that had to go since the index was made, as there were more than [vehicles may be](crate::Partition::bound).
+    pub lost: u64,
 }
 
 /// The asking side of a live index. Cheap to clone; goes on after the writer is gone, with the state it left.
@@ -146,6 +155,11 @@ impl Reader {
         from < index.slots_end()
     }
 
+    /// Returns the counts of sealed vehicles that left, some of them: those behind this one, in their order.
+    pub(crate) fn departed(&self, behind: Option<DepartedAt>, most: usize) -> Vec<DepartedCount> {
+        self.index.read().departed().behind(behind).take(most).collect()
+    }
+
     /// As [`Reader::visit_rows`], or `None` when the writer holds the lock for longer than `within`.
     pub fn visit_rows_within(
         &self,
@@ -174,6 +188,12 @@ impl Reader {
         visit: &mut impl FnMut(&Found<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.index.read().visit_box(bbox, &mut |index, slot| visit(&index.found(slot)))
+    }
+
+    /// Counts the counts of sealed vehicles that left.
+    pub fn departed_counts(&self) -> DepartedCounts {
+        let index = self.index.read();
+        DepartedCounts { kept: index.departed().len(), lost: index.departed().lost() }
     }
 
     /// Counts the vehicles.

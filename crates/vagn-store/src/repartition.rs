@@ -72,6 +72,10 @@ impl Repartition<'_> {
         for held in table.vehicles() {
             target(targets, held.key.hash()).last(&held, self.now_ms)?;
         }
+        // The snapshot with which a new partition ends has them: nothing else tells of them.
+        for departed in table.departed().behind(None) {
+            target(targets, departed.key_hash).partition.add_departed([departed]);
+        }
         for target in targets {
             target.partition.merge_stamps(table.stamps());
         }

@@ -3,8 +3,11 @@
 //! All keys are put in force before a door opens. Then a thread follows the changes, ends the epochs before one that has
 //! begun, keeps the sequence of answers ahead, and tells operators what they should know of keys and calls without proof.
 
+mod departed;
 #[cfg(test)]
 mod tests;
+
+pub use departed::DepartedKeys;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -62,6 +65,9 @@ pub struct KeyParts {
     pub node_name: Option<String>,
     /// Forgets the calls under keys that are revoked.
     pub incidents: EmergencyHandle,
+    /// Forgets the counts of vehicles that left under keys that are over. A node of a cluster has none: what its replicas hold follows
+    /// from their entries alone.
+    pub departed: Option<DepartedKeys>,
     /// Receives warnings for the operator.
     pub readiness: Arc<Readiness>,
     /// Tells the time.
@@ -202,13 +208,17 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
     let mut watch = parts.registry.watch(parts.revision);
     let mut revoked = RevokedKeys::default();
     let mut tried = parts.clock.monotonic();
+    let mut departed = parts.departed.clone();
     ctx.ready();
     while !ctx.stopping() {
         ctx.beat();
         parts.follow(&mut watch, &mut revoked, ctx)?;
         let keys_with_calls = parts.incidents.keys_with_calls();
         revoked.look_back(keys_with_calls.map(|keys| keys.inspect(|_| ctx.beat())), parts.guard.keys());
-        revoked.forget_due(parts.clock.monotonic(), |key_ids| parts.forget(key_ids));
+        let forgot = revoked.forget_due(parts.clock.monotonic(), |key_ids| parts.forget(key_ids));
+        if let Some(departed) = departed.as_mut().filter(|_| !parts.guard.lacks_keys()) {
+            departed.forget_due(parts.clock.monotonic(), forgot, parts.guard.keys(), &|| ctx.beat());
+        }
         parts.try_again(&mut tried);
         parts.number_answers()?;
         tell_lacking(&parts.guard, &parts.registry, parts.wrapped_by.as_deref())?;
@@ -249,21 +259,22 @@ impl RevokedKeys {
         self.key_ids.extend(keys.filter(|key_id| table.is_revoked(*key_id)));
     }
 
-    /// Has some of them forgotten if it is time. Where `forget` fails they wait for another round.
-    fn forget_due(&mut self, now: Duration, forget: impl FnOnce(&[KeyId]) -> bool) {
+    /// Has some of them forgotten if it is time, and returns true if some were. Where `forget` fails they wait for another round.
+    fn forget_due(&mut self, now: Duration, forget: impl FnOnce(&[KeyId]) -> bool) -> bool {
         if self.key_ids.is_empty() || now < self.next {
-            return;
+            return false;
         }
         let round: Vec<_> = self.key_ids.iter().take(FORGOTTEN_AT_ONCE).copied().collect();
         if !forget(&round) {
             // Not soon: keys are not followed while an answer is waited for.
             self.next = now + TRY_AGAIN_EVERY;
-            return;
+            return false;
         }
         self.next = now + FORGET_EVERY;
         for key_id in round {
             self.key_ids.remove(&key_id);
         }
+        true
     }
 }
 

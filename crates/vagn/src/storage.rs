@@ -6,6 +6,7 @@
 //! A partition that cannot be opened, because its disk is gone or its log is damaged, fails what is sent to it and is
 //! tried again with growing pauses. It stops no other partition.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{
-    DataDir, Fleet, Forget, Health, Partition, Progress, Recovery, StoreError, Updates, VehicleIdBuf, Written,
+    DataDir, DepartedAt, DepartedCounts, Fleet, Forget, Health, KeyTag, Partition, Progress, Recovery,
+    StoreError, Updates, VehicleIdBuf, Written,
 };
 use vagn_wire::Fate;
 
@@ -57,6 +59,8 @@ struct PartitionLabel {
 pub struct StorageMetrics {
     vehicles: Gauge,
     vehicles_refused: Counter,
+    counts_departed: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    counts_lost: Family<PartitionLabel, Counter>,
     log_bytes: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
 }
 
@@ -67,6 +71,16 @@ impl StorageMetrics {
         Self {
             vehicles: registry.register("vehicles", "Vehicles known now", Gauge::default()),
             vehicles_refused: registry.register("vehicles_refused", help, Counter::default()),
+            counts_departed: registry.register(
+                "seal_counts_departed",
+                "Counts of sealed vehicles that were deleted or forgotten, by which replays of theirs are known",
+                Family::default(),
+            ),
+            counts_lost: registry.register(
+                "seal_counts_lost",
+                "Counts of sealed vehicles that were deleted or forgotten, lost beyond max_vehicles: replays of theirs are taken",
+                Family::default(),
+            ),
             log_bytes: registry.register(
                 "log_bytes",
                 "Bytes of log and snapshots on disk",
@@ -123,7 +137,17 @@ pub struct Storage {
     /// The reason that there is no partition, once it is known.
     broken: Option<Broken>,
     forgetting: Forgetting,
+    /// Counts of vehicles that left that this partition is known to have lost.
+    counts_lost: u64,
+    /// Keys whose counts are being forgotten.
+    over: Option<KeysOver>,
     fates: Vec<Fate>,
+}
+
+/// Keys that are over, and how far their counts were forgotten.
+struct KeysOver {
+    keys: Arc<HashSet<KeyTag>>,
+    behind: Option<DepartedAt>,
 }
 
 /// The rounds of forgetting.
@@ -150,6 +174,8 @@ impl Storage {
             teller,
             broken: None,
             forgetting: Forgetting::default(),
+            counts_lost: 0,
+            over: None,
             fates: Vec::new(),
         }
     }
@@ -181,6 +207,7 @@ impl Storage {
         self.count_vehicles();
         readiness.present(&self.name());
         self.broken = None;
+        self.counts_lost = 0;
         self.forgetting = Forgetting::default();
         self.partition = Some(partition);
     }
@@ -221,6 +248,14 @@ impl Storage {
         if let Ok(vehicles) = self.parts.fleet.len() {
             self.parts.metrics.vehicles.set(vehicles as i64);
         }
+    }
+
+    fn count_departed(&mut self, DepartedCounts { kept, lost }: DepartedCounts) {
+        let label = PartitionLabel { partition: self.parts.number };
+        let StorageMetrics { counts_departed, counts_lost, .. } = &self.parts.metrics;
+        counts_departed.get_or_create(&label).set(kept as u64);
+        counts_lost.get_or_create(&label).inc_by(lost - self.counts_lost);
+        self.counts_lost = lost;
     }
 
     fn tell_health(&self, health: Health) {
@@ -395,9 +430,12 @@ impl Handle<Housekeep> for Storage {
         let more = more | self.forgetting.go_on(partition, self.parts.bounds, now, &self.teller);
         let health = partition.health();
         let log_bytes = partition.log_bytes();
+        let more = more | go_on_forgetting(partition, &mut self.over);
+        let departed = partition.reader().departed_counts();
         let label = PartitionLabel { partition: self.parts.number };
         self.parts.metrics.log_bytes.get_or_create(&label).set(log_bytes);
         self.count_vehicles();
+        self.count_departed(departed);
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
     }
@@ -435,6 +473,28 @@ impl Forgetting {
             self.command = None;
         }
         more
+    }
+}
+
+/// Forgets some of the counts of keys that are over. Returns true while there are more.
+fn go_on_forgetting(partition: &mut Partition, over: &mut Option<KeysOver>) -> bool {
+    let Some(KeysOver { keys, behind }) = over else { return false };
+    // What goes wrong here stops the partition, and its health tells why.
+    match partition.forget_keys(keys, *behind) {
+        Ok(Some(end)) => *behind = Some(end),
+        Ok(None) | Err(_) => *over = None,
+    }
+    over.is_some()
+}
+
+/// Forgets the counts of sealed vehicles that left under these keys, which are over, a little at a time.
+pub struct ForgetKeys(pub Arc<HashSet<KeyTag>>);
+
+impl Handle<ForgetKeys> for Storage {
+    type Reply = ();
+
+    async fn handle(&mut self, ForgetKeys(keys): ForgetKeys, _: &mut Context<Self>) {
+        self.over = Some(KeysOver { keys, behind: None });
     }
 }
 

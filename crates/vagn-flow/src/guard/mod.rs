@@ -117,10 +117,15 @@ impl Guard {
         self.lacks_keys.store(lacks_keys, Ordering::Relaxed);
     }
 
+    /// Returns true when vehicles may have keys that are not in the table.
+    pub fn lacks_keys(&self) -> bool {
+        self.lacks_keys.load(Ordering::Relaxed)
+    }
+
     /// Returns what open reports must prove now.
     fn asks(&self) -> DeviceMode {
         match self.mode() {
-            DeviceMode::Mixed if self.lacks_keys.load(Ordering::Relaxed) => DeviceMode::Required,
+            DeviceMode::Mixed if self.lacks_keys() => DeviceMode::Required,
             mode => mode,
         }
     }

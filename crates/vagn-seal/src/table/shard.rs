@@ -127,6 +127,12 @@ impl Shard {
         true
     }
 
+    /// Visits the keys in force.
+    pub(super) fn visit(&self, visit: &mut impl FnMut(KeyId)) {
+        let lines = (0..self.made).map(|place| self.line_at(place));
+        lines.filter(|line| !line.is_free()).for_each(|line| visit(line.key_id));
+    }
+
     /// Returns true for a key that was revoked.
     pub(super) fn is_revoked(&self, key_id: KeyId) -> bool {
         self.revoked.contains(&key_id)

@@ -179,6 +179,10 @@ impl ShardState for FleetShard {
         }
         let (settings, last_order) = (ShardSettings::read(&mut bytes)?, bytes.u64()?);
         let roster = Roster::read_bytes(hash_seed(), bytes.rest()).ok_or(Damaged)?;
+        // They never are: with fewer the state would not be the one that was written.
+        if roster.reader().departed_counts().kept > settings.max_vehicles as usize {
+            return Err(Damaged);
+        }
         Ok(Self::new(shard, settings, last_order, roster))
     }
 

@@ -194,7 +194,7 @@ fn again(shard: &FleetShard) -> FleetShard {
 }
 
 /// Shards for a corpus.
-pub(crate) fn of_each_kind() -> [(&'static str, FleetShard); 2] {
+pub(crate) fn of_each_kind() -> [(&'static str, FleetShard); 3] {
     let settings = ShardSettings { forget_after_ms: 86_400_000, max_vehicles: 9 };
     let mut full = shard(settings);
     let sent = [
@@ -204,7 +204,9 @@ pub(crate) fn of_each_kind() -> [(&'static str, FleetShard); 2] {
         Sent { vehicle: 3, readable: false, ..Sent::at(NOW + 10, 3) },
     ];
     assert_eq!(apply(&mut full, 1 << 60, NOW, &sent.map(Given::Report)), [Fate::Stored; 4]);
-    [("empty", shard(settings)), ("vehicles", full)]
+    let mut left = again(&full);
+    assert_eq!(apply(&mut left, 1 << 61, NOW, &[Given::Deletion(2), Given::Deletion(0)]), [Fate::Stored; 2]);
+    [("empty", shard(settings)), ("vehicles", full), ("left", left)]
 }
 
 fn vehicles(reader: &Reader) -> Vec<(VehicleIdBuf, Sighting)> {
@@ -354,6 +356,44 @@ fn content_that_differs_in_a_vehicle_or_a_setting_has_another_hash() {
         assert!(hashes[at + 1..].iter().all(|other| other != hash), "{at}");
     }
     assert_eq!(hash(settings, &[Given::Report(Sent::at(NOW, 1)), Given::Deletion(0)]), hashes[0]);
+}
+
+#[test]
+fn what_was_sealed_is_known_at_all_replicas_when_its_vehicle_was_deleted_or_forgotten() {
+    let settings = ShardSettings { forget_after_ms: 1_000, max_vehicles: 9 };
+    let empty = shard(settings).content_hash();
+    let sent = |number, arrived_ms| {
+        Given::Report(Sent { number: Some(number), seal: Some((1, false)), ..Sent::at(arrived_ms, 1) })
+    };
+    for is_deleted in [true, false] {
+        let mut one = shard(settings);
+        assert_eq!(apply(&mut one, 1, NOW, &[sent(5, NOW)]), [Fate::Stored]);
+        // A replica that is copied before the vehicle leaves, and one that is copied after that.
+        let mut before = again(&one);
+        for replica in [&mut one, &mut before] {
+            if is_deleted {
+                assert_eq!(apply(replica, 2, NOW, &[Given::Deletion(0)]), [Fate::Stored]);
+            } else {
+                replica.tick(NOW + 2_000);
+            }
+            assert_eq!(replica.reader().len(), 0);
+        }
+        let after = again(&one);
+        assert_ne!(one.content_hash(), empty, "a replica that has lost it is found");
+        let mut replicas = [one, before, after];
+        for (number, fate, len) in [(5, Fate::Duplicate, 0), (6, Fate::Stored, 1), (5, Fate::Duplicate, 1)] {
+            let (order, now_ms) = (10 * number + len as u64, NOW + 3_000);
+            let heard: Vec<_> = replicas
+                .iter_mut()
+                .map(|replica| {
+                    let fates = apply(replica, order, now_ms, &[sent(number, now_ms)]);
+                    (fates, replica.reader().len(), replica.content_hash(), snapshot(replica))
+                })
+                .collect();
+            assert_eq!((&heard[0].0[..], heard[0].1), (&[fate][..], len), "{is_deleted}, {number}");
+            assert!(heard.iter().all(|other| *other == heard[0]), "{is_deleted}, {number}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::planned::{NONE, Planned};
 use super::teller::Teller;
 use super::{GROUP, Index};
 use crate::Updates;
+use crate::judge::Count;
 
 impl Index {
     /// Carries out the plan for the updates in `range`. The ranges of a batch must follow each other.
@@ -30,7 +31,7 @@ impl Index {
                     teller.moves(at, planned.slot, &self.rows[planned.slot], sighting);
                     self.see(planned.slot, grid_point, sighting);
                 } else if planned.fate == Fate::Stored {
-                    self.commit_one(updates, at, planned, grid_point, teller);
+                    self.commit_one(updates, at, planned, plan.count(planned), grid_point, teller);
                 }
                 if planned.count != NONE
                     && let Some(count) = plan.count(planned)
@@ -47,6 +48,7 @@ impl Index {
         updates: &Updates,
         at: usize,
         planned: &Planned,
+        count: Option<&Count>,
         grid_point: GridPoint,
         teller: &mut Teller<'_>,
     ) {
@@ -57,6 +59,10 @@ impl Index {
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
             teller.appears(at, slot, &sighting);
             self.fill(slot, self.ids.hash(&update.key), &update.key, &sighting);
+            if let Some(key) = count.and_then(Count::key) {
+                // The vehicle goes on with the count that it had left with.
+                self.departed.take(update.hash, key);
+            }
         } else {
             teller.moves(at, planned.slot, &self.rows[planned.slot], &sighting);
             self.see(planned.slot, grid_point, &sighting);

@@ -53,6 +53,7 @@ impl Index {
         each: impl FnMut(),
     ) -> Index {
         let mut index = Index { ids: Ids::of(names, hash_seed), rows, counts, ..Index::new(max_vehicles) };
+        index.departed.seed(hash_seed);
         let mut sorted = index.take_stock();
         let left_over = index.register(&sorted, each);
         // Most often there are none, and the list of all vehicles is left as it is.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `row.rs` | the data of a vehicle, one cache line |
 //! | `counts.rs` | the numbers seen of a vehicle, where it sends any |
+//! | `departed.rs` | those of sealed vehicles that left |
 //! | `plan.rs`, `rule.rs` | the outcome of a batch, worked out by a rule before anything is changed |
 //! | `commit.rs` | a plan carried out |
 //! | `planned.rs`, `latest.rs` | the outcome of one update, and the last ones of each vehicle in a batch |
@@ -18,6 +19,7 @@ mod blocks;
 mod cell;
 mod commit;
 mod counts;
+mod departed;
 mod lanes;
 mod latest;
 mod load;
@@ -38,12 +40,14 @@ use crate::chunked::Chunked;
 use crate::geo::unit_vector;
 use crate::ids::{Ids, Names};
 use crate::judge::Count;
-use crate::{Found, Gone, Key, Sighting, Vehicle, VehicleIdBuf};
+use crate::{Found, Gone, Key, KeyTag, Sighting, Vehicle, VehicleIdBuf};
 use cell::GridPoint;
 use node::coarse;
 use tree::{TOP, Tree, narrow};
 
 pub(crate) use counts::Counts;
+pub use departed::DepartedAt;
+pub(crate) use departed::{Departed, DepartedCount};
 pub use nearby::Nearby;
 pub use plan::Plan;
 pub(crate) use planned::{Marks, Planned};
@@ -81,6 +85,7 @@ pub struct Index {
     ids: Ids,
     rows: Rows,
     counts: Counts,
+    departed: Departed,
     tree: Tree,
     /// Slots that may be vacant; `put_back` takes some without striking them off.
     vacant: Vec<u32>,
@@ -92,14 +97,17 @@ impl Index {
     /// for tests and benchmarks: that of a [`Partition`](crate::Partition) has a seed, see
     /// [`Settings::hash_seed`](crate::Settings::hash_seed).
     pub fn new(max_vehicles: usize) -> Index {
-        Index {
+        let mut index = Index {
             ids: Ids::new(FIXED_SEED),
             rows: Rows::new(),
             counts: Counts::default(),
+            departed: Departed::new(FIXED_SEED),
             tree: Tree::new(),
             vacant: Vec::new(),
-            max_vehicles: max_vehicles.min(VEHICLES_MAX),
-        }
+            max_vehicles: VEHICLES_MAX,
+        };
+        index.bound(max_vehicles);
+        index
     }
 
     /// Returns an empty index without a bound, whose ids are found by a hash with this seed.
@@ -196,13 +204,18 @@ impl Index {
         }
     }
 
-    /// Forgets a vehicle. Returns false when there is none of that id.
+    /// Forgets a vehicle, but not the count that it has under a key. Returns false when there is none of that id.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
-        self.slot_of(key).is_some_and(|slot| self.vacate(slot))
+        self.slot_of(key).is_some_and(|slot| self.remove_slot(slot))
     }
 
-    /// Forgets the vehicle in a slot. Returns false when there is none.
+    /// Forgets the vehicle in a slot, but not the count that it has under a key. Returns false when there is none.
     pub(crate) fn remove_slot(&mut self, slot: u32) -> bool {
+        if self.is_taken(slot) && self.counts.has(slot) {
+            let (sighting, count) = self.state(slot);
+            let (key_hash, receive_seq) = (self.ids.key(slot).hash(), sighting.receive_seq);
+            self.departed.add(DepartedCount { key_hash, receive_seq, count });
+        }
         self.vacate(slot)
     }
 
@@ -252,9 +265,30 @@ impl Index {
         self.ids.key(slot)
     }
 
-    /// Sets the greatest number of vehicles. Those that are known stay.
+    /// Sets the greatest number of vehicles, and that of counts of vehicles that left. Vehicles that are known stay.
     pub(crate) fn bound(&mut self, max_vehicles: usize) {
         self.max_vehicles = max_vehicles.min(VEHICLES_MAX);
+        self.departed.bound(self.max_vehicles);
+    }
+
+    /// Returns the counts of sealed vehicles that left.
+    pub(crate) fn departed(&self) -> &Departed {
+        &self.departed
+    }
+
+    /// Forgets counts of vehicles that left, see [`Departed::forget`].
+    pub(crate) fn forget_departed(
+        &mut self,
+        behind: Option<DepartedAt>,
+        most: usize,
+        is_over: impl Fn(KeyTag) -> bool,
+    ) -> Option<DepartedAt> {
+        self.departed.forget(behind, most, is_over)
+    }
+
+    /// Adds counts of vehicles that left before.
+    pub(crate) fn add_departed(&mut self, counts: impl IntoIterator<Item = DepartedCount>) {
+        counts.into_iter().for_each(|departed| self.departed.add(departed));
     }
 
     /// Returns the vehicle in a slot as one that leaves.

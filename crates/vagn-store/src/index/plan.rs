@@ -187,9 +187,10 @@ impl Index {
         plan: &mut Plan,
     ) -> Planned {
         let update = updates.get(at).expect("the group lies within the updates");
-        let mut count = Count::NONE;
+        let mut count = self.count_before(&update);
         let verdict = rule.outcome(at, &update, None, &mut count);
         if verdict.fate != Fate::Stored {
+            plan.replays += u64::from(verdict.unwritten);
             plan.note_odd(at, &update, &verdict);
             return Planned::without_slot(verdict.fate);
         }
@@ -203,6 +204,14 @@ impl Index {
         let entry = plan.latest.find(slot);
         let planned = plan.note(at, entry, slot, &update, &verdict, Count::NONE, count);
         Planned { flags: planned.flags | NEW_VEHICLE, ..planned }
+    }
+
+    /// Returns the count that a vehicle without slot had under the key of this report when it left.
+    fn count_before(&self, update: &Update<'_>) -> Count {
+        let Some(seal) = update.evidence.seal.filter(|_| !self.departed.is_empty()) else {
+            return Count::NONE;
+        };
+        self.departed.find(update.hash, seal.key).unwrap_or(Count::NONE)
     }
 
     /// Returns the slot that [`Index::vacant_slot`] will give.
@@ -292,7 +301,7 @@ mod tests {
     use super::super::rule::AsTheyCome;
     use super::super::teller::Teller;
     use super::*;
-    use crate::index::Held;
+    use crate::index::{DepartedCount, Held};
     use crate::{Evidence, Key, KeyTag, Seal};
     use proptest::prelude::*;
     use vagn_wire::{Oddity, Position};
@@ -354,8 +363,8 @@ mod tests {
         }
     }
 
-    fn content(index: &Index) -> Vec<Held<'_>> {
-        index.slots(0, u32::MAX).collect()
+    fn content(index: &Index) -> (Vec<Held<'_>>, Vec<DepartedCount>) {
+        (index.slots(0, u32::MAX).collect(), index.departed().behind(None).collect())
     }
 
     /// Outcome of an update, with its count.

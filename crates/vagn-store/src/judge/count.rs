@@ -78,6 +78,13 @@ impl Count {
         }
     }
 
+    /// Adds what another count under the same key has seen.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let mut seen = self.seen;
+        seen.merge(other.seen);
+        self.seen = seen;
+    }
+
     /// Returns true when both are the same but for the envelope under way, which no restart outlives.
     #[inline]
     pub(crate) fn is_same(&self, other: &Self) -> bool {

@@ -41,7 +41,7 @@ pub struct Seal {
 }
 
 /// A key, as far as counts need to tell one from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyTag(std::num::NonZeroU32);
 
 impl KeyTag {
@@ -157,8 +157,18 @@ pub(crate) fn judge(
     judge_numbered(kept, count, new, evidence)
 }
 
-/// Judges the first report of a vehicle.
+/// Judges the first report of a vehicle. Its count has a key if it was there before: then it is the count that it left with.
 fn judge_first(count: &mut Count, new: &Sighting, evidence: &Evidence) -> Verdict {
+    if let (Some(number), Some(seal)) = (new.seq, evidence.seal)
+        && count.key() == Some(seal.key)
+    {
+        // Each report by itself: the first one of an envelope that is new has brought the vehicle back.
+        if let Err(refused) = look(count, number, false) {
+            return refused;
+        }
+        count.note(number);
+        return Verdict::of(Fate::Stored);
+    }
     if new.seq.is_some() || evidence.seal.is_some() {
         *count = Count::begin(evidence.seal.map(|seal| seal.key));
         if let Some(number) = new.seq {

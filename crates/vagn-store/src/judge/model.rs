@@ -2,7 +2,7 @@
 //!
 //! Times are in ms. `a` is the arrival, `t` the vehicle's own time, `n` its number, `p` its place.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::*;
 use vagn_wire::{Report, VehicleId, ms_of_number};
@@ -42,6 +42,8 @@ struct Model {
     highest: Option<u64>,
     seen: HashSet<u64>,
     repeat: bool,
+    /// What was seen of the vehicle under each key, up to when it left.
+    left: HashMap<KeyTag, HashSet<u64>>,
 }
 
 fn model_time(sent: &Sent, kept: Option<Kept>) -> (i64, bool, bool) {
@@ -81,6 +83,33 @@ impl Model {
         self.seen.retain(|seen| i128::from(*seen) > i128::from(highest) - 64);
     }
 
+    /// The vehicle is deleted or forgotten.
+    fn leave(&mut self) {
+        if let (Some(_), Some(key)) = (self.kept.take(), self.key) {
+            let left = self.left.entry(key).or_default();
+            left.extend(self.seen.drain());
+            let highest = left.iter().copied().max().unwrap_or_default();
+            left.retain(|seen| i128::from(*seen) > i128::from(highest) - 64);
+        }
+        (self.key, self.highest, self.repeat) = (None, None, false);
+        self.seen.clear();
+    }
+
+    /// Judges the first report of a vehicle by what was seen under its key before it left.
+    fn judge_again(&mut self, sent: Sent) -> Option<Fate> {
+        let (key, n) = (sent.key?, sent.n?);
+        let left = self.left.get(&key)?;
+        let highest = *left.iter().max()?;
+        if i128::from(n) <= i128::from(highest) - 64 {
+            return Some(Fate::Stale);
+        }
+        if left.contains(&n) {
+            return Some(Fate::Duplicate);
+        }
+        (self.seen, self.highest) = (self.left.remove(&key)?, Some(highest));
+        None
+    }
+
     fn judge(&mut self, sent: Sent) -> Fate {
         let Sent { a, p, n, readable, key, more, .. } = sent;
         let (e, own, unsure) = model_time(&sent, self.kept);
@@ -91,11 +120,14 @@ impl Model {
             self.key = key;
         }
         if self.kept.is_none() {
+            if let Some(refused) = self.judge_again(sent) {
+                return refused;
+            }
             self.key = key;
         }
         let mut known = n.is_some_and(|n| self.seen.contains(&n));
         let mut below = n.zip(self.highest).is_some_and(|(n, highest)| n <= highest);
-        if key.is_some() {
+        if key.is_some() && self.kept.is_some() {
             if more {
                 (known, below) = (self.repeat, false);
             } else if below && i128::from(n.unwrap()) <= i128::from(self.highest.unwrap()) - 64 {
@@ -167,9 +199,20 @@ struct Judged {
     kept: Option<Sighting>,
     count: Count,
     receive_seq: u64,
+    left: HashMap<KeyTag, Count>,
 }
 
 impl Judged {
+    /// As an index lets a vehicle leave.
+    fn leave(&mut self) {
+        let Some(_) = self.kept.take() else { return };
+        let mut count = std::mem::take(&mut self.count);
+        if let Some(key) = count.key() {
+            count.set_repeated(false);
+            self.left.entry(key).and_modify(|left| left.merge(&count)).or_insert(count);
+        }
+    }
+
     fn judge(&mut self, sent: Sent) -> Fate {
         let position = Position::new(sent.p as f64 / 10.0 + 1.0, 1.0).unwrap();
         let mut report = Report::new(VehicleId::new("bus").unwrap(), position);
@@ -186,7 +229,16 @@ impl Judged {
         let evidence = Evidence { seal: sent.key.map(|key| Seal { key, more: sent.more }), odd };
         let plain = self.count.is_none()
             && self.kept.is_some_and(|kept| is_plainly_newer(kept.event_time_ms, &new, &evidence));
+        if self.kept.is_none() {
+            // As an index finds it where a vehicle is new.
+            self.count = sent.key.and_then(|key| self.left.get(&key).copied()).unwrap_or_default();
+        }
+        let is_new = self.kept.is_none();
         let verdict = judge(self.kept.as_ref(), &mut self.count, &new, &evidence);
+        match sent.key {
+            Some(key) if is_new && verdict.fate == Fate::Stored => drop(self.left.remove(&key)),
+            _ => {}
+        }
         let found = (verdict, self.count);
         assert!(!plain || found == (Verdict::of(Fate::Stored), Count::NONE), "{sent:?} gave {found:?}");
         if verdict.fate == Fate::Stored {
@@ -359,6 +411,52 @@ fn a_count_belongs_to_its_key() {
     case("another gateway, then the first one's datagram again", &[S, S, L], 2, &[first, other, again]);
 }
 
+#[test]
+fn a_sealed_report_that_was_taken_is_known_when_its_vehicle_has_left() {
+    let a = A as u64;
+    let sent: Vec<_> = [0, 100, 101]
+        .into_iter()
+        .zip(1..)
+        .map(|(n, p)| at(A + n as i64, p).number(a + n).sealed(1))
+        .collect();
+    let envelope =
+        [at(A + 200, 4).number(a + 102).sealed(1), at(A + 200, 5).number(a + 102).sealed(1).more(true)];
+    let all: Vec<_> = sent.iter().chain(&envelope).copied().collect();
+    let again = |vehicle: &mut dyn FnMut(Sent) -> Fate| {
+        let later = all.iter().map(|sent| Sent { a: A + DAY, ..*sent });
+        later.map(vehicle).collect::<Vec<_>>()
+    };
+    let (mut model, mut judged) = (Model::default(), Judged::default());
+    for sent in &all {
+        assert_eq!((model.judge(*sent), judged.judge(*sent)), (S, S));
+    }
+    for _ in 0..2 {
+        model.leave();
+        judged.leave();
+        // The first one is below the window.
+        let want = [L, D, D, D, D];
+        assert_eq!(again(&mut |sent| model.judge(sent)), want);
+        assert_eq!(again(&mut |sent| judged.judge(sent)), want);
+        assert!(judged.kept().is_none() && model.kept.is_none(), "it is not back");
+        // What is new brings it back, with all that was seen.
+        let new = at(A + DAY, 9).number(a + 103).sealed(1);
+        let fates = (model.judge(new), judged.judge(new));
+        if fates == (D, D) {
+            continue;
+        }
+        assert_eq!(fates, (S, S));
+        assert_eq!(again(&mut |sent| model.judge(sent)), want);
+        assert_eq!(again(&mut |sent| judged.judge(sent)), want);
+    }
+    // Another key was not there before, and what has none is known to nobody.
+    judged.leave();
+    assert_eq!(judged.judge(at(A + DAY, 6).number(a).sealed(2)), S);
+    judged.leave();
+    assert_eq!(judged.judge(at(A + DAY, 7).number(a)), S);
+    judged.leave();
+    assert_eq!((judged.judge(sent[2]), judged.judge(at(A, 8).number(a))), (D, S));
+}
+
 /// Few values of each kind, so that the rules meet.
 fn any(random: &mut fastrand::Rng, now: i64, before: Option<Sent>) -> Sent {
     let near = [-400_000, -11_000, -3_000, -1_000, -1, 0, 0, 1, 1_000, 4_000, 6_000, 3_000_000];
@@ -415,6 +513,10 @@ fn judges_a_million_sequences_as_the_model_does() {
                 model.kept
             );
             assert_eq!(judged.kept(), model.kept, "seed {seed}, step {step}, {sent:?}");
+            if random.u8(..8) == 0 {
+                model.leave();
+                judged.leave();
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ const UNSURE: u8 = 64;
 const RESTARTS: u8 = 1;
 const CONTINUES: u8 = 2;
 const HAS_COUNT: u8 = 4;
+const BEGINS: u8 = 8;
 
 /// Content of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,8 +39,9 @@ pub(crate) enum Record<'a> {
     /// The vehicle in `slot`, whose id has `hash`, has a new sighting, or a late one. The hash names the vehicle even where
     /// the definition of the slot was lost, so that no position is ever given to another one.
     Position { order: OrderNumber, slot: u32, hash: u64, sighting: Sighting, marks: Marks },
-    /// The whole count of that vehicle, where its reports in the log alone do not lead there.
-    Count { slot: u32, hash: u64, count: Count },
+    /// The whole count of that vehicle, where its reports in the log alone do not lead there. If it begins with it, it goes on from the
+    /// one that the vehicle had left with.
+    Count { slot: u32, hash: u64, count: Count, begins: bool },
     /// From here on `slot` is this vehicle. Has the order number of the position that follows.
     Define { order: OrderNumber, slot: u32, key: Key<'a> },
     /// `slot` is free again. Names the vehicle, so that history can tell the vehicle of the positions before.
@@ -90,8 +92,9 @@ pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
             let (order, slot, hash, marks) = (*order, *slot, *hash, *marks);
             return encode_position(&PositionRecord { order, slot, hash, sighting, marks }, index, out);
         }
-        Record::Count { slot, hash, count } => {
+        Record::Count { slot, hash, count, begins } => {
             bytes[4] = COUNT;
+            bytes[7] = flag_if(*begins, BEGINS);
             put(&mut bytes, 8, slot.to_le_bytes());
             put(&mut bytes, 16, put_count(count));
             put(&mut bytes, 72, hash.to_le_bytes());
@@ -136,6 +139,7 @@ pub(crate) fn decode(bytes: &[u8; LEN], index: u64, first: OrderNumber) -> Optio
             slot,
             hash: u64::from_le_bytes(get(bytes, 72)),
             count: get_count(&get(bytes, 16)),
+            begins: bytes[7] & BEGINS != 0,
         }),
         DEFINE => Some(Record::Define { order, slot, key: get_key(bytes)? }),
         REMOVE => Some(Record::Remove { order, slot, key: get_key(bytes)? }),
@@ -352,8 +356,9 @@ mod tests {
         check(Record::Position { order, slot: u32::MAX, hash: 1 << 63, sighting: sighting(), marks });
         let late = Marks { late: true, restarts: true, continues: true };
         check(Record::Position { order, slot: 5, hash: 1, sighting: sighting(), marks: late });
-        check(Record::Count { slot: 5, hash: 1 << 63, count: Count::of_parts(u64::MAX, 1, 1 << 30) });
-        check(Record::Count { slot: 5, hash: 1, count: Count::NONE });
+        let count = Count::of_parts(u64::MAX, 1, 1 << 30);
+        check(Record::Count { slot: 5, hash: 1 << 63, count, begins: false });
+        check(Record::Count { slot: 5, hash: 1, count: Count::NONE, begins: true });
         let bare =
             Sighting { seq: None, speed_mps: None, heading_deg: Some(359.9), emergency: false, ..sighting() };
         let bare = Sighting { own_time: false, ..bare };

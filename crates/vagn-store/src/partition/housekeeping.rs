@@ -164,15 +164,19 @@ fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
         Some(writer) => writer,
         None => begin_snapshot(partition)?,
     };
-    let Some(from) = writer.next_slot() else {
+    let slice = partition.settings.slice.max(1);
+    if let Some(from) = writer.next_slot() {
+        partition.index.look(|index| writer.add(from.saturating_add(slice), index.slots(from, slice)));
+    } else if !writer.has_all_departed() {
+        let last = writer.last_departed();
+        partition.index.look(|index| writer.add_departed(index.departed().behind(last), slice));
+    } else {
         let finished = writer.finish(partition.log.end(), partition.log.stamps())?;
         partition.housekeeper.waiting = Some(finished.position);
         partition.housekeeper.due = false;
         partition.shared.finished(finished);
         return Ok(false);
-    };
-    let slice = partition.settings.slice.max(1);
-    partition.index.look(|index| writer.add(from.saturating_add(slice), index.slots(from, slice)));
+    }
     // Outside the lock: readers wait for the copy of a slice and never for the disk.
     let written = writer.write();
     partition.housekeeper.writing = Some(writer);
@@ -189,7 +193,7 @@ fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreErro
 }
 
 /// Gives up a snapshot, and removes the part that was written.
-fn abandon_snapshot(partition: &mut Partition) {
+pub(super) fn abandon_snapshot(partition: &mut Partition) {
     if let Some(writer) = partition.housekeeper.writing.take() {
         // At once: what waits for room may be in front of the syncer's removals. If it stays, the next start removes it.
         let _removed = partition.shared.disk.remove(writer.temp());

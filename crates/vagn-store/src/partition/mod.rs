@@ -21,16 +21,17 @@ pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::index::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule, Teller};
+use crate::index::{AsJudged, AsTheyCome, DepartedAt, DepartedCount, Marks, Outcome, Planned, Rule, Teller};
 use crate::log::record::{LEN, PositionRecord, Record};
 use crate::log::stamps::Stamps;
 use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Gone, Key, Move, OrderNumber, Plan, Sighting, Update, Updates};
+use crate::{Fate, Gone, Key, KeyTag, Move, OrderNumber, Plan, Sighting, Update, Updates};
 use forgetting::Forgetter;
 use housekeeping::Housekeeper;
 use site::Site;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use vagn_wire::Oddities;
@@ -196,7 +197,8 @@ impl Partition {
         Ok(Written { end, stored, new_vehicles })
     }
 
-    /// Forgets a vehicle; returns `None` when there is none of that id. Not yet durable.
+    /// Forgets a vehicle, but for the count that it has under a key; returns `None` when there is none of that id. Not yet
+    /// durable.
     ///
     /// # Errors
     /// As [`Partition::write`], except that a lack of free space does not forbid it.
@@ -212,8 +214,8 @@ impl Partition {
         Ok(Some(gone))
     }
 
-    /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay. Without it there is no
-    /// bound but memory. It is no entry of the log: what is shed leaves none either.
+    /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay. It is also that of the counts of
+    /// sealed vehicles that left. Without it there is no bound but memory. It is no entry of the log: what is shed leaves none either.
     pub fn bound(&mut self, max_vehicles: usize) {
         self.index.change(|index| index.bound(max_vehicles));
     }
@@ -227,6 +229,23 @@ impl Partition {
         let shared = self.shared.clone();
         let _work = shared.work()?;
         forgetting::forget(self, command)
+    }
+
+    /// Forgets the counts of sealed vehicles that left under these keys, which open nothing any more: some of them, behind this place.
+    /// Returns the place at which to go on, none at the end. It is no entry of the log, and durable with the next snapshot: what comes
+    /// again after a crash does no harm, and can be forgotten again.
+    ///
+    /// # Errors
+    /// As [`Partition::write`].
+    pub fn forget_keys(
+        &mut self,
+        keys: &HashSet<KeyTag>,
+        behind: Option<DepartedAt>,
+    ) -> Result<Option<DepartedAt>, StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
+        let slice = self.settings.slice.max(1) as usize;
+        Ok(self.index.change(|index| index.forget_departed(behind, slice, |key| keys.contains(&key))))
     }
 
     /// Does a little of the work that is not urgent: a slice of a snapshot, files to remove. To be called every second or so, and again soon when it reports that there is more.
@@ -248,6 +267,13 @@ impl Partition {
     /// Returns the handle by which a successor takes the files away from this writer, even where its thread hangs.
     pub(crate) fn fence(&self) -> Weak<Shared> {
         Arc::downgrade(&self.shared)
+    }
+
+    /// Adds counts of sealed vehicles that left before, elsewhere. Durable with the next snapshot.
+    pub(crate) fn add_departed(&mut self, counts: impl IntoIterator<Item = DepartedCount>) {
+        // One that is under way may be past them, and no record of the log tells of them.
+        housekeeping::abandon_snapshot(self);
+        self.index.change(|index| index.add_departed(counts));
     }
 
     /// Merges stamps that are in no record of this partition.
@@ -361,7 +387,7 @@ fn push_planned(log: &mut LogWriter, plan: &Plan, updates: &Updates, at: usize, 
         && let Some(count) = plan.count(planned)
     {
         // Behind the report: torn between the two the log lacks what was counted, and not a report that counts as seen.
-        log.push(&Record::Count { slot, hash, count: *count });
+        log.push(&Record::Count { slot, hash, count: *count, begins: planned.is_new_vehicle() });
     }
 }
 

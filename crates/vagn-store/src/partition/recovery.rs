@@ -190,8 +190,8 @@ fn load(
 ) -> Result<(), StoreError> {
     let reader = SnapshotReader::open(log.disk, snapshot, log.partition)?;
     let mut steps = Steps::new(log.partition, Phase::Snapshot, progress);
-    let footer = reader.read(&mut |held| {
-        base.table.set(held);
+    let footer = reader.read(&mut |kept| {
+        base.table.keep(kept);
         steps.step();
     })?;
     base.table.merge_stamps(footer.stamps);

@@ -7,11 +7,12 @@
 
 use crate::chunked::Chunked;
 use crate::ids::Names;
-use crate::index::{Counts, Held, Index, Marks, Row, Rows};
+use crate::index::{Counts, Departed, DepartedCount, Held, Index, Marks, Row, Rows};
 use crate::judge::Count;
 use crate::log::record::Record;
 use crate::log::stamps::Stamps;
 use crate::prefetch::prefetch;
+use crate::snapshot::Kept;
 use crate::{Key, Sighting};
 use std::collections::HashMap;
 
@@ -36,6 +37,7 @@ pub(crate) struct SlotTable {
     rows: Rows,
     names: Names,
     counts: Counts,
+    departed: Departed,
     /// Hashes of the names, see [`Key::hash`]; those of slots without name mean nothing.
     hashes: Chunked<u64>,
     /// Positions whose slots are on their way from memory: a log names slots in no order that a cache could foresee.
@@ -51,6 +53,8 @@ impl Default for SlotTable {
             rows: Rows::new(),
             names: Names::new(),
             counts: Counts::default(),
+            // The index that the table becomes has a seed of its own.
+            departed: Departed::new(0),
             hashes: Chunked::new(),
             pending: Vec::with_capacity(PENDING),
             stamps: Stamps::NOTHING,
@@ -60,6 +64,14 @@ impl Default for SlotTable {
 }
 
 impl SlotTable {
+    /// Takes what a snapshot has.
+    pub(crate) fn keep(&mut self, kept: Kept<'_>) {
+        match kept {
+            Kept::Vehicle(held) => self.set(held),
+            Kept::Departed(departed) => self.departed.add(departed),
+        }
+    }
+
     /// Sets a vehicle as a snapshot has it.
     pub(crate) fn set(&mut self, held: Held<'_>) {
         self.define(held.slot, held.key, Row::new(&held.sighting));
@@ -71,18 +83,26 @@ impl SlotTable {
     /// A snapshot may hold what the record tells already, and later records too. All the same the log ends with the same
     /// rows and counts: a position replaces the row, a count that began anew or is told as a whole replaces what was
     /// counted, and a number noted twice is noted once. A number of an earlier count that is noted into a later one is
-    /// gone again with the record that began the later one, which is still to come.
+    /// gone again with the record that began the later one, which is still to come. The count of a vehicle that leaves is merged
+    /// into the one that the snapshot has of it, if it has one, and the count of one that comes again is taken out.
     pub(crate) fn apply(&mut self, record: Record<'_>) {
         match record {
             Record::Position { slot, hash, sighting, marks, .. } => {
                 self.stamps.merge(Stamps::of(&sighting));
                 self.put_off(Pending { slot, hash, change: Change::Report(sighting, marks) });
             }
-            Record::Count { slot, hash, count } => {
+            Record::Count { slot, hash, count, begins } => {
+                if let Some(key) = count.key().filter(|_| begins) {
+                    self.departed.take(hash, key);
+                }
                 self.put_off(Pending { slot, hash, change: Change::Count(count) });
             }
             Record::Define { slot, key, .. } => self.change_owner(slot, Some(key)),
-            Record::Remove { slot, .. } => self.change_owner(slot, None),
+            Record::Remove { slot, key, .. } => {
+                self.apply_pending();
+                self.note_departed(slot, key.hash());
+                self.change_owner(slot, None);
+            }
             Record::Synced { .. } | Record::Void => {}
         }
     }
@@ -96,6 +116,14 @@ impl SlotTable {
             None => self.remove(slot),
         }
         self.orphans.remove(&slot);
+    }
+
+    /// Keeps the count of a vehicle that leaves its slot, as [`Index::remove_slot`] does.
+    fn note_departed(&mut self, slot: u32, key_hash: u64) {
+        if self.is(slot, key_hash) && self.counts.has(slot) {
+            let (receive_seq, count) = (self.rows[slot].sighting().receive_seq, self.counts.get(slot));
+            self.departed.add(DepartedCount { key_hash, receive_seq, count });
+        }
     }
 
     fn define(&mut self, slot: u32, key: Key<'_>, row: Row) {
@@ -205,6 +233,11 @@ impl SlotTable {
         })
     }
 
+    /// Returns the counts of sealed vehicles that left.
+    pub(crate) fn departed(&self) -> &Departed {
+        &self.departed
+    }
+
     fn taken(&self) -> impl Iterator<Item = u32> {
         debug_assert!(self.pending.is_empty(), "nothing is put off when it is looked at");
         (0..self.rows.len() as u32).filter(|&at| self.rows[at].is_taken())
@@ -213,10 +246,12 @@ impl SlotTable {
     /// Turns into the index of the vehicles. Calls `each` for every one.
     pub(crate) fn into_index(self, max_vehicles: usize, hash_seed: u64, each: impl FnMut()) -> Index {
         debug_assert!(self.pending.is_empty(), "nothing is put off when it becomes an index");
-        let SlotTable { rows, names, counts, hashes, .. } = self;
+        let SlotTable { rows, names, counts, departed, hashes, .. } = self;
         // Freed before the index takes memory.
         drop(hashes);
-        Index::of_parts(max_vehicles, hash_seed, rows, names, counts, each)
+        let mut index = Index::of_parts(max_vehicles, hash_seed, rows, names, counts, each);
+        index.add_departed(departed.behind(None));
+        index
     }
 }
 

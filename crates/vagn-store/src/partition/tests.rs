@@ -2,7 +2,7 @@
 
 use super::{Forget, Partition, Settings};
 use crate::disk::faulty::{FaultyDisk, Loss};
-use crate::index::Held;
+use crate::index::{DepartedCount, Held};
 use crate::judge::Count;
 use crate::{
     Changes, DataDir, Evidence, Fate, FixBefore, Key, KeyTag, OrderNumber, Seal, Sighting, Updates,
@@ -29,8 +29,8 @@ enum Step {
     Sync,
 }
 
-/// Everything that decides fates, by vehicle.
-type Content = BTreeMap<VehicleIdBuf, (Sighting, Count)>;
+/// Everything that decides fates, by vehicle; and the counts of those that left.
+type Content = (BTreeMap<VehicleIdBuf, (Sighting, Count)>, Vec<DepartedCount>);
 
 const BEGINNING_MS: i64 = 1_795_860_000_000;
 
@@ -129,13 +129,13 @@ fn take(partition: &mut Partition, step: &Step) -> Vec<Fate> {
 fn content(partition: &Partition) -> Content {
     partition.index.look(|index| {
         let all = index.slots(0, u32::MAX);
-        all.map(|held| {
+        let vehicles = all.map(|held| {
             let mut count = held.count;
             // An envelope is never divided by a restart, as its reports are one write.
             count.set_repeated(false);
             (VehicleIdBuf::of(held.key), (held.sighting, count))
-        })
-        .collect()
+        });
+        (vehicles.collect(), index.departed().behind(None).collect())
     })
 }
 
@@ -206,7 +206,14 @@ impl Partitions {
     }
 
     fn content(&self) -> Content {
-        self.opened.iter().flat_map(content).collect()
+        let (mut vehicles, mut departed) = Content::default();
+        for partition in &self.opened {
+            let (more, left) = content(partition);
+            vehicles.extend(more);
+            departed.extend(left);
+        }
+        departed.sort_by_key(DepartedCount::at);
+        (vehicles, departed)
     }
 
     fn close(self) {

@@ -69,7 +69,7 @@ fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreEr
     match SnapshotReader::open(partition.disk, snapshot, partition.partition) {
         Ok(reader) => {
             slot_end = reader.slot_end();
-            let footer = reader.salvage(&mut |held| table.set(held))?;
+            let footer = reader.salvage(&mut |kept| table.keep(kept))?;
             table.merge_stamps(footer.map_or(Stamps::NOTHING, |footer| footer.stamps));
         }
         Err(StoreError::Corrupt { .. }) => {}
@@ -89,6 +89,11 @@ fn write(
     let vehicles: Vec<_> = table.vehicles().collect();
     for block in vehicles.chunks(BLOCK) {
         writer.add(slot_end, block.iter().copied());
+        writer.write()?;
+    }
+    let mut departed = table.departed().behind(None);
+    while !writer.has_all_departed() {
+        writer.add_departed(departed.by_ref(), BLOCK as u32);
         writer.write()?;
     }
     // Complete at its own position: it vouches for no later record, so that a shorter log is not taken for damage.

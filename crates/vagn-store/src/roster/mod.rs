@@ -43,7 +43,8 @@ impl Roster {
         Roster { index: Writer::new(index), plan: Plan::default(), beside: Beside::new() }
     }
 
-    /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay.
+    /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay. It is also that of the counts of sealed
+    /// vehicles that left.
     pub fn bound(&mut self, max_vehicles: usize) {
         self.index.change(|index| index.bound(max_vehicles));
     }
@@ -82,7 +83,7 @@ impl Roster {
         self.plan.replays()
     }
 
-    /// Forgets a vehicle; returns `None` when there is none of that id.
+    /// Forgets a vehicle, but for the count that it has under a key; returns `None` when there is none of that id.
     pub fn delete(&mut self, key: Key<'_>) -> Option<Gone> {
         let gone = self.index.look(|index| index.slot_of(key).map(|slot| index.gone(slot)))?;
         self.remove(&[gone]);
@@ -113,10 +114,10 @@ impl Roster {
         }
     }
 
-    /// Returns a hash of all that is kept of all vehicles. It is the same on all machines and in all versions, and finds accidents, not
+    /// Returns a hash of all that is kept of all vehicles, those that left included. It is the same on all machines and in all versions, and finds accidents, not
     /// an attacker's work.
     pub fn hash(&self) -> u64 {
-        self.beside.sum()
+        self.index.look(|index| self.beside.sum().wrapping_add(index.departed().sum()))
     }
 
     /// Returns a reader of the live index, for use beside the writer and after it.

@@ -136,7 +136,7 @@ fn check_beside(roster: &Roster) {
     roster.index.look(|index| {
         let hash_of = |held: Held<'_>| beside::row_hash(held.key.hash(), &held.sighting, &held.count);
         let hashes = index.slots(0, u32::MAX).map(hash_of);
-        assert_eq!(roster.hash(), hashes.fold(0, u64::wrapping_add));
+        assert_eq!(roster.hash(), hashes.fold(index.departed().sum(), u64::wrapping_add));
         let mut received: Vec<_> =
             index.slots(0, u32::MAX).map(|held| (held.sighting.receive_seq, held.slot)).collect();
         received.sort_unstable();
@@ -235,7 +235,51 @@ fn some() -> Roster {
             take(&mut roster, &step, usize::MAX);
         }
     }
+    assert!(roster.reader().departed_counts().kept > 0);
     roster
+}
+
+/// Counts that are kept of vehicles that left, and that were lost.
+fn departed(roster: &Roster) -> (usize, u64) {
+    let counts = roster.reader().departed_counts();
+    (counts.kept, counts.lost)
+}
+
+fn sealed(vehicle: usize, number: u64, receive_seq: u64) -> (usize, Sighting, Evidence) {
+    let (plain, _) = report(&mut fastrand::Rng::with_seed(1), NOW, receive_seq);
+    let position = Position::new(2.0, 0.0).unwrap();
+    let seal = Seal { key: KeyTag::of_key_id([1; 8]), more: false };
+    let sighting = Sighting { seq: Some(number), position, own_time: false, event_time_ms: NOW, ..plain };
+    (vehicle, sighting, Evidence { seal: Some(seal), ..Evidence::default() })
+}
+
+#[test]
+fn what_was_sealed_is_known_when_its_vehicle_has_left() {
+    let key_of = |vehicle| Step::Delete(vehicle);
+    let mut roster = Roster::new(1);
+    let empty = (bytes(&roster), roster.hash());
+    let sent = |number, receive_seq| Step::Write(vec![sealed(1, number, receive_seq)]);
+    assert_eq!(take(&mut roster, &sent(7, 1), 1).0, [Fate::Stored]);
+    take(&mut roster, &key_of(1), 1);
+    assert_eq!((roster.len(), departed(&roster)), (0, (1, 0)));
+    assert_ne!(roster.hash(), empty.1, "replicas of which one has forgotten more are not alike");
+    for again in [Roster::read_bytes(2, &bytes(&roster)).unwrap(), roster] {
+        let mut again = again;
+        check_beside(&again);
+        let left = (bytes(&again), again.hash());
+        assert_eq!(take(&mut again, &sent(7, 2), 1).0, [Fate::Duplicate]);
+        assert_eq!((again.replays(), again.len()), (1, 0));
+        assert_eq!((bytes(&again), again.hash()), left, "it has changed nothing");
+        // What is new brings the vehicle back, and its count is where it was.
+        assert_eq!(take(&mut again, &sent(8, 3), 1).0, [Fate::Stored]);
+        assert_eq!((again.len(), departed(&again)), (1, (0, 0)));
+        check_beside(&again);
+        assert_eq!(take(&mut again, &sent(7, 4), 1).0, [Fate::Duplicate]);
+        // Beyond the bound a count goes.
+        take(&mut again, &key_of(1), 1);
+        take(&mut again, &Step::Bound(0), 1);
+        assert_eq!((departed(&again), (bytes(&again), again.hash())), ((0, 1), empty.clone()));
+    }
 }
 
 #[test]

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use vagn_fuzz::Target;
 
-use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, each_vehicle, put_vehicle};
+use super::block::{
+    HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, WITHOUT_DEPARTED, each_vehicle, put_departed,
+    put_vehicle,
+};
 use super::reader::SnapshotReader;
-use super::{Footer, Snapshot};
+use super::{Footer, Kept, Snapshot, first_departed};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::index::Held;
+use crate::index::{DepartedCount, Held};
 use crate::judge::Count;
 use crate::log::LogPosition;
 use crate::log::stamps::Stamps;
@@ -32,9 +35,9 @@ fn check(bytes: &[u8]) {
     disk.create(&snapshot.path).and_then(|file| file.append(bytes)).expect("the disk works");
     let Ok(reader) = SnapshotReader::open(&disk, &snapshot, PARTITION) else { return };
     let mut vehicles = Vec::new();
-    let footer = reader.read(&mut |held| vehicles.push(reread(&held)));
+    let footer = reader.read(&mut |kept| vehicles.push(reread(&kept)));
     let mut salvaged = Vec::new();
-    let end = reader.salvage(&mut |held| salvaged.push(reread(&held))).expect("the disk works");
+    let end = reader.salvage(&mut |kept| salvaged.push(reread(&kept))).expect("the disk works");
     if let Ok(footer) = footer {
         // A block may name another number of vehicles than it has; only the sum is checked, and none is lost.
         assert_eq!((end, &salvaged), (Some(footer), &vehicles));
@@ -42,14 +45,23 @@ fn check(bytes: &[u8]) {
     assert!(salvaged.starts_with(&vehicles), "what was read before the damage is salvaged");
 }
 
-/// Checks that a vehicle is read as it was written, and shows it.
-fn reread(held: &Held<'_>) -> String {
+/// Checks that a vehicle, or the count of one that left, is read as it was written, and shows it.
+fn reread(kept: &Kept<'_>) -> String {
     let mut bytes = Vec::new();
-    let shown = format!("{held:?}");
-    put_vehicle(held, &mut bytes);
-    let whole = each_vehicle(&bytes, &mut |again| assert_eq!(format!("{again:?}"), shown));
-    assert!(whole, "{shown}");
-    shown
+    match kept {
+        Kept::Vehicle(held) => {
+            let shown = format!("{held:?}");
+            put_vehicle(held, &mut bytes);
+            let whole = each_vehicle(&bytes, &mut |again| assert_eq!(format!("{again:?}"), shown));
+            assert!(whole, "{shown}");
+            shown
+        }
+        Kept::Departed(departed) => {
+            put_departed(departed, &mut bytes);
+            assert_eq!(first_departed(&bytes), Some((*departed, &[][..])));
+            format!("{departed:?}")
+        }
+    }
 }
 
 /// The same, with checksums that fit.
@@ -81,28 +93,65 @@ fn the_corpus_of_snapshots_is_of_this_format() {
     let count = Count::of_parts(900, 0b1011, 4);
     let first = [vehicle(0, Key::Text("bus-7"), Count::NONE), vehicle(1, Key::Uuid([9; 16]), count)];
     let second = [vehicle(4, Key::Text("a"), count)];
-    for (name, blocks) in
-        [("empty", &[][..]), ("one_block", &[&first[..]][..]), ("two_blocks", &[&first[..], &second[..]])]
-    {
-        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "snapshot", name, &file(blocks));
+    let left = [
+        DepartedCount { key_hash: 77, receive_seq: 6, count },
+        DepartedCount { key_hash: 5, receive_seq: 7, count },
+    ];
+    let both = [&first[..], &second[..]];
+    for (name, bytes) in [
+        ("empty", file(VERSION, &[], &[])),
+        ("one_block", file(VERSION, &[&first], &[])),
+        ("two_blocks", file(VERSION, &both, &left)),
+        ("format_3", file(WITHOUT_DEPARTED, &both, &[])),
+    ] {
+        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "snapshot", name, &bytes);
     }
 }
 
-fn file(blocks: &[&[Held<'_>]]) -> Vec<u8> {
-    let header = SnapshotHeader { version: VERSION, partition: PARTITION, position: POSITION, slot_end: 5 };
+#[test]
+fn a_snapshot_of_the_format_before_is_read_whole() {
+    let held = Held { slot: 1, key: Key::Text("a"), sighting: sighting(), count: Count::of_parts(900, 1, 4) };
+    let left = DepartedCount { key_hash: 77, receive_seq: 6, count: held.count };
+    for (version, left) in [(WITHOUT_DEPARTED, &[][..]), (VERSION, &[][..]), (VERSION, &[left][..])] {
+        let disk = FaultyDisk::new();
+        let snapshot = Snapshot::new(Path::new(DIR), POSITION);
+        disk.create_dir(Path::new(DIR)).unwrap();
+        disk.create(&snapshot.path).unwrap().append(&file(version, &[&[held]], left)).unwrap();
+        let reader = SnapshotReader::open(&disk, &snapshot, PARTITION).unwrap();
+        let (mut vehicles, mut found) = (Vec::new(), Vec::new());
+        let read = reader.read(&mut |kept| match kept {
+            Kept::Vehicle(held) => vehicles.push(format!("{held:?}")),
+            Kept::Departed(departed) => found.push(departed),
+        });
+        let footer = read.unwrap();
+        assert_eq!((footer.vehicles, footer.departed), (1, left.len() as u64));
+        assert_eq!((vehicles, &found[..]), (vec![format!("{held:?}")], left), "format {version}");
+    }
+}
+
+fn file(version: u32, blocks: &[&[Held<'_>]], left: &[DepartedCount]) -> Vec<u8> {
+    let header = SnapshotHeader { version, partition: PARTITION, position: POSITION, slot_end: 5 };
     let mut bytes = header.encode().to_vec();
-    let mut put = |number: usize, count: usize, content: &[u8]| {
-        bytes.extend(Prefix::of(number as u32, count as u32, content).encode());
+    let mut put = |number: usize, count: u32, content: &[u8]| {
+        bytes.extend(Prefix::of(number as u32, count, content).encode());
         bytes.extend_from_slice(content);
     };
     for (number, vehicles) in blocks.iter().enumerate() {
         let mut content = Vec::new();
         vehicles.iter().for_each(|held| put_vehicle(held, &mut content));
-        put(number, vehicles.len(), &content);
+        put(number, vehicles.len() as u32, &content);
+    }
+    let mut end = blocks.len();
+    if !left.is_empty() {
+        let mut content = Vec::new();
+        left.iter().for_each(|departed| put_departed(departed, &mut content));
+        put(end, Prefix::count_of_departed(left.len() as u32), &content);
+        end += 1;
     }
     let vehicles = blocks.iter().map(|block| block.len() as u64).sum();
     let stamps = Stamps { receive_time_ms: 1_700_000_000_000, receive_seq: 7 };
-    put(blocks.len(), 0, &Footer { complete_at: POSITION, vehicles, stamps }.encode());
+    let footer = Footer { complete_at: POSITION, vehicles, departed: left.len() as u64, stamps }.encode();
+    put(end, 0, if version == WITHOUT_DEPARTED { &footer[..40] } else { &footer });
     bytes
 }
 

@@ -5,6 +5,10 @@
 //! already. A position gives the whole of a row and a count is noted, begun anew or set, each of which may be done twice; so
 //! the outcome is exact at the position where the last slice was written. A snapshot gets its name only when the log is
 //! durable up to there.
+//!
+//! The counts of sealed vehicles that left come last, by a cursor too. One that is missed because its vehicle left meanwhile is
+//! added by the record of its leaving: the vehicle is in the snapshot then, or came with a record after the noted position. One
+//! whose vehicle came again is taken out by the records of that.
 
 mod block;
 #[cfg(test)]
@@ -12,15 +16,23 @@ mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
-pub(crate) use block::{VERSION as VEHICLE_VERSION, first_vehicle, put_vehicle};
+pub(crate) use block::{first_departed, first_vehicle, put_departed, put_vehicle};
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
+use crate::index::{DepartedCount, Held};
 use crate::log::LogPosition;
 use crate::log::stamps::Stamps;
 use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = ".snap";
+
+/// What a snapshot has, one by one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kept<'a> {
+    Vehicle(Held<'a>),
+    Departed(DepartedCount),
+}
 
 /// A snapshot in the directory of its partition, named by the position from which the log is to be read over
 /// it.
@@ -57,5 +69,7 @@ pub(crate) struct Footer {
     pub(crate) complete_at: LogPosition,
     /// Number of vehicles in the snapshot.
     pub(crate) vehicles: u64,
+    /// Number of counts of vehicles that left.
+    pub(crate) departed: u64,
     pub(crate) stamps: Stamps,
 }

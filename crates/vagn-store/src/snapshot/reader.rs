@@ -1,16 +1,16 @@
 //! Reads a snapshot back, all of it or, for `repair`, the blocks that are left of it.
 
-use super::block::{CONTENT_MAX, HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, each_vehicle};
-use super::{Footer, Snapshot};
+use super::block::{CONTENT_MAX, HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, WITHOUT_DEPARTED};
+use super::{Footer, Kept, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
-use crate::index::Held;
 use std::sync::Arc;
 
 /// A snapshot whose header has been read.
 pub(crate) struct SnapshotReader {
     snapshot: Snapshot,
     file: Arc<dyn DiskFile>,
+    version: u32,
     slot_end: u32,
 }
 
@@ -18,6 +18,7 @@ pub(crate) struct SnapshotReader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tally {
     vehicles: u64,
+    departed: u64,
     footer: Option<Footer>,
     /// Offset of the first block that cannot be read.
     bad: Option<u64>,
@@ -36,7 +37,7 @@ impl SnapshotReader {
         let header = SnapshotHeader::decode(&bytes).ok_or_else(|| {
             StoreError::corrupt(&snapshot.path, 0, "the header of the snapshot cannot be read")
         })?;
-        if header.version != VERSION {
+        if ![WITHOUT_DEPARTED, VERSION].contains(&header.version) {
             return Err(StoreError::Format {
                 file: snapshot.path.clone(),
                 found: header.version,
@@ -46,7 +47,8 @@ impl SnapshotReader {
         if (header.partition, header.position) != (partition, snapshot.position) {
             return Err(StoreError::corrupt(&snapshot.path, 0, "the header is of another snapshot"));
         }
-        Ok(SnapshotReader { snapshot: snapshot.clone(), file, slot_end: header.slot_end })
+        let SnapshotHeader { version, slot_end, .. } = header;
+        Ok(SnapshotReader { snapshot: snapshot.clone(), file, version, slot_end })
     }
 
     /// Returns the bound of the slots in it: all are lower.
@@ -54,8 +56,8 @@ impl SnapshotReader {
         self.slot_end
     }
 
-    /// Calls `visit` for every vehicle. When it fails, `visit` has been called for some.
-    pub(crate) fn read(&self, visit: &mut dyn FnMut(Held<'_>)) -> Result<Footer, StoreError> {
+    /// Calls `visit` for all that it has. When it fails, `visit` has been called for some.
+    pub(crate) fn read(&self, visit: &mut dyn FnMut(Kept<'_>)) -> Result<Footer, StoreError> {
         let tally = self.blocks(false, visit)?;
         match (tally.footer, tally.bad) {
             (_, Some(offset)) => {
@@ -66,12 +68,15 @@ impl SnapshotReader {
             (Some(footer), None) if footer.vehicles != tally.vehicles => {
                 Err(self.corrupt(0, "the snapshot lacks vehicles"))
             }
+            (Some(footer), None) if footer.departed != tally.departed => {
+                Err(self.corrupt(0, "the snapshot lacks counts of vehicles that left"))
+            }
             (Some(footer), None) => Ok(footer),
         }
     }
 
-    /// Calls `visit` for every vehicle that can still be read, and returns the footer if there is one.
-    pub(crate) fn salvage(&self, visit: &mut dyn FnMut(Held<'_>)) -> Result<Option<Footer>, StoreError> {
+    /// Calls `visit` for all that can still be read, and returns the footer if there is one.
+    pub(crate) fn salvage(&self, visit: &mut dyn FnMut(Kept<'_>)) -> Result<Option<Footer>, StoreError> {
         Ok(self.blocks(true, visit)?.footer)
     }
 
@@ -79,19 +84,21 @@ impl SnapshotReader {
         StoreError::corrupt(&self.snapshot.path, offset, what)
     }
 
-    fn blocks(&self, go_on: bool, visit: &mut dyn FnMut(Held<'_>)) -> Result<Tally, StoreError> {
-        let mut tally = Tally { vehicles: 0, footer: None, bad: None };
+    fn blocks(&self, go_on: bool, visit: &mut dyn FnMut(Kept<'_>)) -> Result<Tally, StoreError> {
+        let mut tally = Tally { vehicles: 0, departed: 0, footer: None, bad: None };
         let mut offset = HEADER as u64;
         let mut content = Vec::new();
         for block in 0.. {
             let Some(prefix) = self.prefix(offset)? else { break };
             let whole = self.content(offset, &prefix, &mut content)? && prefix.matches(block, &content);
             if whole && prefix.count == 0 {
-                tally.footer = Footer::decode(&content);
+                tally.footer = Footer::decode(self.version, &content);
                 break;
             }
-            if whole && each_vehicle(&content, visit) {
-                tally.vehicles += u64::from(prefix.count);
+            if whole && prefix.each(&content, visit) {
+                let (vehicles, departed) = prefix.numbers();
+                tally.vehicles += vehicles;
+                tally.departed += departed;
             } else {
                 tally.bad = tally.bad.or(Some(offset));
             }

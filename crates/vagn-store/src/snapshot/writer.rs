@@ -1,10 +1,10 @@
 //! Writes a snapshot a slice at a time, so that writes never wait for it for long.
 
-use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, put_vehicle};
+use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, put_departed, put_vehicle};
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
-use crate::index::Held;
+use crate::index::{DepartedAt, DepartedCount, Held};
 use crate::log::LogPosition;
 use crate::log::stamps::Stamps;
 use crate::syncer::Finished;
@@ -22,6 +22,10 @@ pub(crate) struct SnapshotWriter {
     slot_end: u32,
     blocks: u32,
     vehicles: u64,
+    /// The last count of a vehicle that left that was written.
+    last_departed: Option<DepartedAt>,
+    departed: u64,
+    has_all_departed: bool,
     buffer: Vec<u8>,
     header: Option<[u8; HEADER]>,
 }
@@ -47,6 +51,9 @@ impl SnapshotWriter {
             slot_end,
             blocks: 0,
             vehicles: 0,
+            last_departed: None,
+            departed: 0,
+            has_all_departed: false,
             buffer: Vec::new(),
             header: Some(header),
         })
@@ -77,7 +84,37 @@ impl SnapshotWriter {
         }
     }
 
-    /// Writes the vehicles that were added.
+    /// Returns true when all counts of vehicles that left were added.
+    pub(crate) fn has_all_departed(&self) -> bool {
+        self.has_all_departed
+    }
+
+    /// Returns the place of the last one that was added.
+    pub(crate) fn last_departed(&self) -> Option<DepartedAt> {
+        self.last_departed
+    }
+
+    /// Adds the counts of vehicles that left behind the last one that was added, in their order and at most so many: fewer are the
+    /// end. Once all vehicles are written; does no I/O either.
+    pub(crate) fn add_departed(&mut self, counts: impl Iterator<Item = DepartedCount>, most: u32) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; PREFIX]);
+        let mut number = 0;
+        for departed in counts.take(most as usize) {
+            put_departed(&departed, &mut self.buffer);
+            self.last_departed = Some(departed.at());
+            number += 1;
+        }
+        self.departed += u64::from(number);
+        self.has_all_departed = number < most;
+        if number == 0 {
+            self.buffer.clear();
+        } else {
+            self.seal(Prefix::count_of_departed(number));
+        }
+    }
+
+    /// Writes what was added.
     pub(crate) fn write(&mut self) -> Result<(), StoreError> {
         if let Some(header) = self.header.take() {
             self.buffer.splice(..0, header);
@@ -89,7 +126,7 @@ impl SnapshotWriter {
 
     /// Writes the footer. The file must be synced, after the log up to `complete_at`, before it gets its name.
     pub(crate) fn finish(mut self, complete_at: LogPosition, stamps: Stamps) -> Result<Finished, StoreError> {
-        let footer = Footer { complete_at, vehicles: self.vehicles, stamps };
+        let footer = Footer { complete_at, vehicles: self.vehicles, departed: self.departed, stamps };
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; PREFIX]);
         self.buffer.extend_from_slice(&footer.encode());

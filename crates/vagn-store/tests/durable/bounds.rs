@@ -2,7 +2,10 @@
 
 use crate::support::*;
 use vagn_store::disk::faulty::FaultyDisk;
-use vagn_store::{Fate, Forget, Partition, Settings, Sighting, Updates};
+use vagn_store::{
+    DepartedCounts, Evidence, Fate, Forget, Key, KeyTag, Partition, Seal, Settings, Sighting, Updates,
+};
+use vagn_wire::VehicleId;
 
 #[test]
 fn a_vehicle_beyond_the_greatest_number_is_shed() {
@@ -80,4 +83,38 @@ fn a_vehicle_received_in_the_future_is_forgotten_as_if_it_had_come_when_that_was
     assert_eq!(forget_round(&mut partition, 2_000, 3_000), 0);
     assert_eq!(forget_round(&mut partition, 3_001, 4_001), 1);
     assert!(partition.reader().is_empty());
+}
+
+fn key(id: &str) -> Key<'_> {
+    Key::of(VehicleId::new(id).unwrap())
+}
+
+/// Reports of these vehicles under one key, each with its own running number.
+fn sealed(vehicles: std::ops::Range<u32>) -> Updates {
+    let seal = Some(Seal { key: KeyTag::of_key_id([1; 8]), more: false });
+    let mut updates = Updates::new();
+    for vehicle in vehicles {
+        let (id, number) = (id(vehicle), u64::from(vehicle));
+        let sighting = Sighting { seq: Some(number), receive_seq: number, ..sighting(1) };
+        updates.push_with(key(&id), key(&id).hash(), sighting, Evidence { seal, ..Evidence::default() });
+    }
+    updates
+}
+
+#[test]
+fn counts_of_sealed_vehicles_that_left_are_no_more_than_vehicles_may_be() {
+    let disk = FaultyDisk::new();
+    let (mut partition, _) = open(&disk, small()).unwrap();
+    partition.bound(4);
+    let mut fates = Vec::new();
+    for vehicle in 0..6 {
+        partition.write(&sealed(vehicle..vehicle + 1), &mut fates).unwrap();
+        assert_eq!(fates, [Fate::Stored]);
+        partition.delete(key(&id(vehicle))).unwrap();
+    }
+    assert_eq!(partition.reader().departed_counts(), DepartedCounts { kept: 4, lost: 2 });
+    // The two that were heard longest ago are taken once more, which the bound on vehicles is said to mean.
+    partition.write(&sealed(0..6), &mut fates).unwrap();
+    assert_eq!(fates, [[Fate::Stored; 2].as_slice(), &[Fate::Duplicate; 4]].concat());
+    assert_eq!((partition.replays(), partition.reader().len()), (4, 2));
 }

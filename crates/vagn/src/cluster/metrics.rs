@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_nats::{Brokers, Loss};
+use vagn_store::DepartedCounts;
 use vagn_wire::Fate;
 
 use super::news::EVENTS;
@@ -54,6 +55,8 @@ type Level = Gauge<u64, AtomicU64>;
 pub struct ClusterMetrics {
     vehicles: Level,
     vehicles_refused: Counter,
+    counts_departed: Level,
+    counts_lost: Counter,
     members: Family<StateLabel, Level>,
     shards: Family<StageLabel, Level>,
     unowned: Level,
@@ -76,6 +79,7 @@ struct Before {
     run: u64,
     fates: [u64; Fate::ALL.len()],
     refused: u64,
+    counts_lost: u64,
     losses: [u64; Loss::ALL.len()],
 }
 
@@ -88,6 +92,15 @@ impl ClusterMetrics {
             vehicles_refused: registry.register(
                 "vehicles_refused",
                 "Reports of this node that shards shed, as they were of new vehicles beyond max_vehicles",
+                Counter::default(),
+            ),
+            counts_departed: level(
+                "seal_counts_departed",
+                "Counts of sealed vehicles that were deleted or forgotten, by which replays of theirs are known, in the replicas on this node",
+            ),
+            counts_lost: registry.register(
+                "seal_counts_lost",
+                "Counts of sealed vehicles that were deleted or forgotten, lost beyond max_vehicles: replays of theirs are taken",
                 Counter::default(),
             ),
             members: registry.register(
@@ -185,6 +198,15 @@ impl ClusterMetrics {
         self.vehicles.set(vehicles as u64);
     }
 
+    /// Shows the counts of vehicles that left, of the replicas here, and counts those that they have lost.
+    pub(super) fn show_departed(&self, run: u64, counts: DepartedCounts) {
+        self.counts_departed.set(counts.kept as u64);
+        let mut before = self.before(run);
+        // Less than before: a replica has gone, or was begun anew.
+        self.counts_lost.inc_by(counts.lost.saturating_sub(before.counts_lost));
+        before.counts_lost = counts.lost;
+    }
+
     /// Shows if the node leaves in order.
     pub(super) fn show_leaving(&self, leaves: bool) {
         self.leaving.set(u64::from(leaves));
@@ -192,8 +214,8 @@ impl ClusterMetrics {
 
     /// Shows that nothing is known of a node. Counters stay.
     pub(super) fn show_none(&self) {
-        let Self { vehicles, unowned, rests_unread, leaving, waiting, brokers, .. } = self;
-        for level in [vehicles, unowned, rests_unread, leaving, waiting, brokers] {
+        let Self { vehicles, counts_departed, unowned, rests_unread, leaving, waiting, brokers, .. } = self;
+        for level in [vehicles, counts_departed, unowned, rests_unread, leaving, waiting, brokers] {
             level.set(0);
         }
         for state in STATES {
@@ -273,9 +295,19 @@ mod tests {
         let metrics = ClusterMetrics::new(&registry);
         for (run, so_far) in [(1, 3), (1, 7), (2, 0), (2, 5)] {
             metrics.show(run, &stored(so_far));
+            // One replica fewer, once.
+            for lost in [so_far, so_far / 2, so_far] {
+                metrics.show_departed(run, DepartedCounts { kept: 4, lost });
+            }
         }
         let page = registry.page();
-        for line in ["vagn_cluster_changes_total{fate=\"stored\"} 12", "vagn_vehicles_refused_total 12"] {
+        for line in [
+            "vagn_cluster_changes_total{fate=\"stored\"} 12",
+            "vagn_vehicles_refused_total 12",
+            // Those of a replica that comes back count once more.
+            "vagn_seal_counts_lost_total 21",
+            "vagn_seal_counts_departed 4",
+        ] {
             assert!(page.lines().any(|each| each == line), "{page}");
         }
         assert!(page.contains("vagn_cluster_losses_total{reason=\"no_answer\"} 0"), "{page}");

@@ -10,7 +10,7 @@ use vagn_cluster::{Node, ShardId};
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 use vagn_shard::{FleetShard, Outlet};
-use vagn_store::{Changes, Fleet, Key, OrderNumber, Reader};
+use vagn_store::{Changes, DepartedCounts, Fleet, Key, OrderNumber, Reader};
 use vagn_wire::Oddities;
 
 use super::courier::Courier;
@@ -167,6 +167,7 @@ impl Shelf {
             self.parts.news.wake();
         }
         metrics.show_vehicles(view.readers.vehicles());
+        metrics.show_departed(run, view.readers.departed_counts());
         metrics.show(run, &picture);
         metrics.show_leaving(outlook.tell(&picture, brokers.is_connected()));
         *self.latest.lock() = Some(Arc::new(picture));
@@ -279,6 +280,14 @@ impl Readers {
     fn vehicles(&self) -> usize {
         let replicas = self.shown.iter().flatten().filter(|shown| shown.is_replica);
         replicas.map(|shown| shown.reader.len()).sum()
+    }
+
+    /// Counts the counts of vehicles that left, of all replicas that are shown.
+    fn departed_counts(&self) -> DepartedCounts {
+        let replicas = self.shown.iter().flatten().filter(|shown| shown.is_replica);
+        replicas.map(|shown| shown.reader.departed_counts()).fold(DepartedCounts::default(), |all, one| {
+            DepartedCounts { kept: all.kept + one.kept, lost: all.lost + one.lost }
+        })
     }
 
     /// Returns the readers whose shards are to be attached, by shard.

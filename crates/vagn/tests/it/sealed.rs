@@ -9,7 +9,7 @@ use vagn_seal::{Epoch, KeyId, Lane, Secret, SenderKey};
 use vagn_wire::{Position, Report, VehicleId, encode};
 
 use crate::stored_acks::vehicle;
-use crate::vagn::{Vagn, eventually, settings};
+use crate::vagn::{Vagn, client, eventually, settings};
 
 /// A device with its key, and the sequence that it has come to.
 pub(crate) struct Device {
@@ -181,6 +181,68 @@ async fn a_sealed_call_makes_one_incident_and_one_sealed_answer_and_none_when_it
     let len = socket.recv(&mut slot).unwrap();
     assert!(bus.key.open_answer(&slot[..len]).is_ok());
     assert_eq!(incidents(&vagn).await, 2);
+}
+
+/// Sends datagrams that came before, and checks that they change nothing.
+async fn check_replays(vagn: &Vagn, datagrams: &[&[u8]]) {
+    let (settled, replays) = (vagn.fates().await, vagn.metric("vagn_seal_replays_total").await);
+    datagrams.iter().for_each(|datagram| vagn.send(datagram));
+    vagn.wait_settled(settled + datagrams.len() as u64).await;
+    assert_eq!(latitude(vagn, "bus7").await, None, "a vehicle that was deleted is back");
+    assert_eq!(vagn.metric("vagn_seal_replays_total").await, replays + datagrams.len() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_vehicle_has_sent_brings_it_back_neither_at_once_nor_after_a_kill_and_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = Vagn::start(dir.path(), &[]);
+    let mut bus = Device::add(dir.path(), "bus7");
+    in_force(&vagn, &mut bus, "bus7").await;
+    let first = bus.seal(&nameless(59.0, None, false), Lane::Ordinary);
+    let last = bus.seal(&[nameless(60.0, None, false), nameless(61.0, None, false)].concat(), Lane::Ordinary);
+    vagn.send(&first);
+    eventually("the first one", async || latitude(&vagn, "bus7").await == Some(59.0)).await;
+    vagn.send(&last);
+    eventually("the last one", async || latitude(&vagn, "bus7").await == Some(61.0)).await;
+    let deleted = client().delete(vagn.url("/api/v1/vehicles/bus7")).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    check_replays(&vagn, &[&first, &first]).await;
+
+    // Killed, and then stopped in order.
+    let vagn = vagn.restart();
+    check_replays(&vagn, &[&first]).await;
+    let data_dir = dir.path();
+    assert!(vagn.stop().0.success());
+    let vagn = Vagn::start(data_dir, &[]);
+    check_replays(&vagn, &[&first]).await;
+
+    // Two reports in one envelope; then one that is new.
+    let settled = vagn.fates().await;
+    vagn.send(&last);
+    vagn.wait_settled(settled + 2).await;
+    assert_eq!(latitude(&vagn, "bus7").await, None);
+    vagn.send(&bus.seal(&nameless(62.0, None, false), Lane::Ordinary));
+    eventually("a new one", async || latitude(&vagn, "bus7").await == Some(62.0)).await;
+    let (settled, replays) = (vagn.fates().await, vagn.metric("vagn_seal_replays_total").await);
+    vagn.send(&last);
+    vagn.wait_settled(settled + 2).await;
+    assert_eq!(latitude(&vagn, "bus7").await, Some(62.0));
+    assert_eq!(vagn.metric("vagn_seal_replays_total").await, replays + 2.0);
+
+    // With the key goes what is kept for it.
+    let deleted = client().delete(vagn.url("/api/v1/vehicles/bus7")).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    eventually("the count of the vehicle that left", async || departed(&vagn).await == 1.0).await;
+    let request = ControlRequest::DeviceRevoke { name: "bus7".into() };
+    connect(data_dir).unwrap().ask(&request, &mut |_| Ok(())).unwrap();
+    eventually("the end of the count", async || departed(&vagn).await == 0.0).await;
+}
+
+/// Returns the number of counts of vehicles that left.
+async fn departed(vagn: &Vagn) -> f64 {
+    let (_, page) = vagn.ops("/metrics").await;
+    let counts = page.lines().filter(|line| line.starts_with("vagn_seal_counts_departed{"));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

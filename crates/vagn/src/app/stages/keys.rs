@@ -10,7 +10,7 @@ use vagn_flow::guard::{Guard, GuardParts};
 use vagn_otp::ChildSpec;
 
 use super::Parts;
-use crate::keys::{self, KeyParts, LoadedKeys};
+use crate::keys::{self, DepartedKeys, KeyParts, LoadedKeys};
 
 /// Number in the sequence of answers of a machine that is no node of a cluster. Nodes have theirs from the registry, from 1 on.
 const NODE: u16 = 0;
@@ -52,7 +52,12 @@ pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
 }
 
 /// Returns the thread that follows the registry.
-pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandle) -> ChildSpec {
+pub(super) fn child(
+    parts: &Parts,
+    guarding: Guarding,
+    incidents: EmergencyHandle,
+    departed: Option<DepartedKeys>,
+) -> ChildSpec {
     let Guarding { guard, answers, revision } = guarding;
     let key_parts = KeyParts {
         registry: parts.registry.clone(),
@@ -62,6 +67,7 @@ pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandl
         node_name: parts.node_name.clone(),
         revision,
         incidents,
+        departed,
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         runtime: tokio::runtime::Handle::current(),

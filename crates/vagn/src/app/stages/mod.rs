@@ -84,6 +84,7 @@ use crate::config::Settings;
 use crate::control::{ClusterShown, ControlSocket};
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
+use crate::keys::DepartedKeys;
 use crate::odd::OddFleet;
 use crate::query::Queries;
 use crate::storage::Storage;
@@ -197,6 +198,10 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         let (storages, child) = store::build(&parts, &data, &fleet, &odd, &positions);
         (Keeping::Storages(storages), child)
     };
+    let departed = match &keeping {
+        Keeping::Storages(storages) => Some(DepartedKeys::new(fleet.clone(), storages.clone())),
+        Keeping::Cluster(_) => None,
+    };
     let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
     let ingest_pool = ingest::build(&parts, &traffic, &keeping);
     let emergency::Lane { incidents, node: lane, child: emergency } =
@@ -215,7 +220,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         odd: odd.clone(),
         clock: parts.clock.clone(),
     };
-    let keys = keys::child(&parts, guarding, incidents.clone());
+    let keys = keys::child(&parts, guarding, incidents.clone(), departed);
     let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
     let copier = copier(&parts, &data, &incidents);
