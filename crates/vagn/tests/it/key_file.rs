@@ -129,3 +129,21 @@ fn a_vehicle_without_a_key_is_named_and_nothing_is_sent() {
     server.socket.set_nonblocking(true).unwrap();
     assert!(server.socket.recv(&mut [0; 100]).is_err());
 }
+
+#[test]
+fn one_key_for_two_vehicles_is_refused_and_nothing_is_sent() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let (keys, target) = (key_file(dir.path()), server.address());
+    let line = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, format!("{line}{}", line.replace("bus-7", "bus-8"))).unwrap();
+    let mut simulate = command();
+    simulate.args(["simulate", "--count", "20", "--rate", "max", "--key-file", &keys, "--target", &target]);
+    let output = simulate.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("line 2: its key 0707070707070707 is that of line 1"),
+        "{said}"
+    );
+    server.socket.set_nonblocking(true).unwrap();
+    assert!(server.socket.recv(&mut [0; 100]).is_err());
+}
