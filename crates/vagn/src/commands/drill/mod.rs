@@ -20,6 +20,7 @@ use self::progress::{Progress, Verdict};
 use super::api::{Api, ApiArgs, ApiError};
 use super::exit::Coded;
 use super::say;
+use super::traffic::warn_if_readable;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
@@ -108,6 +109,7 @@ impl DrillArgs {
     /// Seals the alarm where there is a key file.
     fn sealed(&self, report: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         let Some(file) = &self.key_file else { return Ok(report) };
+        warn_if_readable(file);
         let now_ms = SystemClock::new().now_ms().max(0).unsigned_abs();
         Ok(Sealing::open(file, now_ms)?.seal_framed(&report, Lane::Call, Framing::Bin)?)
     }
