@@ -39,11 +39,12 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 #[command(after_help = "Example, one terminal per line:\n  vagn sink\n  \
 vagn serve --drill-url http://127.0.0.1:9099/drill\n  vagn drill\n\n\
 Where the service takes sealed reports only, the drill has a key of its own:\n  \
-(umask 077; vagn device add drill --json > drill.key)\n  vagn drill --key-file drill.key\n\n\
+(umask 077; set -C; vagn device add drill --json > drill.key)\n  vagn drill --key-file drill.key\n\n\
 Sends an alarm of kind `test` over TCP, as a vehicle would, and follows its incident until the drill target has \
 accepted the notice. A drill never reaches any other target. Without --lat and --lon the alarm \
 carries no position, so it moves no vehicle.\n\n\
-Where the API asks for a token, VAGN_TOKEN in the environment or a --token-file has it.\n\n\
+Where the API asks for a token, VAGN_TOKEN in the environment or a --token-file has it:\n  \
+(umask 077; set -C; vagn token add drill --role read --json > drill.token)\n  vagn drill --token-file drill.token\n\n\
 The time in the line `stored` counts from sending. The times in the lines after it count from the arrival at the service.\n\n\
 Exit codes: 0 the whole way works; 1 it does not, and the output says where it ends; 64 wrong usage.")]
 pub(super) struct DrillArgs {
