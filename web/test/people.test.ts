@@ -126,7 +126,7 @@ scenario("who may look and not act is offered nothing to do, and told why", {}, 
   for (const name of [/Acknowledge/, /Raise/, /Resolve/, "Comment"]) {
     assert.equal(await page.getByRole("button", { name }).count(), 0, String(name));
   }
-  assert.equal(await page.getByLabel("Note or comment").count(), 0);
+  assert.equal(await page.getByLabel("Note or comment").filter({ visible: true }).count(), 0);
 });
 
 scenario("a link shows one vehicle without a sign-in, says when there is no contact, and ends", { tokens: [TOKEN] }, async ({ vagn, open }) => {
