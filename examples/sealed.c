@@ -212,7 +212,7 @@ static void hkdf36(const uint8_t secret[32], const uint8_t salt[9], const char *
 
 /* --- keys and envelopes */
 
-typedef struct { const char *path; uint8_t key_id[8], epoch, up[36], down[36]; } device;
+typedef struct { const char *path; uint8_t key_id[8], epoch, up[36], down[36]; int is_gateway; } device;
 
 /* Writes an envelope, which is OVERHEAD bytes longer than the report, and returns its length. */
 static size_t seal(const device *d, uint64_t sequence, const uint8_t *report, size_t len, uint8_t lane, uint8_t *out) {
@@ -283,7 +283,7 @@ static const char *field(const char *line, const char *name) {
 }
 
 static device read_device(const char *path) {
-    device d = {path, {0}, 0, {0}, {0}};
+    device d = {path, {0}, 0, {0}, {0}, 0};
     char line[512] = "", key_id[17];
     uint8_t secret[32], salt[9];
     FILE *file = fopen(path, "r");
@@ -292,6 +292,7 @@ static device read_device(const char *path) {
     snprintf(key_id, sizeof key_id, "%s", field(line, "\"key_id\":\""));
     if (unhex(key_id, d.key_id, 8) != 8) fail("a key id has 16 digits");
     unbase64(field(line, "\"secret\":\""), secret, 32);
+    d.is_gateway = !strstr(line, "\"vehicle_id\":\"");
     d.epoch = (uint8_t)atoi(field(line, "\"epoch\":")) & 15;
     memcpy(salt, d.key_id, 8);
     salt[8] = d.epoch;
@@ -439,6 +440,8 @@ int main(int argc, char **argv) {
         printf("%llu ", sequence);
         print_hex(answer, len);
     } else if (count == 3) {
+        /* Under a gateway's key the service refuses a report without ID (`no_id`), and tells nobody. */
+        if (d.is_gateway) fail("the key is that of a gateway, whose reports need ID: make a key for the vehicle, or add ID in `make_report`");
         return send_report(&d, number(words[1]), number(words[2]), lane, host, port);
     } else {
         fail(usage);

@@ -176,6 +176,9 @@ def main(args):
     elif args[1] == "--open":
         sequence, answer = device.open_answer(bytes.fromhex(args[2]))
         print(sequence, answer.hex())
+    elif device.vehicle_id is None:
+        # Under a gateway's key the service refuses a report without ID (`no_id`), and tells nobody.
+        sys.exit("the key is that of a gateway, whose reports need ID: make a key for the vehicle, or add ID in `report`")
     else:
         target = args[args.index("--to") + 1] if "--to" in args else "localhost:9092"
         host, port = target.rsplit(":", 1)

@@ -194,6 +194,25 @@ scenario("a call that cannot be proved waits in a list of its own, and is an eme
   assert.deepEqual(found.incidents.map((incident) => incident.vehicle_id), ["tram 4"]);
 });
 
+scenario("of many calls that cannot be proved the first are shown, and all on demand", {}, async ({ vagn, open }) => {
+  const { page } = await open("/incidents");
+  await ready(page);
+  // Under keys that nobody has.
+  const forged = (number: number): Buffer =>
+    Buffer.concat([Buffer.from([0xc1, 0x10]), Buffer.alloc(8, number), Buffer.alloc(8, 1), Buffer.alloc(40, 7), Buffer.from([0xc3])]);
+  const list = part(page, "23 calls that cannot be proved");
+  await eventually("the calls in the list", async () => {
+    for (let number = 1; number <= 23; number++) await vagn.sendBytes(forged(number));
+    return list.isVisible();
+  });
+  await list.getByText("3 more are not shown.").waitFor();
+  assert.equal(await list.getByRole("listitem").count(), 20);
+  await list.getByRole("button", { name: "Show all 23" }).click();
+  assert.equal(await list.getByRole("listitem").count(), 23);
+  await list.getByRole("button", { name: "Show the first 20" }).click();
+  assert.equal(await list.getByRole("listitem").count(), 20);
+});
+
 scenario("a lost connection says so, comes back, and tells what was missed", {}, async ({ vagn, open }) => {
   const window = await open("/incidents", { allow: [OFFLINE] });
   const { page } = window;

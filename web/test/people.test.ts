@@ -107,6 +107,28 @@ scenario("who may see approximate places sees those alone, and is told so", {}, 
   await console.page.getByText("“kiosk” may see approximate places on the live map").waitFor();
 });
 
+scenario("who may look and not act is offered nothing to do, and told why", {}, async ({ vagn, open }) => {
+  const key = await vagn.keyId("tram 4");
+  await vagn.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74, Emergency: true });
+  const forged = Buffer.concat([Buffer.from([0xc1, 0x10]), key, Buffer.alloc(8, 1), Buffer.alloc(40, 7), Buffer.from([0xc3])]);
+  type Calls = { calls: { has_key: boolean }[] };
+  const calls = async () => (await vagn.json<Calls>("/api/v1/incidents/unproven")).calls;
+  await eventually("the call in the list", async () => (await vagn.sendBytes(forged), (await calls())[0]?.has_key === true));
+  const { page } = await open("/incidents", { allow: REFUSED });
+  await page.getByRole("button", { name: "Raise the call of tram 4 as an emergency" }).waitFor();
+  await page.getByRole("button", { name: "Acknowledge the emergency of bus 7" }).waitFor();
+  const token = await vagn.token("wall", "read");
+  await page.reload();
+  await signIn(page, token);
+  await page.getByText("seal is wrong").waitFor();
+  await page.getByRole("button", { name: /bus 7/ }).first().click();
+  await page.getByText("“wall” may look, and not act.").waitFor();
+  for (const name of [/Acknowledge/, /Raise/, /Resolve/, "Comment"]) {
+    assert.equal(await page.getByRole("button", { name }).count(), 0, String(name));
+  }
+  assert.equal(await page.getByLabel("Note or comment").filter({ visible: true }).count(), 0);
+});
+
 scenario("a link shows one vehicle without a sign-in, says when there is no contact, and ends", { tokens: [TOKEN] }, async ({ vagn, open }) => {
   await vagn.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74, Heading: 90 }, { ID: "bus 8", Lat: 30.28, Lon: -97.74 });
   const share = await vagn.json<{ number: number; url: string }>("/api/v1/shares", { method: "POST", body: { vehicle: "bus 7", expires: "1h" } });

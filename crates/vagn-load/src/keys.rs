@@ -39,9 +39,25 @@ pub struct Keys {
     /// Vehicles with a key of their own, in the order of the file.
     vehicles: Vec<(Box<str>, usize)>,
     by_vehicle: HashMap<Box<str>, usize>,
-    /// Prefixes of gateways, the longest first.
-    gateways: Vec<(Box<str>, usize)>,
+    /// Gateways, those with the longest prefix first.
+    gateways: Vec<Gateway>,
 }
+
+struct Gateway {
+    name: Box<str>,
+    prefix: Box<str>,
+    at: usize,
+}
+
+/// Sender that a key is for.
+#[derive(Clone, PartialEq, Eq)]
+enum Owner {
+    Vehicle(Box<str>),
+    Gateway(Box<str>),
+}
+
+/// Owner of each key, and the line that named it first.
+type Owners = HashMap<KeyId, (Owner, usize)>;
 
 /// A line of the file; what else is in it is not for senders.
 #[derive(Deserialize)]
@@ -67,35 +83,45 @@ impl Keys {
     /// Reads the text of the key file at `path`.
     fn parse(path: &Path, text: &str) -> Result<Self, KeyFileError> {
         let mut keys = Self { keys: vec![], vehicles: vec![], by_vehicle: HashMap::new(), gateways: vec![] };
+        let mut owners = Owners::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let refused = |fault| KeyFileError::Line { path: path.to_owned(), line: number + 1, fault };
-            keys.add(line).map_err(refused)?;
+            keys.add(number + 1, line, &mut owners).map_err(refused)?;
         }
         if keys.keys.is_empty() {
             return Err(KeyFileError::Empty(path.to_owned()));
         }
-        keys.gateways.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        keys.gateways.sort_by_key(|gateway| std::cmp::Reverse(gateway.prefix.len()));
         Ok(keys)
     }
 
-    /// Adds the key of a line. A later line for the same vehicle counts, as after a rotation.
-    fn add(&mut self, line: &str) -> Result<(), String> {
+    /// Adds the key of a line. A later line for the same vehicle or gateway counts, as after a rotation.
+    fn add(&mut self, number: usize, line: &str, owners: &mut Owners) -> Result<(), String> {
         // The place of a fault, and not what stands there.
         let fault = |err: serde_json::Error| format!("no JSON object of a key, at column {}", err.column());
         let line: Line = serde_json::from_str(line).map_err(fault)?;
         let key_id: KeyId = line.key_id.parse().map_err(|err: NotAKey| err.to_string())?;
         let secret = Secret::from_base64(&line.secret).map_err(|err| err.to_string())?;
         let epoch = Epoch::new(line.epoch).ok_or("an epoch is a number from 0 to 15")?;
-        match (line.vehicle_id, line.gateway) {
-            (Some(vehicle_id), None) => {
+        let owner = match (line.vehicle_id, line.gateway) {
+            (Some(vehicle_id), None) => Owner::Vehicle(vehicle_id),
+            (None, Some(name)) => Owner::Gateway(name),
+            _ => return Err("a key has either a vehicle_id or a gateway".to_owned()),
+        };
+        check_owner(owners, key_id, &owner, number)?;
+        let at = self.keys.len();
+        match owner {
+            Owner::Vehicle(vehicle_id) => {
                 VehicleId::new(&vehicle_id).map_err(|_| "its vehicle_id is no vehicle id")?;
-                if self.by_vehicle.insert(vehicle_id.clone(), self.keys.len()).is_some() {
+                if self.by_vehicle.insert(vehicle_id.clone(), at).is_some() {
                     self.vehicles.retain(|(known, _)| *known != vehicle_id);
                 }
-                self.vehicles.push((vehicle_id, self.keys.len()));
+                self.vehicles.push((vehicle_id, at));
             }
-            (None, Some(_)) => self.gateways.push((line.prefix.unwrap_or_default(), self.keys.len())),
-            _ => return Err("a key has either a vehicle_id or a gateway".to_owned()),
+            Owner::Gateway(name) => {
+                self.gateways.retain(|known| known.name != name);
+                self.gateways.push(Gateway { name, prefix: line.prefix.unwrap_or_default(), at });
+            }
         }
         self.keys.push(SenderKey::new(key_id, epoch, &secret));
         Ok(())
@@ -115,7 +141,7 @@ impl Keys {
     pub fn of(&self, vehicle_id: VehicleId<'_>) -> Option<usize> {
         let id = vehicle_id.as_str();
         let gateway =
-            || self.gateways.iter().find(|(prefix, _)| id.starts_with(&**prefix)).map(|(_, at)| *at);
+            || self.gateways.iter().find(|gateway| id.starts_with(&*gateway.prefix)).map(|found| found.at);
         self.by_vehicle.get(id).copied().or_else(gateway)
     }
 
@@ -125,12 +151,24 @@ impl Keys {
         if !self.vehicles.is_empty() {
             return self.vehicles.iter().map(|(vehicle_id, _)| vehicle_id.clone()).collect();
         }
-        let prefix = self.gateways.first().map_or("", |(prefix, _)| prefix);
+        let prefix = self.gateways.first().map_or("", |gateway| &gateway.prefix);
         let named = otherwise.map(|id| -> Box<str> {
             if id.starts_with(prefix) { id.into() } else { format!("{prefix}{id}").into() }
         });
         named.filter(|id| is_id(id)).collect()
     }
+}
+
+/// Sequences are counted for each owner: under one key, two of them would use the same ones, and a sequence that is used twice gives both
+/// reports away.
+fn check_owner(owners: &mut Owners, key_id: KeyId, owner: &Owner, number: usize) -> Result<(), String> {
+    let (known, line) = owners.entry(key_id).or_insert_with(|| (owner.clone(), number));
+    if known == owner {
+        return Ok(());
+    }
+    Err(format!(
+        "its key {key_id} is that of line {line}, for another; one key for two would use sequences twice"
+    ))
 }
 
 fn is_id(text: &str) -> bool {
@@ -178,6 +216,34 @@ pub(crate) mod tests {
         let keys = read(&line("\"gateway\":\"depot\",\"prefix\":\"bus-\"", 1)).unwrap();
         assert_eq!(key_of(&keys, "tram"), None);
         assert_eq!(keys.names(["1", "bus-2"].into_iter()), ["bus-1".into(), "bus-2".into()]);
+    }
+
+    #[test]
+    fn a_key_is_of_one_vehicle_or_gateway_alone() {
+        let check = |lines: &[String], want: &str| {
+            let shown = read(&lines.concat()).err().unwrap().to_string();
+            assert!(shown.contains(want), "{shown}");
+        };
+        let (bus, other) = (line("\"vehicle_id\":\"bus-7\"", 1), line("\"vehicle_id\":\"bus-8\"", 1));
+        let gateway = |name: &str, key| line(&format!("\"gateway\":\"{name}\",\"prefix\":\"\""), key);
+        let own = line("\"vehicle_id\":\"bus-7\"", 2);
+        check(
+            &[bus.clone(), other.clone()],
+            "line 2: its key 0101010101010101 is that of line 1, for another",
+        );
+        check(&[bus.clone(), own, other], "line 3: its key 0101010101010101 is that of line 1");
+        check(&[bus.clone(), gateway("bus-7", 1)], "line 2: its key 0101010101010101 is that of line 1");
+        check(&[gateway("a", 1), gateway("b", 1)], "line 2: its key 0101010101010101 is that of line 1");
+        // The next epoch of the same key.
+        let rotated = bus.replace("\"epoch\":0", "\"epoch\":1");
+        assert!(read(&(bus + &rotated)).is_ok());
+    }
+
+    #[test]
+    fn a_gateway_has_one_key_the_latest_for_its_latest_prefix() {
+        let gateway = |prefix, key| line(&format!("\"gateway\":\"depot\",\"prefix\":\"{prefix}\""), key);
+        let keys = read(&[gateway("bus-", 1), gateway("bu", 1), gateway("b", 2)].concat()).unwrap();
+        assert_eq!(["bus-7", "bike"].map(|id| key_of(&keys, id)), [Some(2), Some(2)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const NAME_MAX: usize = 64;
 /// Names under which the trail and the access log have those who show no token of the registry.
 const RESERVED: [&str; 3] = ["http.tokens", "local", "share"];
 
-/// The role of a person or program.
+/// The role of a person or program. The pages name all of them once more, in `web/src/shared/session.ts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {

@@ -36,12 +36,16 @@ struct Encoder {
 
 impl Encoder {
     fn new(program: PathBuf, script: Option<&'static str>, dir: tempfile::TempDir) -> Self {
+        let encoder = Self { program, script, dir };
+        encoder.take_key_of("\"vehicle_id\":\"bus-1\"");
+        encoder
+    }
+
+    /// Makes the key file that of a vehicle or gateway.
+    fn take_key_of(&self, whose: &str) {
         let secret = secret().to_base64();
-        let line = format!(
-            "{{\"vehicle_id\":\"bus-1\",\"key_id\":\"{KEY_ID}\",\"secret\":\"{secret}\",\"epoch\":1}}\n"
-        );
-        std::fs::write(dir.path().join("key"), line).unwrap();
-        Self { program, script, dir }
+        let line = format!("{{{whose},\"key_id\":\"{KEY_ID}\",\"secret\":\"{secret}\",\"epoch\":1}}\n");
+        std::fs::write(self.dir.path().join("key"), line).unwrap();
     }
 
     /// The one in Python; none where there is no Python.
@@ -167,6 +171,15 @@ fn sends_until_it_is_answered(encoder: &Encoder, to: impl Fn(u16) -> Vec<String>
     assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), "stored");
 }
 
+/// Sends nothing under the key of a gateway: what it would send is refused without a word.
+fn sends_nothing_for_a_gateway(encoder: &Encoder) {
+    encoder.take_key_of("\"gateway\":\"depot\",\"prefix\":\"bus-\"");
+    let refused = encoder.run(&["59.25", "18.5", "--to", "127.0.0.1:9"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && refused.stdout.is_empty() && said.contains("gateway"), "{said}");
+    assert_eq!(encoder.says(&["--seal", &SEQUENCE.to_string(), REPORT, "--emergency"]), DATAGRAM);
+}
+
 struct Told {
     position: Option<(f64, f64)>,
     event_time_ms: Option<i64>,
@@ -192,6 +205,7 @@ fn the_encoder_in_python_agrees() {
     seals_as_the_crate_does(&python, [1, 15, 16, 17, 63, 64, 65, 128, 300].into_iter());
     opens_answers_and_no_others(&python);
     sends_until_it_is_answered(&python, |port| vec!["--to".into(), format!("127.0.0.1:{port}")]);
+    sends_nothing_for_a_gateway(&python);
 }
 
 #[test]
@@ -200,4 +214,5 @@ fn the_encoder_in_c_agrees() {
     seals_as_the_crate_does(&c, (1..200).chain([255, 256, 257, 1_000, 2_000]));
     opens_answers_and_no_others(&c);
     sends_until_it_is_answered(&c, |port| vec!["--to".into(), "127.0.0.1".into(), port.to_string()]);
+    sends_nothing_for_a_gateway(&c);
 }

@@ -22,6 +22,7 @@ use crate::backup::RESTORING;
 use crate::disk::{Disk, DiskLock, read_all};
 use crate::error::{Doing, StoreError};
 use crate::manifest::SetId;
+use crate::manifest::partition::PartitionManifest;
 use crate::manifest::top::{PartitionSet, TopManifest};
 use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Recovery, Settings};
@@ -277,10 +278,22 @@ fn check_untouched(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     if disk.open(&dir.join(RESTORING)).is_ok() {
         return Err(StoreError::Restoring { dir: dir.to_owned() });
     }
-    match TopManifest::read(disk, dir) {
+    // What else is wrong is told by those who read it.
+    let top = only_format(TopManifest::read(disk, dir))?.flatten();
+    let sets = top.into_iter().flat_map(|top| top.in_force.into_iter().chain(top.making));
+    for set in sets {
+        for partition in 0..set.partitions {
+            only_format(PartitionManifest::read(disk, &set.partition_dir(dir, partition)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what was read; an error only where it is of another format.
+fn only_format<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
         Err(err @ StoreError::Format { .. }) => Err(err),
-        // What else is wrong is told by those who read it.
-        _ => Ok(()),
+        read => Ok(read.ok()),
     }
 }
 

@@ -1,6 +1,7 @@
 /** What a person can do to the incident that is open: a note, four buttons, and the answer in words. */
 import type { Incident, IncidentWithHistory } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { knownWho, mayAct, mayDecide } from "../shared/session";
 import { strings } from "../shared/strings";
 import { act, type Act } from "./acts";
 
@@ -19,6 +20,9 @@ export class Actions {
     id: "act-note",
     attrs: { rows: 2, maxlength: NOTE_MAX, placeholder: words.notePlaceholder },
   });
+  private readonly noteLabel = el("label", { text: words.note, attrs: { for: "act-note" } });
+  /** Reason that something is not offered. */
+  private readonly limit = el("p", { class: "soft", hidden: true });
   private readonly buttons: Record<Act, HTMLButtonElement>;
   private readonly answer = el("p", { class: "act-answer", hidden: true });
   private incident: Incident | null = null;
@@ -33,9 +37,10 @@ export class Actions {
     this.node = el(
       "section",
       { class: "act-part", attrs: { "aria-label": words.heading } },
-      el("label", { text: words.note, attrs: { for: "act-note" } }),
+      this.noteLabel,
       this.note,
       el("div", { class: "act-buttons" }, ...Object.values(this.buttons)),
+      this.limit,
       // One element for both kinds of answer: an alert, since a refusal must not be missed.
       el("div", { attrs: { role: "alert" } }, this.answer),
     );
@@ -45,9 +50,14 @@ export class Actions {
     if (incident.id !== this.incident?.id) this.change(incident);
     this.incident = incident;
     const over = incident.state === "resolved";
-    this.offer("acknowledge", !over && !incident.acknowledged);
-    this.offer("resolve", !over);
-    this.offer("replay", !over && incident.call.targets.some((one) => one.status === "dead_letter"));
+    const who = knownWho();
+    const [acts, decides] = [mayAct(who), mayDecide(who)];
+    this.offer("acknowledge", decides && !over && !incident.acknowledged);
+    this.offer("resolve", decides && !over);
+    this.offer("replay", acts && !over && incident.call.targets.some((one) => one.status === "dead_letter"));
+    for (const node of [this.note, this.noteLabel, this.buttons.comment]) setHidden(node, !acts);
+    setHidden(this.limit, decides);
+    if (who !== null) setText(this.limit, acts ? words.noPerson(who.name) : words.mayLook(who.name));
   }
 
   private change(incident: Incident): void {

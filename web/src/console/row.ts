@@ -1,6 +1,7 @@
 /** One incident in the list. */
 import type { Incident } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { knownWho, mayDecide } from "../shared/session";
 import { strings } from "../shared/strings";
 import { place } from "../shared/units";
 import { isUntold } from "./arrange";
@@ -135,7 +136,7 @@ export class Row implements View<Incident> {
   }
 
   private updateAck(incident: Incident): void {
-    const offered = incident.state !== "resolved" && !incident.acknowledged;
+    const offered = incident.state !== "resolved" && !incident.acknowledged && mayDecide(knownWho());
     const name = incident.test ? words.row.acknowledgeDrill : words.row.acknowledgeNamed;
     setAttr(this.ackButton, "aria-label", name(incident.vehicle_id));
     if (!offered && document.activeElement === this.ackButton) this.openButton.focus({ preventScroll: true });

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { UnprovenCall } from "../shared/api";
 import { AT_MS } from "./sample";
-import { foremost, lineOf, senderOf, SHOWN_MAX } from "./unproven";
+import { byRank, lineOf, senderOf } from "./unproven";
 
 const call = (special: Partial<UnprovenCall>): UnprovenCall => ({
-  n: 1, reason: "no_seal", vehicle_id: null, key_id: null, address: "192.0.2.7", test: false, lat: null, lon: null,
+  n: 1, reason: "no_seal", vehicle_id: null, key_id: null, has_key: false, address: "192.0.2.7", test: false, lat: null, lon: null,
   first_at: new Date(AT_MS).toISOString(), last_at: new Date(AT_MS).toISOString(), count: 1, ...special,
 });
 
@@ -24,14 +24,20 @@ test("a call that says it is a drill is told as one", () => {
   assert.equal(lineOf(call({ test: true }), AT_MS), "drill · not sealed · from 192.0.2.7 · once, last now");
 });
 
-test("of a flood the latest are shown", () => {
-  const flood = Array.from({ length: 30 }, (_, n) => call({ n, last_at: new Date(AT_MS + n * 1_000).toISOString() }));
-  const shown = foremost(flood);
-  assert.deepEqual([shown.length, shown[0]?.n, shown.at(-1)?.n], [SHOWN_MAX, 29, 10]);
+const flood = (special: Partial<UnprovenCall>): UnprovenCall[] =>
+  Array.from({ length: 30 }, (_, n) => call({ ...special, n, last_at: new Date(AT_MS + n * 1_000).toISOString() }));
+
+test("of a flood the latest come first", () => {
+  const ranked = byRank(flood({}));
+  assert.deepEqual([ranked.length, ranked[0]?.n, ranked.at(-1)?.n], [30, 29, 0]);
 });
 
-test("a call under the key of a vehicle is not buried under later ones that are made up", () => {
-  const flood = Array.from({ length: 30 }, (_, n) => call({ n, reason: "unknown_key", key_id: "00ff", last_at: new Date(AT_MS + n * 1_000).toISOString() }));
-  const known = call({ n: 99, reason: "bad_tag", vehicle_id: "bus 7", key_id: "0001020304050607" });
-  assert.deepEqual(foremost([...flood, known]).slice(0, 2).map(({ n }) => n), [99, 29]);
+test("a call for which there is a key is not buried under later ones that are made up", () => {
+  const unsealed = call({ n: 97, reason: "no_seal", vehicle_id: "bus 7", has_key: true });
+  const borrowed = call({ n: 98, reason: "wrong_vehicle", vehicle_id: "tram 4", key_id: "0001020304050607" });
+  const gateway = call({ n: 99, reason: "bad_tag", key_id: "0001020304050608", has_key: true, last_at: new Date(AT_MS + 1).toISOString() });
+  for (const made of [{ reason: "unknown_key", key_id: "00ff" }, { vehicle_id: "bus 8" }]) {
+    const first = byRank([...flood(made), borrowed, unsealed, gateway]).slice(0, 4);
+    assert.deepEqual(first.map(({ n }) => n), [99, 97, 98, 29]);
+  }
 });

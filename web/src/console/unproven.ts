@@ -5,7 +5,7 @@
 import * as api from "../shared/api";
 import type { Incident, UnprovenCall } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
-import { describe, Problem } from "../shared/session";
+import { describe, knownWho, mayDecide, Problem } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { place } from "../shared/units";
@@ -18,7 +18,7 @@ const REREAD_MS = 5_000;
 const REFUSED_MS = 60_000;
 /** Time for which an answer to a deed is shown. */
 const ANSWER_MS = 20_000;
-/** Calls that are shown; a flood of forged ones must not bury the emergencies below. */
+/** Calls that are shown until the person asks for all: of a flood of forged ones, these are worth the look first. */
 export const SHOWN_MAX = 20;
 
 export interface UnprovenContext {
@@ -30,10 +30,15 @@ export class Unproven {
   readonly node: HTMLElement;
   private readonly title = el("h2", { id: "unproven-heading" });
   private readonly items = el("ul", { class: "unproven-list" });
-  private readonly more = el("p", { class: "soft", hidden: true });
+  private readonly more = el("span", { class: "soft" });
+  private readonly allButton = el("button", { attrs: { type: "button" }, on: { click: () => this.turn() } });
+  private readonly foot = el("p", { hidden: true }, this.more, " ", this.allButton);
   private readonly answer = el("p", { class: "act-answer", hidden: true });
   private readonly list: KeyedList<UnprovenCall>;
   private known: Set<number> | null = null;
+  private calls: UnprovenCall[] = [];
+  /** The person asked for all; ends with the flood. */
+  private all = false;
   private askAt = -Infinity;
   private answerEnds = -Infinity;
   private asking = false;
@@ -51,7 +56,7 @@ export class Unproven {
       this.title,
       el("p", { class: "soft", text: words.why }),
       this.items,
-      this.more,
+      this.foot,
       el("div", { attrs: { role: "alert" } }, this.answer),
     );
   }
@@ -79,16 +84,30 @@ export class Unproven {
   }
 
   private show(calls: UnprovenCall[]): void {
-    const shown = foremost(calls);
-    this.list.show(shown);
+    this.calls = calls;
+    this.all &&= calls.length > SHOWN_MAX;
+    this.draw();
     setText(this.title, words.heading(calls.length));
-    setText(this.more, words.more(calls.length - shown.length));
-    setHidden(this.more, calls.length === shown.length);
     if (performance.now() > this.answerEnds) setHidden(this.answer, true);
     setHidden(this.node, calls.length === 0 && this.answer.hidden === true);
     const fresh = this.known === null ? 0 : calls.filter((call) => !this.known?.has(call.n)).length;
     if (fresh > 0) this.context.news(words.say(fresh));
     this.known = new Set(calls.map((call) => call.n));
+  }
+
+  /** Shows all, or the first ones alone. */
+  private turn(): void {
+    this.all = !this.all;
+    this.draw();
+  }
+
+  private draw(): void {
+    const ranked = byRank(this.calls);
+    const shown = this.all ? ranked : ranked.slice(0, SHOWN_MAX);
+    this.list.show(shown);
+    setText(this.more, this.all ? "" : words.more(ranked.length - shown.length));
+    setText(this.allButton, this.all ? words.fewer(SHOWN_MAX) : words.all(ranked.length));
+    setHidden(this.foot, ranked.length <= SHOWN_MAX);
   }
 
   private async raise(call: UnprovenCall): Promise<void> {
@@ -110,12 +129,13 @@ export class Unproven {
   }
 }
 
-/** The calls to show: those under a key of a vehicle first, since anybody can make up the others without an end; then the latest. */
-export function foremost(calls: UnprovenCall[]): UnprovenCall[] {
-  const hasKey = (call: UnprovenCall): number => Number(call.key_id !== null && call.vehicle_id !== null);
+/** The calls as the server ranks them: those for which there is a key first, since anybody can make up the others without an end; then those
+ * under the key of another vehicle, which takes one; then the latest. */
+export function byRank(calls: UnprovenCall[]): UnprovenCall[] {
+  const rank = (call: UnprovenCall): number => (call.has_key ? 2 : Number(call.reason === "wrong_vehicle"));
   const order = (one: UnprovenCall, other: UnprovenCall): number =>
-    hasKey(other) - hasKey(one) || Date.parse(other.last_at) - Date.parse(one.last_at);
-  return [...calls].sort(order).slice(0, SHOWN_MAX);
+    rank(other) - rank(one) || Date.parse(other.last_at) - Date.parse(one.last_at);
+  return [...calls].sort(order);
 }
 
 /** The one that the call says it is from. */
@@ -151,6 +171,7 @@ class CallView implements View<UnprovenCall> {
     setText(this.about, lineOf(call, this.now()));
     setText(this.place, call.lat === null || call.lon === null ? words.noPlace : words.place(place(call.lat, call.lon)));
     setAttr(this.button, "aria-label", words.raiseNamed(senderOf(call)));
+    setHidden(this.button, !mayDecide(knownWho()));
   }
 }
 

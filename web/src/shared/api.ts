@@ -228,6 +228,8 @@ export interface UnprovenCall {
   reason: string;
   vehicle_id: string | null;
   key_id: string | null;
+  /** There is a key for its vehicle, or its key is one: anybody can make up the others without an end. */
+  has_key: boolean;
   /** `null` where no door told it. */
   address: string | null;
   /** It says of itself that it is a drill; raised, it is one. */

@@ -69,6 +69,8 @@ const SESSION = "/api/v1/session";
 export interface Who {
   name: string;
   role: "latest" | "read" | "operate" | "admin" | "ingest";
+  /** A person, and not a program. */
+  person: boolean;
   /** Meaning of a name in the body of a deed: where it is ignored, the deed is recorded under the name above. */
   by?: "needed" | "on_behalf" | "ignored";
 }
@@ -97,6 +99,16 @@ export function knownWho(): Who | null {
 /** True for a page that the server lets in as what runs on its own machine, without a sign-in. */
 export function isUnnamed({ name, by }: Who): boolean {
   return name === "local" && by === "needed";
+}
+
+/** True where the server takes comments on incidents and the like. A principal that is not known is let try: the server decides. */
+export function mayAct(who: Who | null): boolean {
+  return who === null || who.role === "operate" || who.role === "admin";
+}
+
+/** True where the server takes what only a person may do: acknowledge, resolve, raise. A trusted console names one. */
+export function mayDecide(who: Who | null): boolean {
+  return mayAct(who) && (who === null || who.person || who.by === "on_behalf");
 }
 
 /** Tells `listener` each time that the principal is asked for. */

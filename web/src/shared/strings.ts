@@ -311,6 +311,8 @@ export const strings = {
       comment: "Comment",
       replay: "Send refused notices again",
       commentEmpty: "Write the comment first.",
+      mayLook: (name: string) => `“${name}” may look, and not act. Sign in with a token of the role “operate”.`,
+      noPerson: (name: string) => `“${name}” is a program. Only a person acknowledges and resolves.`,
       resolveTitle: (vehicle: string) => `Resolve the emergency of ${vehicle}?`,
       resolveDrillTitle: (vehicle: string) => `Resolve the drill of ${vehicle}?`,
       resolveWhy: "It is over then: the notices end, and the next alarm of the vehicle is a new emergency.",
@@ -378,6 +380,8 @@ export const strings = {
       failed: (why: string) => `This was not done: ${why}`,
       say: (count: number) => (count === 1 ? "A call came that cannot be proved." : `${count} calls came that cannot be proved.`),
       more: (count: number) => (count === 1 ? "1 more is not shown." : `${count} more are not shown.`),
+      all: (count: number) => `Show all ${count}`,
+      fewer: (count: number) => `Show the first ${count}`,
     },
 
     near: {

@@ -32,6 +32,8 @@ struct UnprovenJson<'a> {
     reason: &'static str,
     vehicle_id: Option<&'a str>,
     key_id: Option<String>,
+    /// There is a key for its vehicle, or its key is one: anybody can make up the others without an end.
+    has_key: bool,
     address: Option<String>,
     /// It says of itself that it is a drill; raised, it is one.
     test: bool,
@@ -96,13 +98,14 @@ fn gone(n: &str) -> Problem {
 
 impl<'a> From<&'a UnprovenCall> for UnprovenJson<'a> {
     fn from(line: &'a UnprovenCall) -> Self {
-        let UnprovenCall { number, reason, call, source, first_ms, last_ms, count } = line;
+        let UnprovenCall { number, reason, call, source, first_ms, last_ms, count, has_key } = line;
         Self {
             n: *number,
             test: call.is_test(),
             reason: reason.as_str(),
             vehicle_id: call.vehicle_id.as_deref(),
             key_id: call.key_id.map(|key_id| key_id.to_string()),
+            has_key: *has_key,
             address: source.map(|source| source.to_string()),
             lat: call.position.map(|position| position.lat()),
             lon: call.position.map(|position| position.lon()),

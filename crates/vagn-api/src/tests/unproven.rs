@@ -33,7 +33,7 @@ async fn a_call_is_listed_until_a_person_has_raised_it() {
     let call = calls[0].as_object_mut().unwrap();
     assert!(call.remove("first_at").is_some() && call.remove("last_at").is_some());
     let expected = json!({"n": 1, "reason": "no_seal", "vehicle_id": "tram 9", "key_id": null,
-        "address": "192.0.2.7", "test": false, "lat": 30.27, "lon": -97.74, "count": 1});
+        "has_key": false, "address": "192.0.2.7", "test": false, "lat": 30.27, "lon": -97.74, "count": 1});
     assert_eq!(calls, json!([expected]));
     assert_eq!(send(&router, raise("1")).await.status, StatusCode::CREATED);
     let done = lane.done.lock().clone();
@@ -45,6 +45,22 @@ async fn a_call_is_listed_until_a_person_has_raised_it() {
         assert_eq!(send(&router, raise(gone)).await.status, StatusCode::NOT_FOUND, "{gone}");
     }
     assert_eq!(list().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_call_without_a_seal_of_a_vehicle_with_a_key_is_told_from_one_that_is_made_up() {
+    let services = services(SmallFleet::austin());
+    let guard = services.intake.guard();
+    vagn_flow::testing::give_key(guard, "bus 7");
+    guard.set_mode(DeviceMode::Mixed);
+    let call = vagn_flow::testing::emergency("bus 7", None);
+    guard.check(&call, Proof::None, || None).unwrap_err();
+    let request = Request::get("/api/v1/incidents/unproven").body(Body::empty()).unwrap();
+    let Reply { body, .. } = send(&router(services), request).await;
+    let calls = serde_json::from_str::<Value>(&body).unwrap()["calls"].clone();
+    let told: Vec<_> =
+        calls.as_array().unwrap().iter().map(|call| (&call["vehicle_id"], &call["has_key"])).collect();
+    assert_eq!(told, [(&json!("bus 7"), &json!(true)), (&json!("tram 9"), &json!(false))]);
 }
 
 #[tokio::test]

@@ -61,6 +61,9 @@ pub struct UnprovenCall {
     pub last_ms: i64,
     /// Number of calls.
     pub count: u64,
+    /// There was a key in force for its vehicle when it called, or the key that it names is there or was revoked: anybody can make up the
+    /// others.
+    pub has_key: bool,
 }
 
 /// Knows of keys that are no more in force.
@@ -199,7 +202,7 @@ impl Lines {
         if let Some(line) = self.remove(&key) {
             // A later one that anybody can make up takes nothing from its line.
             let rank = rank.max(Rank { order: rank.order, ..line.rank });
-            let call = line.repeated(reason, call, now_ms);
+            let call = UnprovenCall { has_key: rank.has_key, ..line.repeated(reason, call, now_ms) };
             self.put(key, Line { rank, call });
             return true;
         }
@@ -212,7 +215,8 @@ impl Lines {
         }
         self.last_number += 1;
         let number = self.last_number;
-        let call = UnprovenCall { number, reason, call, source, first_ms: now_ms, last_ms: now_ms, count: 1 };
+        let (first_ms, last_ms) = (now_ms, now_ms);
+        let call = UnprovenCall { number, reason, call, source, first_ms, last_ms, count: 1, has_key };
         self.put(key, Line { rank, call });
         least.is_none()
     }
@@ -392,9 +396,11 @@ mod tests {
             note(NoProof::NoSeal, &format!("made up {number}"), false);
         }
         let line = |id| list.list().into_iter().find(|line| line.call.vehicle_id.as_deref() == Some(id));
-        for id in ["t7", "bus 7"] {
-            assert_eq!(line(id).map(|line| line.count), Some(2), "{id}");
+        for (id, has_key) in [("t7", false), ("bus 7", true)] {
+            assert_eq!(line(id).map(|line| (line.count, line.has_key)), Some((2, has_key)), "{id}");
         }
+        note(NoProof::NoSeal, "t7", true);
+        assert!(line("t7").unwrap().has_key, "it has one since");
     }
 
     #[test]

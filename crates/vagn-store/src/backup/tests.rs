@@ -356,22 +356,30 @@ fn a_data_directory_of_a_newer_version_is_refused_and_not_touched() {
     let mut running = open(disk.clone(), &data).unwrap();
     running.write(25);
     running.close();
-    let manifest = data.join("manifest");
-    let text = std::fs::read_to_string(&manifest).unwrap().replacen("format 3", "format 4", 1);
-    let lines = &text[..text.rfind("checksum").unwrap()];
-    std::fs::write(&manifest, format!("{lines}checksum {:08x}\n", crc32c::crc32c(lines.as_bytes()))).unwrap();
-    let before = everything(&data);
-    let refusals = [
-        content(disk.clone(), &data).unwrap_err(),
-        crate::repair_on(disk.clone(), &data).unwrap_err(),
-        crate::plan_repair_on(disk.clone(), &data).unwrap_err(),
-    ];
-    for refused in &refusals {
-        assert!(matches!(refused, StoreError::Format { found: 4, .. }), "{refused}");
-        assert!(refused.to_string().contains("newer version"), "{refused}");
+    let manifests: Vec<_> =
+        everything(&data).into_keys().filter(|path| path.file_name().unwrap() == "manifest").collect();
+    assert_eq!(manifests.len(), 1 + PARTITIONS as usize);
+    for manifest in manifests {
+        let this = std::fs::read_to_string(&manifest).unwrap();
+        let text = this.replacen("format 3", "format 4", 1);
+        let lines = &text[..text.rfind("checksum").unwrap()];
+        let newer = format!("{lines}checksum {:08x}\n", crc32c::crc32c(lines.as_bytes()));
+        std::fs::write(&manifest, newer).unwrap();
+        let before = everything(&data);
+        let refusals = [
+            DataDir::open(disk.clone(), &data, None, 7).map(drop).unwrap_err(),
+            crate::repair_on(disk.clone(), &data).unwrap_err(),
+            crate::plan_repair_on(disk.clone(), &data).unwrap_err(),
+        ];
+        for refused in &refusals {
+            assert!(matches!(refused, StoreError::Format { found: 4, .. }), "{refused}");
+            assert!(refused.to_string().contains("newer version"), "{refused}");
+        }
+        assert!(FleetSource::at_rest(disk.clone(), &data).is_err());
+        assert_eq!(everything(&data), before, "{}", manifest.display());
+        std::fs::write(&manifest, this).unwrap();
     }
-    assert!(FleetSource::at_rest(disk, &data).is_err());
-    assert_eq!(everything(&data), before);
+    assert!(!content(disk, &data).unwrap().is_empty());
     drop(outer);
 }
 

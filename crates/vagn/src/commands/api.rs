@@ -54,11 +54,16 @@ pub(super) enum ApiError {
     /// No answer, or not in time.
     #[error("cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// The token is missing or wrong.
+    /// The token is missing.
     #[error(
         "the api asks for a token: make one with `vagn token add`, and set VAGN_TOKEN to it, or name a file with it with --token-file"
     )]
-    Token,
+    NoToken,
+    /// The token is wrong.
+    #[error(
+        "the api refuses the token that was given: it is of another service, has expired or was revoked; `vagn token list` there shows those in force"
+    )]
+    WrongToken,
     /// An answer without an incident.
     #[error("the api answered with status {0}; does --api name the same service as --target?")]
     Status(StatusCode),
@@ -150,7 +155,8 @@ impl Api {
         }
         let answer = ask.send().await.map_err(ApiError::Unreachable)?;
         match answer.status() {
-            StatusCode::UNAUTHORIZED => Err(ApiError::Token),
+            StatusCode::UNAUTHORIZED if self.token.is_some() => Err(ApiError::WrongToken),
+            StatusCode::UNAUTHORIZED => Err(ApiError::NoToken),
             status => Ok((status, answer.bytes().await.map_err(ApiError::Unreachable)?.into())),
         }
     }

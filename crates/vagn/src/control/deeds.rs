@@ -103,9 +103,7 @@ impl Deeds {
                 self.add_token(NewToken { name, role, is_person, is_on_behalf, expires_ms })
             }
             R::TokenList {} => self.list_tokens(tell),
-            R::TokenRevoke { name } => {
-                Ok(show::token(&self.registry.revoke_token(&name, self.now_ms())?, self.now_ms()))
-            }
+            R::TokenRevoke { name } => self.revoke_token(&name),
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
@@ -187,6 +185,15 @@ impl Deeds {
         Ok(show::new_token(&token, &secret))
     }
 
+    /// Revokes a token, and tells of the links that were made under its name: they last, for those who were given them.
+    fn revoke_token(&self, name: &str) -> Result<Value, ControlError> {
+        let now_ms = self.now_ms();
+        let mut shown = show::token(&self.registry.revoke_token(name, now_ms)?, now_ms);
+        // The token is revoked, whether the links can be read or not.
+        shown["shares"] = json!(self.registry.shares().ok().map(|shares| left_by(name, &shares, now_ms)));
+        Ok(shown)
+    }
+
     fn list_tokens(&self, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
         let tokens = self.registry.tokens()?;
         let now_ms = self.now_ms();
@@ -229,6 +236,16 @@ impl Deeds {
             }
         }
     }
+}
+
+/// Returns the numbers of the shares in force that the holder of a token made, for a person whom it named too.
+fn left_by(name: &str, shares: &[Share], now_ms: i64) -> Vec<u64> {
+    let on_behalf = format!(" via {name}");
+    let is_left =
+        |share: &&Share| now_ms < share.expires_ms && (&*share.by == name || share.by.ends_with(&on_behalf));
+    let mut numbers: Vec<_> = shares.iter().filter(is_left).map(|share| share.number).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 impl ImportedKey {

@@ -14,7 +14,7 @@ use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::proof::DeviceMode;
 use vagn_otp::testkit::until;
 use vagn_otp::{Root, Strategy, Supervisor};
-use vagn_registry::{Registry, Role};
+use vagn_registry::{Registry, Role, Share};
 
 use super::*;
 use crate::logging::HeardLog;
@@ -107,6 +107,36 @@ async fn makes_a_token_that_the_registry_knows() {
     let (listed, lines) = service.ask(ControlRequest::TokenList {}).await;
     assert_eq!(listed.unwrap(), json!({"count": 1}));
     assert!(!serde_json::to_string(&lines).unwrap().contains(made["token"].as_str().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_of_the_links_that_a_revoked_token_leaves() {
+    let service = Service::start().await;
+    let add = ControlRequest::TokenAdd {
+        name: "desk".into(),
+        role: Role::Operate,
+        is_person: false,
+        is_on_behalf: true,
+        expires_in_ms: None,
+    };
+    service.ask(add).await.0.unwrap();
+    let share = |by: &str, expires_ms| {
+        let share = Share {
+            digest: vagn_registry::NewSecret::random().digest(),
+            number: 0,
+            vehicle_id: "bus 7".into(),
+            by: by.into(),
+            added_ms: NOW,
+            expires_ms,
+        };
+        service.registry.add_share(share).unwrap().number
+    };
+    let lasting = [share("desk", NOW + 1), share("Anna via desk", NOW + 1)];
+    for (by, expires_ms) in [("desk", NOW), ("my desk", NOW + 1), ("Anna via helpdesk", NOW + 1)] {
+        share(by, expires_ms);
+    }
+    let revoked = service.ask(ControlRequest::TokenRevoke { name: "desk".into() }).await.0.unwrap();
+    assert_eq!((&revoked["shares"], &revoked["state"]), (&json!(lasting), &json!("revoked")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

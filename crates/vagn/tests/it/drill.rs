@@ -109,9 +109,11 @@ async fn sends_the_token_that_the_api_asks_for() {
     let config = config.to_str().unwrap();
     let vagn = Vagn::start(dir.path(), &["--config", config, "--drill-url", &drills.url]);
     assert!(drill(&vagn, &[], 1).await.contains("--token"));
+    let said = drill(&vagn, &["--token", "open barley, please"], 1).await;
+    assert!(said.contains("refuses the token that was given") && !said.contains("barley"), "{said}");
     drill(&vagn, &["--token", "open sesame, please"], 0).await;
     let file = dir.path().join("token");
-    std::fs::write(&file, "open sesame, please\n").unwrap();
+    std::fs::write(&file, "Authorization: Bearer open sesame, please\n").unwrap();
     drill(&vagn, &["--token-file", file.to_str().unwrap()], 0).await;
 }
 

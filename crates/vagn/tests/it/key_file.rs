@@ -1,6 +1,8 @@
 //! `--key-file`: what the commands send is sealed, and only a sealed answer is believed.
 
+use std::fs::Permissions;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -126,6 +128,39 @@ fn a_vehicle_without_a_key_is_named_and_nothing_is_sent() {
     let output = send.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("no key for tram"), "{said}");
+    server.socket.set_nonblocking(true).unwrap();
+    assert!(server.socket.recv(&mut [0; 100]).is_err());
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_warned_of() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let (keys, target) = (key_file(dir.path()), server.address());
+    for (mode, is_warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&keys, Permissions::from_mode(mode)).unwrap();
+        let mut send = command();
+        send.args(["send", "bus-7", "59.33", "18.06", "--key-file", &keys, "--target", &target]);
+        let output = send.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("can be read by every user of this machine"), is_warned, "{said}");
+    }
+}
+
+#[test]
+fn one_key_for_two_vehicles_is_refused_and_nothing_is_sent() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::new());
+    let (keys, target) = (key_file(dir.path()), server.address());
+    let line = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, format!("{line}{}", line.replace("bus-7", "bus-8"))).unwrap();
+    let mut simulate = command();
+    simulate.args(["simulate", "--count", "20", "--rate", "max", "--key-file", &keys, "--target", &target]);
+    let output = simulate.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("line 2: its key 0707070707070707 is that of line 1"),
+        "{said}"
+    );
     server.socket.set_nonblocking(true).unwrap();
     assert!(server.socket.recv(&mut [0; 100]).is_err());
 }

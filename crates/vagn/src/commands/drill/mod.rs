@@ -20,6 +20,7 @@ use self::progress::{Progress, Verdict};
 use super::api::{Api, ApiArgs, ApiError};
 use super::exit::Coded;
 use super::say;
+use super::traffic::warn_if_readable;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
@@ -38,11 +39,12 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 #[command(after_help = "Example, one terminal per line:\n  vagn sink\n  \
 vagn serve --drill-url http://127.0.0.1:9099/drill\n  vagn drill\n\n\
 Where the service takes sealed reports only, the drill has a key of its own:\n  \
-(umask 077; vagn device add drill --json > drill.key)\n  vagn drill --key-file drill.key\n\n\
+(umask 077; set -C; vagn device add drill --json > drill.key)\n  vagn drill --key-file drill.key\n\n\
 Sends an alarm of kind `test` over TCP, as a vehicle would, and follows its incident until the drill target has \
 accepted the notice. A drill never reaches any other target. Without --lat and --lon the alarm \
 carries no position, so it moves no vehicle.\n\n\
-Where the API asks for a token, VAGN_TOKEN in the environment or a --token-file has it.\n\n\
+Where the API asks for a token, VAGN_TOKEN in the environment or a --token-file has it:\n  \
+(umask 077; set -C; vagn token add drill --role read --json > drill.token)\n  vagn drill --token-file drill.token\n\n\
 The time in the line `stored` counts from sending. The times in the lines after it count from the arrival at the service.\n\n\
 Exit codes: 0 the whole way works; 1 it does not, and the output says where it ends; 64 wrong usage.")]
 pub(super) struct DrillArgs {
@@ -108,6 +110,7 @@ impl DrillArgs {
     /// Seals the alarm where there is a key file.
     fn sealed(&self, report: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         let Some(file) = &self.key_file else { return Ok(report) };
+        warn_if_readable(file);
         let now_ms = SystemClock::new().now_ms().max(0).unsigned_abs();
         Ok(Sealing::open(file, now_ms)?.seal_framed(&report, Lane::Call, Framing::Bin)?)
     }

@@ -14,10 +14,10 @@ use crate::control::ControlRequest;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  (umask 077; vagn device add TAXI1 --data-dir /var/lib/vagn --json > TAXI1.key)\n  vagn device list\n  \
+    after_help = "Examples:\n  (umask 077; set -C; vagn device add TAXI1 --data-dir /var/lib/vagn --json > TAXI1.key)\n  vagn device list\n  \
 vagn device import keys.csv\n\n\
 With its key a device seals its reports, so that no other can speak for its vehicle or read where it is. A running service has each \
-change in force at once. A secret is shown once, when it is made.\n\n\
+change in force at once. A secret is shown once, when it is made: with `set -C` the shell writes over no key file that is there.\n\n\
 Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the service or the \
 data directory was busy for 10 s, or the service cannot be asked."
 )]

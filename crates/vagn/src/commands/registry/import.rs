@@ -29,7 +29,7 @@ const COLUMNS: [&str; 3] = ["vehicle_id", "key_id", "secret"];
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn device import keys.csv --data-dir /var/lib/vagn\n\n\
 The first line of the file is `vehicle_id,key_id,secret`. A key id has 16 hexadecimal digits and is random; a secret is 32 random bytes \
-in base64. The file is checked as a whole first. Then it is written in blocks of 50 000 keys, each all or not at all: an import that was \
+in base64. Blanks around an id of a vehicle are a part of it. The file is checked as a whole first. Then it is written in blocks of 50 000 keys, each all or not at all: an import that was \
 interrupted is run again, and passes over the keys that are there, also those that were rotated or revoked since.")]
 pub(super) struct ImportArgs {
     /// The file.
@@ -140,11 +140,16 @@ fn parse(from: impl std::io::Read) -> Result<Vec<ImportedKey>, String> {
 }
 
 fn check(row: &csv::StringRecord) -> Result<ImportedKey, String> {
-    let [vehicle_id, key_id, secret] = [0, 1, 2].map(|at| row.get(at).unwrap_or_default().trim());
+    let [vehicle_id, key_id, secret] = [0, 1, 2].map(|at| row.get(at).unwrap_or_default());
+    // An id is what the vehicle reports, with its blanks; in the other two they mean nothing.
+    let (key_id, secret) = (key_id.trim(), secret.trim());
     VehicleId::new(vehicle_id).map_err(|_| format!("{vehicle_id:?} is no vehicle id"))?;
     // Neither is shown: it may be a secret with a slip in it, or one in the wrong column.
     let parsed: KeyId = key_id.parse().map_err(|_| "the key id is not 16 hexadecimal digits")?;
-    Secret::from_base64(secret).map_err(|_| "the secret is not 32 bytes in base64")?;
+    let parsed_secret = Secret::from_base64(secret).map_err(|_| "the secret is not 32 bytes in base64")?;
+    if parsed_secret.0.iter().all(|byte| *byte == parsed_secret.0[0]) {
+        return Err("the secret is one byte 32 times, as in a template: anybody can guess it".to_owned());
+    }
     Ok(ImportedKey {
         vehicle_id: vehicle_id.into(),
         key_id: parsed.to_string().into(),
@@ -192,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn a_vehicle_id_is_kept_as_it_is() {
+        let text = format!(
+            "vehicle_id,key_id,secret\n sp ,0001020304050607, {SECRET}\nsp,0001020304050608,{SECRET}\n"
+        );
+        let keys = parse(text.as_bytes()).unwrap();
+        assert_eq!((&*keys[0].vehicle_id, &*keys[0].secret, &*keys[1].vehicle_id), (" sp ", SECRET, "sp"));
+    }
+
+    #[test]
     fn says_what_was_rotated_and_revoked_since() {
         let mut done = Done::default();
         done.add(&json!({"added": 2, "unchanged": 1}));
@@ -224,6 +238,14 @@ mod tests {
         );
         let said = row("B,0001020304050608,aHVzaA==");
         assert!(said.contains("line 3: the secret is not 32 bytes") && !said.contains("aHVzaA"), "{said}");
+        for byte in [0, 0xff] {
+            let template = Secret([byte; 32]).to_base64();
+            let said = row(&format!("B,0001020304050608,{template}"));
+            assert!(
+                said.contains("line 3: the secret is one byte 32 times") && !said.contains(&template),
+                "{said}"
+            );
+        }
         assert!(refused("vehicle,key,secret\n").contains("vehicle_id,key_id,secret"));
         assert!(refused("").contains("vehicle_id,key_id,secret"));
     }

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::{say, say_as_it_is};
 use crate::config::Span;
 use crate::control::ControlRequest;
+use crate::visible::{Form, visible};
 use way::Way;
 
 /// Where the registry is, and how to answer.
@@ -43,7 +44,10 @@ impl RegistryArgs {
     /// Prints the result of a request: as JSON, or as `text` puts it.
     fn answer(&self, request: &ControlRequest, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
         let done = self.ask(request, &mut |_| {})?;
-        if self.json { say_as_it_is(&format!("{done}\n")) } else { say(&text(&done)) }
+        if self.json {
+            return say_as_it_is(&visible(&format!("{done}\n"), Form::Json));
+        }
+        say(&text(&done))
     }
 }
 

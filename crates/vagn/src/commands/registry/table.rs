@@ -58,7 +58,7 @@ fn gather(
 
 fn json(out: &mut impl Write, item: &Value, before: u64) -> io::Result<()> {
     out.write_all(if before == 0 { b"[\n" } else { b",\n" })?;
-    write!(out, "{item}")
+    write!(out, "{}", visible(&item.to_string(), Form::Json))
 }
 
 fn row(out: &mut impl Write, item: &Value, columns: &[Column], before: u64) -> io::Result<()> {
@@ -76,4 +76,32 @@ fn line(out: &mut impl Write, columns: &[Column], text: impl Fn(&Column) -> Stri
 /// Returns the day and minute of a time in an item, `-` where it has none.
 pub(super) fn minute(item: &Value, name: &str) -> String {
     item[name].as_str().and_then(|time| time.get(..16)).map_or("-".into(), |time| time.replace('T', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_turns_nothing_around_on_a_terminal_in_a_list_of_json_either() {
+        let item = json!({"vehicle_id": "bus\u{202e}7"});
+        for as_json in [true, false] {
+            let columns: [Column; 1] =
+                [("ID", 0, |item| item["vehicle_id"].as_str().unwrap_or_default().into())];
+            let ask = |take: &mut dyn FnMut(Value)| {
+                take(item.clone());
+                Ok(Value::Null)
+            };
+            let mut printed = Vec::new();
+            gather(as_json, &columns, "", ask).unwrap().pour(&mut printed).unwrap();
+            let printed = String::from_utf8(printed).unwrap();
+            assert!(printed.is_ascii() && printed.contains("202e"), "{printed}");
+            assert!(
+                !as_json || serde_json::from_str::<Value>(&printed).unwrap() == json!([item]),
+                "{printed}"
+            );
+        }
+    }
 }

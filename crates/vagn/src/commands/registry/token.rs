@@ -169,7 +169,46 @@ fn trial(role: &str) -> &'static str {
 
 fn revoked(token: &Value) -> String {
     format!(
-        "The token {} is revoked: it opens nothing any more. Its name stays taken, as the trail has it.\n",
-        text(token, "name")
+        "The token {} is revoked: it opens nothing any more. Its name stays taken, as the trail has it.\n{}",
+        text(token, "name"),
+        left(&token["shares"]),
     )
+}
+
+/// Tells of links that were made with a token: they are for others, and last.
+fn left(shares: &Value) -> String {
+    let Some(numbers) = shares.as_array() else {
+        return "Links that were made with it last; `vagn share list` shows whether there are any.\n"
+            .to_owned();
+    };
+    match &numbers[..] {
+        [] => String::new(),
+        [number] => {
+            format!("The link {number} was made with it, and lasts: `vagn share revoke {number}` ends it.\n")
+        }
+        [first, ..] => format!(
+            "{} links were made with it, and last: `vagn share list` shows them by its name, and `vagn share revoke {first}` and so on ends them.\n",
+            numbers.len(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn links_that_outlive_their_makers_token_are_told() {
+        let said = |shares: Value| revoked(&json!({"name": "eva", "shares": shares}));
+        assert_eq!(said(json!([])).lines().count(), 1);
+        assert!(said(json!([7])).contains("`vagn share revoke 7` ends it"), "{}", said(json!([7])));
+        let many = said(json!([7, 8, 9]));
+        assert!(
+            many.contains("3 links were made with it") && many.contains("`vagn share revoke 7`"),
+            "{many}"
+        );
+        assert!(said(json!(null)).contains("`vagn share list`"));
+    }
 }

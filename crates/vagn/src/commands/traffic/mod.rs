@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,8 @@ use vagn_load::udp::{self, Sent, Watch};
 use vagn_load::wrapping::SealError;
 
 use self::summary::{Answers, Drawn, Summary};
-use super::say;
+use super::{exit, say};
+use crate::config::readable;
 
 /// Longest wait for a server to become idle after the last report.
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
@@ -86,6 +87,7 @@ impl WayArgs {
     /// # Errors
     /// When the key file cannot be used, or is in use.
     pub(super) fn sealing(&self) -> Result<Option<Sealing>, SealError> {
+        self.key_file.as_deref().map(warn_if_readable);
         let now_ms = SystemClock::new().now_ms().max(0).unsigned_abs();
         self.key_file.as_deref().map(|file| Sealing::open(file, now_ms)).transpose()
     }
@@ -101,6 +103,13 @@ impl WayArgs {
             Over::Udp => Framing::Datagram,
             Over::Tcp => Framing::Bin,
         }
+    }
+}
+
+/// Warns of a key file that every user of the machine can read: whoever does can speak for its vehicles.
+pub(super) fn warn_if_readable(key_file: &Path) {
+    if let Some(caution) = readable("--key-file", key_file) {
+        exit::warn(&caution);
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 
 /// Secrets of the corpus, in base64.
 const SECRETS: [&str; 2] =
-    ["ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="];
+    ["ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8="];
 
 const WORDS: &[&str] = &[
     "vehicle_id,key_id,secret\n",
