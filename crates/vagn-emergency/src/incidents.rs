@@ -208,6 +208,7 @@ impl Incidents {
 
     fn tidy(&self) {
         self.lane.mark_known();
+        self.lane.decide();
         self.lane.follow();
         let now = self.lane.moment();
         self.lane.desk.lock().tidy(now);

@@ -6,7 +6,7 @@
 //!
 //! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
 //! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
-//! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
+//! whose turn it is; `requests` does what people decide, `positions`, `standings` and `upkeep` what time brings. All incidents stand
 //! on the `board`, which keeps the indexes true.
 
 mod admission;
@@ -25,6 +25,7 @@ mod requests;
 mod restore;
 mod roster;
 mod shared;
+mod standings;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -49,6 +50,7 @@ use admission::Admitted;
 pub(crate) use admission::{Admission, Known};
 use board::Board;
 use live::Live;
+pub(crate) use positions::VehicleOf;
 use queues::TargetQueues;
 pub(crate) use requests::Refusal;
 pub use requests::{Request, RequestKind};
@@ -98,6 +100,8 @@ pub(crate) struct Desk {
     locate_next: IncidentId,
     /// First incident that is looked after in the next round.
     tidy_next: IncidentId,
+    /// Place among those of undecided vehicles behind which the round goes on that looks these up again.
+    decided_last: Option<(bool, IncidentId)>,
     /// Something unrecorded is not to wait for the next round.
     urgent: bool,
     store_up: bool,
@@ -159,6 +163,7 @@ impl Desk {
             stirred: BTreeSet::new(),
             locate_next: IncidentId::from_u128(0),
             tidy_next: IncidentId::from_u128(0),
+            decided_last: None,
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,
