@@ -40,7 +40,7 @@ mod tests {
     fn a_thread_finds_itself() {
         let number = thread_number().expect("Linux tells it");
         assert!(waited(number).is_some());
-        let other = std::thread::spawn(thread_number).join().unwrap();
+        let other = std::thread::scope(|scope| scope.spawn(thread_number).join().unwrap());
         assert!(other.is_some_and(|other| other != number));
     }
 }
