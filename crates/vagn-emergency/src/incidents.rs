@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use vagn_flow::rfc3339::rfc3339;
-use vagn_otp::{Actor, Context, Failure, Handle};
+use vagn_otp::{Actor, Context, Failure, Handle, Pulse};
 use vagn_seal::KeyId;
 
 use crate::desk::{Merged, Refusal, Request, RequestKind};
@@ -30,12 +30,17 @@ const GROUP: usize = 1_024;
 /// Most incidents in a transaction that known vehicles may have to wait for: those of strangers, and changes.
 const OTHERS_GROUP: usize = 64;
 
+/// Incidents of an earlier run that are taken in together, under the desk's lock: a few milliseconds, for which notices have to wait.
+const RESTORED_AT_ONCE: usize = 512;
+
 /// Time between two rounds that record what is not urgent, end what is over, and look after the store.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Actor that writes incidents.
 pub(crate) struct Incidents {
     lane: Arc<Lane>,
+    /// Sign of life, from the start on: what an earlier run has left may be much.
+    pulse: Option<Pulse>,
 }
 
 /// Result of a request.
@@ -67,7 +72,11 @@ impl From<Refusal> for RequestOutcome {
 impl Incidents {
     /// Returns an actor that works on `lane`.
     pub(crate) fn new(lane: Arc<Lane>) -> Self {
-        Self { lane }
+        Self { lane, pulse: None }
+    }
+
+    fn beat(&self) {
+        self.pulse.iter().for_each(Pulse::beat);
     }
 
     /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up
@@ -147,6 +156,7 @@ impl Incidents {
     fn open(&self) {
         let lane = &*self.lane;
         if let Some(live) = lane.shelf.open(lane.clock.monotonic()) {
+            self.beat();
             self.learn_calls();
             if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {
                 lane.set_head(ends.head);
@@ -172,22 +182,33 @@ impl Incidents {
         }
     }
 
-    /// Takes in what is live in the store, or in the journal alone as long as there is no store.
+    /// Takes in what is live in the store, or in the journal alone as long as there is no store. Not all at once: notices go out
+    /// meanwhile.
     fn restore(&self, live: Vec<Incident>) -> Vec<Merged> {
         let now = self.lane.moment();
-        let Some(store) = self.lane.shelf.store() else {
-            return self.lane.desk.lock().salvage(live, now);
-        };
-        let salvaged = self.lane.desk.lock().salvaged();
-        // Not under the desk's lock: the disk may be slow.
-        let recorded = salvaged.into_iter().filter_map(|id| store.get(id).ok().flatten()).collect();
-        let mut desk = self.lane.desk.lock();
-        desk.learn(recorded, now);
-        desk.restore(live, now)
+        match self.lane.shelf.store() {
+            None => self.lane.desk.lock().begin_salvage(&live, now),
+            Some(store) => {
+                let salvaged = self.lane.desk.lock().salvaged();
+                // Not under the desk's lock: the disk may be slow.
+                let recorded = salvaged.into_iter().filter_map(|id| store.get(id).ok().flatten()).collect();
+                let mut desk = self.lane.desk.lock();
+                desk.learn(recorded, now);
+                desk.begin_restore(now);
+            }
+        }
+        let mut live = live.into_iter();
+        while live.len() > 0 {
+            self.beat();
+            self.lane.desk.lock().restore_part(live.by_ref().take(RESTORED_AT_ONCE), now);
+            self.lane.signals.wake_notifier();
+        }
+        self.lane.desk.lock().end_restore(now)
     }
 
     fn tidy(&self) {
         self.lane.mark_known();
+        self.lane.decide();
         self.lane.follow();
         let now = self.lane.moment();
         self.lane.desk.lock().tidy(now);
@@ -242,6 +263,7 @@ impl Incidents {
 impl Actor for Incidents {
     /// Ready before the store is: a disk that takes long to open must not hold up alarms.
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
+        self.pulse = Some(ctx.pulse());
         ctx.tell_self_after(Duration::ZERO, Tidy);
         Ok(())
     }

@@ -28,6 +28,19 @@ pub(crate) enum OwnEnd {
     Fail(Failure),
 }
 
+/// Tells the watchdog that a long handler makes progress, also where there is no context.
+#[derive(Clone)]
+pub struct Pulse {
+    life: Arc<Life>,
+}
+
+impl Pulse {
+    /// Lets the watchdog measure from now. For the time of a handler only: an actor that waits for messages is idle.
+    pub fn beat(&self) {
+        self.life.beat();
+    }
+}
+
 impl<A: Actor> Context<A> {
     pub(crate) fn new(life: Arc<Life>, mailbox: Arc<Mailbox<A>>) -> Self {
         Context { life, mailbox, own_end: None, timers: BTreeMap::new(), next_timer: 0 }
@@ -72,6 +85,11 @@ impl<A: Actor> Context<A> {
     pub async fn beat(&mut self) {
         self.life.beat();
         self.life.suffer().await;
+    }
+
+    /// Returns the means to beat in functions that have no context.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { life: self.life.clone() }
     }
 
     /// Keeps the watchdog away while the guard is held, for work that may take any time, such as reading a large store.

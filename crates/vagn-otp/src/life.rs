@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::contention;
 use crate::exit::ExitReason;
 use crate::fault::Fault;
 use crate::park;
 use crate::process::Process;
 use crate::supervisor::Event;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::sync::time::Instant;
 
 /// An order to a child. Orders only get more urgent.
@@ -71,6 +72,8 @@ pub(crate) struct Life {
     /// Wakes the work, when it is a future, at every order.
     work: Mutex<Option<Waker>>,
     supervisor: UnboundedSender<Event>,
+    /// Kernel's number of the thread that is its own; 0 without one.
+    thread: AtomicU32,
 }
 
 #[derive(Default)]
@@ -91,7 +94,21 @@ impl Life {
             bell: Notify::new(),
             work: Mutex::new(None),
             supervisor,
+            thread: AtomicU32::new(0),
         })
+    }
+
+    /// Notes that it runs on the calling thread, which is its own.
+    pub(crate) fn runs_here(&self) {
+        self.thread.store(contention::thread_number().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Returns the time that its own thread has waited for a processor so far; zero without such a thread.
+    pub(crate) fn contention(&self) -> Duration {
+        match self.thread.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            thread => contention::waited(thread).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn order(&self) -> Order {

@@ -60,9 +60,11 @@ impl Launch {
 
     fn on_thread(self, work: impl FnOnce() + Send + 'static) {
         let nice = self.nice;
+        let life = self.life.clone();
         let builder = thread::Builder::new().name(self.life.process.name.to_string());
         let started = builder.spawn(move || {
             nice.inspect(|level| set_nice(*level));
+            life.runs_here();
             work();
         });
         if let Err(error) = started {

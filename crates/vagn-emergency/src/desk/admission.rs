@@ -136,8 +136,10 @@ impl Desk {
             (at_door, Standing::Undecided) => at_door,
             (_, found) => found,
         };
-        let first = self.first_standing(alarm).filter(|_| now != Standing::Known);
-        first.unwrap_or(now)
+        match self.first_standing(alarm) {
+            Some(first) if now != Standing::Known && first != Standing::Undecided => first,
+            _ => now,
+        }
     }
 
     /// Returns the standing of the vehicle's first open incident, if it has one.
@@ -191,6 +193,8 @@ impl Desk {
     fn merge(&mut self, id: IncidentId, mut alarm: Alarm) {
         let acks = std::mem::take(&mut alarm.acks);
         let window = self.window_of(&alarm);
+        // At its door it was looked up later than when its incident was opened.
+        self.decide(id, alarm.standing);
         // A repeat for which no sender waits is written in the next round.
         self.urgent |= !acks.is_empty();
         let was_quiet = self.board.update(id, |live| {

@@ -26,21 +26,27 @@ pub(super) struct Indexes {
     pub(super) awaited: BTreeSet<IncidentId>,
     /// Without a position, which is to be looked up.
     pub(super) unlocated: BTreeSet<IncidentId>,
+    /// Open ones of vehicles that could not be looked up yet: those first that no target has accepted.
+    pub(super) undecided: BTreeSet<(bool, IncidentId)>,
 }
 
 impl Filed {
     /// Returns the indexes that an incident belongs in.
     fn of(live: &Live, rules: &Rules) -> Self {
         let incident = &live.incident;
+        let standing = incident.standing;
+        let is_open = !incident.is_resolved();
+        let is_undecided = is_open && standing == Standing::Undecided;
         Self {
-            open: !incident.is_resolved(),
+            open: is_open.then_some(standing),
             unaccepted: incident.is_unaccepted(),
             unacknowledged: incident.is_unacknowledged(),
             dead: rules.has_dead_letter(incident),
-            new: live.is_new(),
-            changed: live.is_changed(),
+            new: live.is_new().then_some(standing),
+            changed: live.is_changed().then_some(standing),
             awaited: live.is_awaited(),
             unlocated: live.wants_fix && incident.alarm.fix.is_none(),
+            undecided: is_undecided.then(|| incident.progress.accepted_ms.is_some()),
         }
     }
 }
@@ -63,19 +69,18 @@ impl Indexes {
         let source = live.source;
         let incident = &live.incident;
         let id = incident.id;
-        match (from.open, to.open) {
-            (false, true) => self.roster.enter(incident, source),
-            (true, false) => self.roster.leave(incident, source),
-            _ => {}
+        if from.open != to.open {
+            from.open.into_iter().for_each(|standing| self.roster.leave(incident, standing, source));
+            to.open.into_iter().for_each(|standing| self.roster.enter(incident, standing, source));
         }
         keep(&mut self.unaccepted, id, from.unaccepted, to.unaccepted);
         keep(&mut self.unacknowledged, id, from.unacknowledged, to.unacknowledged);
         keep(&mut self.dead, id, from.dead, to.dead);
-        let in_turn = (incident.standing.in_queue(), id);
-        keep(&mut self.new, in_turn, from.new, to.new);
-        keep(&mut self.changed, in_turn, from.changed, to.changed);
+        keep_by(&mut self.new, id, from.new, to.new);
+        keep_by(&mut self.changed, id, from.changed, to.changed);
         keep(&mut self.awaited, id, from.awaited, to.awaited);
         keep(&mut self.unlocated, id, from.unlocated, to.unlocated);
+        keep_by(&mut self.undecided, id, from.undecided, to.undecided);
     }
 
     /// Counts the incidents that are not on disk as they are.
@@ -84,11 +89,29 @@ impl Indexes {
     }
 }
 
-fn keep<K: Ord>(set: &mut BTreeSet<K>, key: K, was_in: bool, is_in: bool) {
+fn keep(set: &mut BTreeSet<IncidentId>, id: IncidentId, was_in: bool, is_in: bool) {
     if is_in && !was_in {
-        set.insert(key);
+        set.insert(id);
     } else if was_in && !is_in {
-        set.remove(&key);
+        set.remove(&id);
+    }
+}
+
+/// Keeps an incident in a set that is ordered by something else first, which may change.
+fn keep_by<O: Ord>(
+    set: &mut BTreeSet<(O, IncidentId)>,
+    id: IncidentId,
+    was_under: Option<O>,
+    is_under: Option<O>,
+) {
+    if was_under == is_under {
+        return;
+    }
+    if let Some(order) = was_under {
+        set.remove(&(order, id));
+    }
+    if let Some(order) = is_under {
+        set.insert((order, id));
     }
 }
 
@@ -96,47 +119,55 @@ fn keep<K: Ord>(set: &mut BTreeSet<K>, key: K, was_in: bool, is_in: bool) {
 impl Indexes {
     /// Fails when an incident is in an index in which it does not belong, or the other way round.
     /// Returns which indexes are in use.
-    pub(super) fn check<'a>(&self, all: impl Iterator<Item = &'a Live>, rules: &Rules) -> [bool; 8] {
-        let mut members = 0;
-        let mut used = [false; 8];
+    pub(super) fn check<'a>(&self, all: impl Iterator<Item = &'a Live>, rules: &Rules) -> [bool; 9] {
+        let (mut members, mut strangers) = (0, 0);
+        let mut used = [false; 9];
         for live in all {
             let expected = Filed::of(live, rules);
             assert_eq!(self.found(live), expected, "{:?}", live.incident);
+            strangers += usize::from(expected.open.is_some_and(|standing| standing != Standing::Known));
             for (used, is_in) in used.iter_mut().zip(expected.flags()) {
                 members += usize::from(is_in);
                 *used |= is_in;
             }
         }
         assert_eq!(self.members(), members, "an incident that has left the desk is in an index");
+        let counted = [false, true].map(|drill| self.roster.of_sort(drill).strangers());
+        assert_eq!(counted.iter().sum::<usize>(), strangers, "each is counted under its standing");
         used
     }
 
     fn found(&self, live: &Live) -> Filed {
         let incident = &live.incident;
-        let id = incident.id;
+        let (id, standing) = (incident.id, incident.standing);
+        let under = |set: &BTreeSet<_>| set.contains(&(standing, id)).then_some(standing);
         Filed {
-            open: self.roster.of(&incident.vehicle_id, incident.drill).contains(&id),
+            open: self.roster.of(&incident.vehicle_id, incident.drill).contains(&id).then_some(standing),
             unaccepted: self.unaccepted.contains(&id),
             unacknowledged: self.unacknowledged.contains(&id),
             dead: self.dead.contains(&id),
-            new: self.new.contains(&(incident.standing.in_queue(), id)),
-            changed: self.changed.contains(&(incident.standing.in_queue(), id)),
+            new: under(&self.new),
+            changed: under(&self.changed),
             awaited: self.awaited.contains(&id),
             unlocated: self.unlocated.contains(&id),
+            undecided: [false, true].into_iter().find(|accepted| self.undecided.contains(&(*accepted, id))),
         }
     }
 
     fn members(&self) -> usize {
         let sets = [&self.unaccepted, &self.unacknowledged, &self.dead, &self.awaited, &self.unlocated];
         let in_sets: usize = sets.iter().map(|set| set.len()).sum();
-        in_sets + self.unrecorded() + self.roster.open(false) + self.roster.open(true)
+        in_sets + self.undecided.len() + self.unrecorded() + self.roster.open(false) + self.roster.open(true)
     }
 }
 
 #[cfg(test)]
 impl Filed {
-    fn flags(self) -> [bool; 8] {
-        let Self { open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated } = self;
-        [open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated]
+    fn flags(self) -> [bool; 9] {
+        let Self { open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated, undecided } =
+            self;
+        let ordered = [open.is_some(), new.is_some(), changed.is_some(), undecided.is_some()];
+        let [open, new, changed, undecided] = ordered;
+        [open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated, undecided]
     }
 }

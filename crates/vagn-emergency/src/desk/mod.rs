@@ -6,8 +6,8 @@
 //!
 //! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
 //! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
-//! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
-//! on the `board`, which keeps the indexes true. `shared` is what the desk of a cluster does otherwise, `rests` what it learns of stores that
+//! whose turn it is; `requests` does what people decide, `positions`, `standings` and `upkeep` what time brings. All
+//! incidents stand on the `board`, which keeps the indexes true. `shared` is what the desk of a cluster does otherwise, `rests` what it learns of stores that
 //! were replaced; `applied` and `called` are for the desk that shows what a node has.
 
 mod admission;
@@ -28,6 +28,7 @@ mod restore;
 mod rests;
 mod roster;
 mod shared;
+mod standings;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -53,6 +54,7 @@ pub(crate) use admission::{Admission, Known};
 use board::Board;
 use called::Called;
 use live::Live;
+pub(crate) use positions::VehicleOf;
 use queues::TargetQueues;
 pub(crate) use requests::Refusal;
 pub use requests::{Request, RequestKind};
@@ -103,6 +105,8 @@ pub(crate) struct Desk {
     locate_next: IncidentId,
     /// First incident that is looked after in the next round.
     tidy_next: IncidentId,
+    /// Place among those of undecided vehicles behind which the round goes on that looks these up again.
+    decided_last: Option<(bool, IncidentId)>,
     /// Something unrecorded is not to wait for the next round.
     urgent: bool,
     store_up: bool,
@@ -166,6 +170,7 @@ impl Desk {
             stirred: BTreeSet::new(),
             locate_next: IncidentId::from_u128(0),
             tidy_next: IncidentId::from_u128(0),
+            decided_last: None,
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,

@@ -8,7 +8,7 @@ use crate::fix::Fix;
 use crate::id::IncidentId;
 
 /// An incident and the vehicle to look up for it.
-type VehicleOf = (IncidentId, Box<str>);
+pub(crate) type VehicleOf = (IncidentId, Box<str>);
 
 impl Desk {
     /// Takes the incidents without a position, to look their vehicles up.

@@ -8,7 +8,7 @@ use crate::notify::target::TargetIndex;
 use crate::record::standing::Standing;
 use crate::rules::Rules;
 
-/// One queue per target, in the order of the rules. An undecided vehicle is queued like a known one.
+/// One queue per target, in the order of the rules.
 pub(super) struct TargetQueues(Vec<IncidentQueue>);
 
 type IncidentQueue = NoticeQueue<IncidentId, Standing>;
@@ -28,17 +28,24 @@ impl TargetQueues {
 
     /// Queues a first notice for when the incident is on disk, at the latest for `until`.
     pub(super) fn hold(&mut self, target: TargetIndex, id: IncidentId, standing: Standing, until: Duration) {
-        self.of(target).hold(id, standing.in_queue(), until);
+        self.of(target).hold(id, standing, until);
     }
 
     /// Queues a first notice for now.
     pub(super) fn begin(&mut self, target: TargetIndex, id: IncidentId, standing: Standing) {
-        self.of(target).begin(id, standing.in_queue());
+        self.of(target).begin(id, standing);
     }
 
     /// Queues a repeat for `at`.
     pub(super) fn repeat(&mut self, target: TargetIndex, id: IncidentId, standing: Standing, at: Duration) {
-        self.of(target).repeat(id, standing.in_queue(), at);
+        self.of(target).repeat(id, standing, at);
+    }
+
+    /// Gives what is owed the place of this standing.
+    pub(super) fn rank(&mut self, id: IncidentId, standing: Standing) {
+        for queue in &mut self.0 {
+            queue.rank(id, standing);
+        }
     }
 
     /// Queues an update for `at`.

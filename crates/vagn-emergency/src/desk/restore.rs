@@ -20,25 +20,40 @@ impl Desk {
     /// by now ends now. What is at the desk already is newer, and written again. A new incident whose notices have not
     /// begun may turn out to be a repeat of a restored one: then it is merged into that.
     pub(crate) fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
+        self.begin_restore(now);
+        self.restore_part(incidents, now);
+        self.end_restore(now)
+    }
+
+    /// Begins to take in what the store holds, part by part.
+    pub(crate) fn begin_restore(&mut self, now: Moment) {
         self.restored = now.at;
         let at_desk: Vec<_> = self.board.all().map(|live| live.incident.id).collect();
         for id in at_desk {
             self.board.update(id, Live::rewrite);
         }
+    }
+
+    /// Takes in some of what the store holds.
+    pub(crate) fn restore_part(&mut self, incidents: impl IntoIterator<Item = Incident>, now: Moment) {
         for incident in incidents {
             if !self.board.contains(incident.id) {
                 self.restore_one(incident, now);
             }
         }
+    }
+
+    /// Merges what was opened meanwhile into what it repeats, now that all is there.
+    pub(crate) fn end_restore(&mut self, now: Moment) -> Vec<Merged> {
         let new: Vec<_> = self.board.indexes().new.iter().map(|(_, id)| *id).collect();
         new.into_iter().filter_map(|id| self.merge_into_restored(id, now)).collect()
     }
 
-    /// Takes in what the journal holds while the store cannot be opened.
-    pub(crate) fn salvage(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
+    /// Begins to take in what the journal holds while the store cannot be opened.
+    pub(crate) fn begin_salvage(&mut self, incidents: &[Incident], now: Moment) {
         let ids = incidents.iter().map(|incident| incident.id);
         self.salvaged = ids.filter(|id| !self.board.contains(*id)).collect();
-        self.restore(incidents, now)
+        self.begin_restore(now);
     }
 
     /// Returns the incidents that came from the journal alone, and that the store was not asked about.

@@ -29,14 +29,14 @@ pub(super) struct OpenIncidents {
 }
 
 impl Roster {
-    /// Enters an incident that is open.
-    pub(super) fn enter(&mut self, incident: &Incident, source: Option<Source>) {
+    /// Enters an incident that is open, of a vehicle of this standing.
+    pub(super) fn enter(&mut self, incident: &Incident, standing: Standing, source: Option<Source>) {
         let open = self.of_sort_mut(incident.drill);
         open.count += 1;
         let ids = open.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
         // An older one may come later, from the store.
         ids.insert(ids.partition_point(|id| *id < incident.id), incident.id);
-        if incident.standing != Standing::Known {
+        if standing != Standing::Known {
             open.strangers += 1;
             if let Some(source) = source {
                 open.change_source(source, |count| count + 1);
@@ -44,8 +44,8 @@ impl Roster {
         }
     }
 
-    /// Removes an incident that is open no longer.
-    pub(super) fn leave(&mut self, incident: &Incident, source: Option<Source>) {
+    /// Removes an incident that is open no longer, or no longer of a vehicle of this standing.
+    pub(super) fn leave(&mut self, incident: &Incident, standing: Standing, source: Option<Source>) {
         let open = self.of_sort_mut(incident.drill);
         let Some(ids) = open.by_vehicle.get_mut(&incident.vehicle_id) else { return };
         if ids.extract_if(.., |id| *id == incident.id).count() == 0 {
@@ -55,7 +55,7 @@ impl Roster {
             open.by_vehicle.remove(&incident.vehicle_id);
         }
         open.count -= 1;
-        if incident.standing != Standing::Known {
+        if standing != Standing::Known {
             open.strangers -= 1;
             source.into_iter().for_each(|source| open.change_source(source, |count| count.saturating_sub(1)));
         }

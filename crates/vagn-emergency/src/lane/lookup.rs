@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::clock::Clock;
+use vagn_wire::VehicleId;
 
-use crate::desk::{Desk, Known};
+use crate::desk::{Desk, Known, VehicleOf};
+use crate::id::IncidentId;
 use crate::intake::known::{KnownVehicle, KnownVehicles};
+use crate::record::standing::Standing;
 
 /// Longest wait for one vehicle. The fleet's writers let readers in after some 50 µs.
 const VEHICLE_WITHIN: Duration = Duration::from_millis(5);
@@ -17,6 +20,9 @@ const ROUND_WITHIN: Duration = Duration::from_millis(20);
 
 /// Most vehicles that are followed in one round.
 const FOLLOWED_AT_ONCE: usize = 1_000;
+
+/// Most undecided vehicles that are looked up together, and decided under the desk's lock: about a millisecond.
+const DECIDED_AT_ONCE: usize = 256;
 
 /// Looks vehicles up for the desk.
 pub(crate) struct Lookup {
@@ -79,6 +85,29 @@ impl Lookup {
                 desk.lock().located(id, fix, now);
             }
         }
+    }
+
+    /// Looks undecided vehicles up again, as far as that is quick. Passes on what they are, some at a time.
+    pub(crate) fn decide(&self, desk: &Mutex<Desk>, mut decided: impl FnMut(Vec<(IncidentId, Standing)>)) {
+        let end = self.clock.monotonic() + ROUND_WITHIN;
+        loop {
+            let undecided = desk.lock().take_undecided(DECIDED_AT_ONCE);
+            let standings = self.standings(&undecided, end.saturating_sub(self.clock.monotonic()));
+            decided(standings);
+            if undecided.len() < DECIDED_AT_ONCE || self.clock.monotonic() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Returns those of these incidents whose vehicles can be looked up `within` this time, with what these are.
+    fn standings(&self, undecided: &[VehicleOf], within: Duration) -> Vec<(IncidentId, Standing)> {
+        let valid =
+            undecided.iter().filter_map(|(id, vehicle_id)| Some((*id, VehicleId::new(vehicle_id).ok()?)));
+        let (ids, vehicle_ids): (Vec<_>, Vec<_>) = valid.unzip();
+        let standings = self.vehicles.standings(&vehicle_ids, within);
+        let found = ids.into_iter().zip(standings);
+        found.filter(|(_, standing)| *standing != Standing::Undecided).collect()
     }
 
     pub(crate) fn look_up(&self, vehicle_id: &str) -> KnownVehicle {

@@ -166,6 +166,15 @@ impl Lane {
         self.lookup.locate(&self.desk);
     }
 
+    /// Looks undecided vehicles up again: a start in a flood leaves thousands of them, before which known ones are to go.
+    pub(crate) fn decide(&self) {
+        self.lookup.decide(&self.desk, |decided| {
+            let mut desk = self.desk.lock();
+            decided.into_iter().for_each(|(id, standing)| desk.decide(id, standing));
+        });
+        self.signals.wake_notifier();
+    }
+
     /// Looks where the vehicles of accepted incidents are now.
     pub(crate) fn follow(&self) {
         self.lookup.follow(&self.desk);

@@ -29,9 +29,13 @@ use crate::office::losses::Loss;
 use crate::office::results::Results;
 use crate::office::trail_desk::TrailDesk;
 use crate::record::alarms::KnownAlarms;
+use crate::record::standing::Standing;
 
 /// Positions of vehicles that wait for the desk of a leader.
 const FOUND_MAX: usize = 4_096;
+
+/// Vehicles that were looked up again and wait for the desk of a leader: for these its driver stands still.
+const DECIDED_MAX: usize = 1_024;
 
 /// Longest time for the vehicles of one round.
 const ROUND_WITHIN: Duration = Duration::from_millis(20);
@@ -90,6 +94,7 @@ pub(crate) struct Room {
     pub(crate) began: Duration,
     trail: Mutex<Option<Arc<dyn TrailWay>>>,
     found: Mutex<Vec<(IncidentId, Fix)>>,
+    decided: Mutex<Vec<(IncidentId, Standing)>>,
     leads: AtomicBool,
     /// Latest sign of life of the driver, ms on the monotonic clock.
     pulse_ms: AtomicU64,
@@ -126,6 +131,7 @@ impl Room {
             tags: AtomicU64::new(run),
             trail: Mutex::default(),
             found: Mutex::default(),
+            decided: Mutex::default(),
             leads: AtomicBool::new(false),
             pulse_ms: AtomicU64::new(0),
         }
@@ -195,15 +201,22 @@ impl Room {
         if !leads {
             *self.targets_up.lock() = None;
             self.found.lock().clear();
+            self.decided.lock().clear();
         }
     }
 
-    /// Looks where the vehicles of open incidents are, for the desk of the leader. Waits for the fleet, so not in the driver.
+    /// Looks where the vehicles of open incidents are and what undecided ones are, for the desk of the leader. Waits for the fleet, so not in the driver.
     pub(crate) fn look_up_vehicles(&self) {
         self.lane.mark_known();
         if !self.leads.load(Ordering::Acquire) {
             return;
         }
+        self.lane.lookup.decide(&self.lane.desk, |decided| {
+            let mut waiting = self.decided.lock();
+            // The rest is looked up again in the next round.
+            let room = DECIDED_MAX.saturating_sub(waiting.len());
+            waiting.extend(decided.into_iter().take(room));
+        });
         let began = self.lane.clock.monotonic();
         let sought = {
             let mut desk = self.lane.desk.lock();
@@ -232,5 +245,10 @@ impl Room {
     /// Takes the positions that were found.
     pub(crate) fn take_found(&self) -> Vec<(IncidentId, Fix)> {
         std::mem::take(&mut *self.found.lock())
+    }
+
+    /// Takes what undecided vehicles have turned out to be.
+    pub(crate) fn take_decided(&self) -> Vec<(IncidentId, Standing)> {
+        std::mem::take(&mut *self.decided.lock())
     }
 }

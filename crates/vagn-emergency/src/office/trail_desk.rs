@@ -285,6 +285,9 @@ impl TrailDesk {
             self.desk.attempted(ended, now);
         }
         if self.duty == Duty::Full {
+            for (id, standing) in self.room.take_decided() {
+                self.desk.decide(id, standing);
+            }
             for (id, fix) in self.room.take_found() {
                 self.desk.located(id, fix, now.at);
             }

@@ -2,24 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Standing of a vehicle when it raised its first alarm. Ordered: the first goes first.
+/// Standing of a vehicle when it raised its first alarm, or as soon as it could be looked up. Ordered: the first goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// The vehicle reported before the alarm.
     Known,
-    /// It could not be looked up in time. It is notified like a known vehicle, but takes no room from one.
+    /// It could not be looked up yet, and is looked up again. It goes before strangers, and takes nothing from a known vehicle.
     Undecided,
     /// The vehicle did not report before the alarm.
     Stranger,
-}
-
-impl Standing {
-    /// Standing in a queue: to serve an undecided vehicle after the known ones could delay a known one.
-    pub fn in_queue(self) -> Self {
-        match self {
-            Self::Known | Self::Undecided => Self::Known,
-            Self::Stranger => Self::Stranger,
-        }
-    }
 }

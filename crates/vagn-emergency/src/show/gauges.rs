@@ -58,6 +58,8 @@ struct Refusals {
     last: Option<Duration>,
     logged: Option<Duration>,
     unlogged: RefusedAlarms,
+    /// All since the warning began.
+    warned: RefusedAlarms,
 }
 
 impl Refusals {
@@ -114,7 +116,7 @@ impl Gauges {
         self.show_places(&overview);
         self.show_store(shelf);
         self.log_refusals();
-        self.forget_refusals();
+        self.show_refusals(overview.open);
     }
 
     fn show_metrics(&self, overview: &Overview, targets_up: &[bool]) {
@@ -234,10 +236,10 @@ impl Gauges {
             let mut refusals = self.refusals.lock();
             refusals.last = Some(self.clock.monotonic());
             refusals.unlogged.add_all(refused);
+            refusals.warned.add_all(refused);
         }
         let open = desk.lock().overview().open;
-        let warning = format!("emergencies are refused ({refused}): {open} incidents are open");
-        self.readiness.warn("refused emergencies", warning);
+        self.show_refusals(open);
         self.log_refusals();
     }
 
@@ -249,13 +251,22 @@ impl Gauges {
         }
     }
 
-    /// Ends the warning when no alarm has been refused for a while.
-    fn forget_refusals(&self) {
+    /// Says how many alarms have been refused and how many incidents are open now, until none has been refused for a while.
+    fn show_refusals(&self, open: usize) {
         let mut refusals = self.refusals.lock();
-        if refusals.last.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
-            refusals.last = None;
+        let Some(last) = refusals.last else { return };
+        let since = self.clock.monotonic().saturating_sub(last);
+        if since > REFUSAL_SHOWN {
+            (refusals.last, refusals.warned) = (None, RefusedAlarms::default());
             self.readiness.clear("refused emergencies");
+            return;
         }
+        let refused = refusals.warned;
+        let warning = format!(
+            "emergencies are refused ({refused}), the last {} s ago; {open} incidents are open now",
+            since.as_secs()
+        );
+        self.readiness.warn("refused emergencies", warning);
     }
 
     /// Notes the time if everything is on disk.
@@ -373,6 +384,39 @@ mod tests {
         }
         lane.show();
         assert!(!lane.gauges.readiness.report().warnings.contains_key("emergency places"));
+    }
+
+    #[test]
+    fn an_operator_hears_how_many_were_refused_in_all_and_how_many_are_open_now() {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let lane = test_lane_in(clock.clone(), strangers(), 20);
+        for number in 0..13 {
+            offer(&lane, &[help(&format!("invented {number}"))]);
+            lane.admit();
+        }
+        let said = || lane.gauges.readiness.report().warnings.get("refused emergencies").cloned();
+        assert_eq!(
+            said().unwrap(),
+            "emergencies are refused (strangers 3), the last 0 s ago; 10 incidents are open now"
+        );
+        let open: Vec<_> = lane.desk.lock().newest_first(None).map(|incident| incident.id).collect();
+        for id in open {
+            let request =
+                crate::Request { action: crate::RequestKind::Resolve, by: "Anna".into(), note: "".into() };
+            lane.act(id, &request).unwrap();
+        }
+        clock.advance(Duration::from_secs(7));
+        lane.show();
+        assert_eq!(
+            said().unwrap(),
+            "emergencies are refused (strangers 3), the last 7 s ago; 0 incidents are open now"
+        );
+        clock.advance(REFUSAL_SHOWN);
+        lane.show();
+        assert_eq!(said(), None);
+        offer(&lane, &[help("invented anew")]);
+        lane.admit();
+        assert_eq!(said(), None, "it had room");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use vagn_wire::{Position, Report};
 
 use super::setup::*;
 use super::target::{Reaction, TestTarget};
+use crate::fix::Fix;
+use crate::intake::known::KnownVehicle;
 use crate::metrics::OutcomeLabel;
 use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
@@ -61,7 +63,9 @@ async fn notices_that_hang_hold_up_no_other() {
         false => Reaction::Answer(200),
     })
     .await;
-    let lane = Setup::new(dir.path(), target.target(4)).start().await;
+    let mut setup = Setup::new(dir.path(), target.target(4));
+    setup.vehicles = fleet(|_| KnownVehicle::known(Fix::at(1.0, 2.0, 0, false)));
+    let lane = setup.start().await;
     lane.send(&[help("slow 1"), help("slow 2"), help("slow 3")]);
     until(|| (target.heard().len() == 3).then_some(())).await;
     let names: Vec<_> = (0..50).map(|number| format!("vehicle {number}")).collect();

@@ -1,6 +1,7 @@
 //! Floods: many copies of one alarm, and alarms past the limit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vagn_flow::clock::ManualClock;
 use vagn_wire::Fate;
@@ -11,6 +12,7 @@ use crate::fix::Fix;
 use crate::incidents::Incidents;
 use crate::intake::known::KnownVehicle;
 use crate::metrics::OutcomeLabel;
+use crate::record::standing::Standing;
 use crate::{State, Targets};
 
 #[tokio::test]
@@ -72,4 +74,32 @@ fn a_known_vehicle_is_on_disk_before_a_stranger_of_a_flood_is_let_in() {
     lane.admit_others();
     let open = lane.desk.lock().overview().open;
     assert!((2..=65).contains(&open) && lane.inbox.has_some(), "{open} are open: a few at a time");
+}
+
+#[test]
+fn undecided_vehicles_are_looked_up_again_once_the_fleet_is_there() {
+    let is_read = Arc::new(AtomicBool::new(false));
+    let read = is_read.clone();
+    let vehicles = fleet(move |vehicle_id| match (read.load(Ordering::Relaxed), vehicle_id) {
+        (false, _) => KnownVehicle::UNDECIDED,
+        (true, "bus") => KnownVehicle::known(Fix::at(1.0, 2.0, 0, false)),
+        (true, _) => KnownVehicle::STRANGER,
+    });
+    let lane = test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), vehicles, 10_000);
+    let names: Vec<_> = (0..600).map(|number| format!("invented {number}")).chain(["bus".into()]).collect();
+    offer(&lane, &names.iter().map(|name| help(name)).collect::<Vec<_>>());
+    while lane.inbox.has_some() {
+        lane.admit_others();
+    }
+    let count = |standing| {
+        let desk = lane.desk.lock();
+        desk.newest_first(None).filter(|incident| incident.standing == standing).count()
+    };
+    lane.decide();
+    assert_eq!(count(Standing::Undecided), 601, "the fleet is not read");
+    is_read.store(true, Ordering::Relaxed);
+    lane.decide();
+    assert_eq!([Standing::Known, Standing::Undecided, Standing::Stranger].map(count), [1, 0, 600]);
+    lane.store_down();
+    assert_eq!(&*lane.next_notice().unwrap().incident.vehicle_id, "bus", "it goes first");
 }

@@ -56,6 +56,7 @@ pub(super) struct Child {
     pub(super) retired: bool,
     /// Time that its watchdog does not hold against the work with this mark.
     excused: (u64, Duration),
+    contention: Contention,
     started_before: bool,
 }
 
@@ -69,6 +70,7 @@ impl Child {
             due: None,
             retired: false,
             excused: (0, Duration::ZERO),
+            contention: Contention::default(),
             started_before: false,
         }
     }
@@ -105,14 +107,18 @@ impl Child {
     }
 
     /// Looks as its watchdog does. Returns the finding; none without a watchdog or an incarnation.
-    pub(super) fn watch(&self, now: Instant) -> Option<Watch> {
+    pub(super) fn watch(&mut self, now: Instant) -> Option<Watch> {
         let limit = self.spec.watchdog?;
-        let process = &self.life.as_ref()?.process;
-        let left = match process.busy_for(now) {
-            Some(busy) => limit.saturating_sub(busy.saturating_sub(self.excuse())),
+        let life = self.life.clone()?;
+        let left = match life.process.busy_for(now) {
+            Some(busy) => {
+                let work = Work { mark: life.process.mark(), busy, limit };
+                let excuse = self.excuse() + self.contention.of(work, || life.contention());
+                limit.saturating_sub(busy.saturating_sub(excuse))
+            }
             None => limit,
         };
-        match process.patient_for(now) {
+        match life.process.patient_for(now) {
             _ if left.is_zero() => Some(Watch::Hung),
             Some(waited) if waited >= limit => Some(Watch::Waits(waited)),
             _ => Some(Watch::LookAt(now + left.min(look_every(limit)))),
@@ -148,6 +154,41 @@ impl Child {
     }
 }
 
+/// Work as a watchdog sees it: since its mark it has been busy for so long, and may be for the limit.
+struct Work {
+    mark: u64,
+    busy: Duration,
+    limit: Duration,
+}
+
+/// Time that the thread of a child had to wait for a processor in its present work: work that cannot run does not hang.
+#[derive(Default)]
+struct Contention {
+    /// Mark of the present work.
+    mark: u64,
+    /// What the thread had waited when the watchdog first looked at this work, since the thread began.
+    before: Duration,
+}
+
+impl Contention {
+    /// Returns that time, as far as the watchdog has seen it. `waited` tells what the thread has waited since it began. A hang that
+    /// spins is found in the end, also where a hundred others want the same processor.
+    fn of(&mut self, work: Work, waited: impl FnOnce() -> Duration) -> Duration {
+        // The kernel is not asked about work that is done before the watchdog looks again.
+        if work.busy < work.limit / 8 {
+            return Duration::ZERO;
+        }
+        let waited = waited();
+        if self.mark != work.mark {
+            *self = Self { mark: work.mark, before: waited };
+        }
+        waited.saturating_sub(self.before).min(work.limit * CONTENTION_MAX)
+    }
+}
+
+/// Most limits of a watchdog that are granted for contention.
+const CONTENTION_MAX: u32 = 9;
+
 /// Time between two looks at a child. Short beside its limit: a standstill of the whole process is noticed as the lateness of
 /// such a look.
 fn look_every(limit: Duration) -> Duration {
@@ -160,4 +201,23 @@ pub(super) enum Watch {
     /// It waits for so long already in what must not be broken off.
     Waits(Duration),
     LookAt(Instant),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_processor_is_not_held_against_the_work_that_is_under_way() {
+        let mut contention = Contention::default();
+        let s = Duration::from_secs;
+        let mut excuse = |mark, busy, waited| {
+            let work = Work { mark, busy: s(busy), limit: s(10) };
+            contention.of(work, || s(waited)).as_secs()
+        };
+        assert_eq!(excuse(1, 1, 100), 0, "it has only begun");
+        assert_eq!([excuse(1, 3, 102), excuse(1, 5, 104), excuse(1, 10, 108)], [0, 2, 6]);
+        assert_eq!([excuse(2, 3, 110), excuse(2, 6, 110)], [0, 0], "other work, which has not waited");
+        assert_eq!(excuse(2, 200, 400), 90, "a hang that spins is found in the end");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use super::children::Watch;
+use super::children::{Child, Watch};
 use super::{Event, Nest, StartError};
 use crate::child::{ChildSpec, Launch};
 use crate::exit::ExitReason;
@@ -180,27 +180,33 @@ impl Engine {
     }
 
     /// Returns the time at which the next pause ends, or the next watchdog should look.
-    fn next_wake(&self) -> Option<Instant> {
+    fn next_wake(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        let due = self.nest.children.iter().filter_map(|child| child.due);
-        let watch = self.nest.children.iter().filter_map(|child| match child.watch(now)? {
-            Watch::Hung => Some(now),
-            Watch::Waits(_) => Some(now + WAITS_AGAIN),
-            Watch::LookAt(at) => Some(at),
-        });
-        due.chain(watch).min()
+        let wake = |child: &mut Child| {
+            let watch = child.watch(now).map(|watch| match watch {
+                Watch::Hung => now,
+                Watch::Waits(_) => now + WAITS_AGAIN,
+                Watch::LookAt(at) => at,
+            });
+            child.due.into_iter().chain(watch).min()
+        };
+        self.nest.children.iter_mut().filter_map(wake).min()
     }
 
     async fn tick(&mut self) {
         let now = Instant::now();
-        for child in &self.nest.children {
+        for child in &mut self.nest.children {
             if let Some(Watch::Waits(waited)) = child.watch(now) {
                 child.note_wait(now, waited);
             }
         }
-        let hung = self.nest.children.iter().find(|child| matches!(child.watch(now), Some(Watch::Hung)));
+        let hung = self
+            .nest
+            .children
+            .iter_mut()
+            .find_map(|child| matches!(child.watch(now), Some(Watch::Hung)).then_some(child.id));
         // One at a time: the kill takes time and may restart others. The next step finds the rest.
-        if let Some(id) = hung.map(|child| child.id) {
+        if let Some(id) = hung {
             return self.kill(id, ExitReason::Hung).await;
         }
         let due = self.nest.children.iter().position(|child| child.due.is_some_and(|at| at <= now));

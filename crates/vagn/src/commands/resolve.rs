@@ -1,17 +1,25 @@
 //! `vagn resolve`: resolves many incidents of a running service, request by request, until none is left.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::api::ApiArgs;
+use super::api::{ApiArgs, ApiError};
 use super::exit::Coded;
 use super::say;
 
 /// Path of the request.
 const PATH: &str = "/api/v1/incidents/resolve";
+
+/// Times in a row that a service is asked again that has no time to resolve anything.
+const BUSY_MAX: u32 = 10;
+
+/// Pause before it is asked again.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Flags of `vagn resolve`.
 #[derive(Debug, Args)]
@@ -80,7 +88,7 @@ enum OpenState {
     Acknowledged,
 }
 
-/// Asks until none is left.
+/// Asks until none is left. A service that has no time for it at the moment is asked again.
 ///
 /// # Errors
 /// When the service cannot be reached, or refuses.
@@ -92,33 +100,23 @@ pub(super) fn run(args: ResolveArgs) -> anyhow::Result<ExitCode> {
 impl ResolveArgs {
     async fn resolve(&self) -> anyhow::Result<ExitCode> {
         let api = self.api.api()?;
-        let body = self.body();
-        let mut resolved = 0;
-        loop {
-            let done = api.post(PATH, &body).await.context("ask to resolve incidents")?;
-            let [matched, these, left] = ["matched", "resolved", "left"].map(|name| done[name].as_u64());
-            let (Some(matched), Some(these), Some(left)) = (matched, these, left) else {
-                return Err(Coded::software(format!("the answer makes no sense: {done}")).into());
-            };
-            if self.dry_run {
-                say(&format!("{matched} incidents would be resolved\n"))?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            resolved += these;
-            say(&format!("{resolved} resolved, {left} left{}\n", unrecorded(&done)))?;
-            if left == 0 || these == 0 {
-                return Ok(ExitCode::from(u8::from(left > 0)));
-            }
+        let mut ask = async |dry_run| api.post(PATH, &self.body(dry_run)).await;
+        let found = ask_patiently(&mut ask, true).await?.matched;
+        if self.dry_run {
+            say(&format!("{found} incidents would be resolved\n"))?;
+            return Ok(ExitCode::SUCCESS);
         }
+        let left = resolve_all(ask, found, say).await?;
+        Ok(ExitCode::from(u8::from(left > 0)))
     }
 
-    fn body(&self) -> Value {
+    fn body(&self, dry_run: bool) -> Value {
         let Conditions { standing, vehicle_ids, vehicle_id_prefix, opened_from, opened_until, state, test } =
             &self.conditions;
         let fields = [
             ("by", Some(json!(self.by))),
             ("note", Some(json!(self.note))),
-            ("dry_run", Some(json!(self.dry_run))),
+            ("dry_run", Some(json!(dry_run))),
             ("standing", standing.as_ref().and_then(word)),
             ("vehicle_ids", (!vehicle_ids.is_empty()).then(|| json!(vehicle_ids))),
             ("vehicle_id_prefix", vehicle_id_prefix.as_ref().map(|prefix| json!(prefix))),
@@ -136,8 +134,58 @@ fn word(value: &impl ValueEnum) -> Option<Value> {
     value.to_possible_value().map(|value| json!(value.get_name()))
 }
 
-fn unrecorded(done: &Value) -> &'static str {
-    if done["recorded"] == false { "; not yet on disk" } else { "" }
+/// Answer of the service.
+struct Answer {
+    /// Open incidents that were chosen.
+    matched: u64,
+    resolved: u64,
+    left: u64,
+    is_recorded: bool,
+}
+
+impl Answer {
+    fn of(done: &Value) -> anyhow::Result<Self> {
+        let numbers = ["matched", "resolved", "left"].map(|name| done[name].as_u64());
+        let [Some(matched), Some(resolved), Some(left)] = numbers else {
+            return Err(Coded::software(format!("the answer makes no sense: {done}")).into());
+        };
+        Ok(Self { matched, resolved, left, is_recorded: done["recorded"] != false })
+    }
+}
+
+/// Asks, and asks again for a while if the service has no time at the moment. `ask` is told whether to count only.
+async fn ask_patiently(
+    ask: &mut impl AsyncFnMut(bool) -> Result<Value, ApiError>,
+    dry_run: bool,
+) -> anyhow::Result<Answer> {
+    let mut times = 0;
+    loop {
+        match ask(dry_run).await {
+            Err(ApiError::Refused(StatusCode::SERVICE_UNAVAILABLE, _)) if times < BUSY_MAX => times += 1,
+            done => return Answer::of(&done.context("ask to resolve incidents")?),
+        }
+        tokio::time::sleep(BUSY_PAUSE).await;
+    }
+}
+
+/// Asks until none is left of those that were `found`, and says each time how far it is. Returns how many are left.
+async fn resolve_all(
+    mut ask: impl AsyncFnMut(bool) -> Result<Value, ApiError>,
+    found: u64,
+    mut say: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let (mut resolved, mut left) = (0, found);
+    loop {
+        let done = ask_patiently(&mut ask, false).await?;
+        // What was not done in the time of the request before was done after its answer, which does not count it.
+        resolved += left.saturating_sub(done.matched) + done.resolved;
+        left = done.left;
+        let unrecorded = if done.is_recorded { "" } else { "; not yet on disk" };
+        say(&format!("{resolved} resolved, {left} left{unrecorded}\n"))?;
+        if left == 0 || done.resolved == 0 {
+            return Ok(left);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +200,41 @@ mod tests {
     }
 
     fn body(line: &str) -> Result<Value, clap::Error> {
-        Line::try_parse_from(line.split(' ')).map(|line| line.args.body())
+        Line::try_parse_from(line.split(' ')).map(|line| line.args.body(line.args.dry_run))
+    }
+
+    /// Resolves the 5 of a service that answers like this, and returns what is said and how many are left. `None` is an answer that it
+    /// has no time.
+    async fn resolved(answers: &[Option<[u64; 3]>]) -> (String, Option<u64>) {
+        let mut answers = answers.iter();
+        let ask = async |_: bool| match answers.next().expect("it is asked no more than that") {
+            Some([matched, resolved, left]) => {
+                Ok(json!({"matched": matched, "resolved": resolved, "left": left, "recorded": true}))
+            }
+            None => Err(ApiError::Refused(StatusCode::SERVICE_UNAVAILABLE, "busy".into())),
+        };
+        let mut said = String::new();
+        let say = |line: &str| {
+            said.push_str(line);
+            Ok(())
+        };
+        let left = resolve_all(ask, 5, say).await.ok();
+        (said, left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_resolved_behind_an_answer_is_counted_too() {
+        let (said, left) = resolved(&[Some([5, 3, 2]), Some([1, 1, 0])]).await;
+        assert_eq!((said.as_str(), left), ("3 resolved, 2 left\n5 resolved, 0 left\n", Some(0)));
+        let (said, left) = resolved(&[Some([7, 4, 3]), Some([3, 0, 3])]).await;
+        assert_eq!((said.as_str(), left), ("4 resolved, 3 left\n4 resolved, 3 left\n", Some(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_has_no_time_is_asked_again_and_not_for_ever() {
+        let (said, left) = resolved(&[None, Some([5, 2, 3]), None, None, Some([2, 2, 0])]).await;
+        assert_eq!((said.as_str(), left), ("2 resolved, 3 left\n5 resolved, 0 left\n", Some(0)));
+        assert_eq!(resolved(&[None; 11]).await, (String::new(), None));
     }
 
     #[test]

@@ -152,6 +152,47 @@ async fn vehicles_that_are_made_up_and_report_once_stay_strangers_and_are_resolv
     assert!(code == Some(1) && said.contains("`by` must have 1 to 64 characters"), "{said}");
 }
 
+/// Returns what `vagn resolve` says of the open incidents of vehicles of this standing.
+async fn count(vagn: &Vagn, standing: &str) -> String {
+    let (code, said) = resolve(vagn, &["--by", "Anna", "--standing", standing, "--dry-run"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_calls_while_the_fleet_is_read_is_looked_up_again_and_known_vehicles_go_first() {
+    const FLEET: usize = 20_000;
+    const FLOOD: usize = 1_500;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, sink) = (dir.path().join("data"), Sink::start(&[]));
+    let text = format!("max_open_incidents = 10000\n[emergency]\nurl = \"{}\"\n", sink.url);
+    let config = settings(dir.path(), &text);
+    let mut vagn = Vagn::start(&data, &["--config", &config]);
+    for first in (0..FLEET).step_by(1_000) {
+        let position = |number| serde_json::json!({"ID": known(number), "Lat": 59.33, "Lon": 18.06});
+        let body: Vec<_> = (first..first + 1_000).map(position).collect();
+        assert_eq!(vagn.post("/api/v1/positions", serde_json::json!(body).to_string()).await.0, 200);
+    }
+    vagn.kill();
+    let mut vagn = Vagn::launch(&data, &["--config", &config]);
+    let to = vagn.address("udp");
+    let flooding = tokio::task::spawn_blocking(move || flood(to, FLOOD));
+    (0..KNOWN).for_each(|number| vagn.send(&report(&known(number), 59.33, 18.06, true)));
+    vagn.wait_ready();
+    let began = Instant::now();
+    let late = known(FLEET - 1);
+    vagn.send(&report(&late, 59.33, 18.06, true));
+    eventually("the notice about a known vehicle", async || sink.accepted().contains_key(&late)).await;
+    eprintln!("its notice took {:?}", began.elapsed());
+    assert!(began.elapsed() < NOTIFIED_WITHIN, "{:?}", began.elapsed());
+    flooding.await.unwrap();
+    let said = |count: usize| format!("{count} incidents would be resolved\n");
+    eventually("all to be looked up", async || count(&vagn, "undecided").await == said(0)).await;
+    eventually("known ones", async || count(&vagn, "known").await == said(KNOWN + 1)).await;
+    eventually("the flood", async || count(&vagn, "stranger").await == said(FLOOD)).await;
+    assert_eq!(share(&vagn).await, FLOOD);
+}
+
 /// Returns the number of open incidents of vehicles that are not known for certain.
 async fn share(vagn: &Vagn) -> usize {
     vagn.metric("vagn_emergency_unfamiliar_open").await as usize

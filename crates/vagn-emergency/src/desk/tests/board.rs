@@ -24,7 +24,7 @@ impl Run {
     fn step(&mut self) {
         self.at_ms += self.rng.i64(0..400_000);
         let at_ms = self.at_ms;
-        match self.rng.u8(0..10) {
+        match self.rng.u8(0..11) {
             0..3 => self.admit_one(),
             3 => record(&mut self.desk),
             4 => {
@@ -38,6 +38,7 @@ impl Run {
                 let left = self.desk.newest_first(None).take(2).cloned().collect();
                 self.desk.restore(left, now(at_ms));
             }
+            9 => self.decide(),
             _ => self.desk.store_down(),
         }
     }
@@ -67,6 +68,13 @@ impl Run {
         }
     }
 
+    fn decide(&mut self) {
+        for (id, _) in self.desk.take_undecided(2) {
+            let standings = [Standing::Known, Standing::Undecided, Standing::Stranger];
+            self.desk.decide(id, *self.rng.choice(&standings).unwrap());
+        }
+    }
+
     fn locate(&mut self) {
         for (id, _) in self.desk.take_unlocated() {
             if self.rng.bool() {
@@ -87,7 +95,7 @@ fn send_due_once(desk: &mut Desk, at_ms: i64, status: u16) {
 
 #[test]
 fn every_incident_is_in_the_indexes_in_which_it_belongs_after_whatever_happens() {
-    let mut used = [false; 8];
+    let mut used = [false; 9];
     for seed in 0..20 {
         let mut run = Run::new(seed);
         for _ in 0..500 {
@@ -98,5 +106,5 @@ fn every_incident_is_in_the_indexes_in_which_it_belongs_after_whatever_happens()
             }
         }
     }
-    assert_eq!(used, [true; 8], "an index was never used");
+    assert_eq!(used, [true; 9], "an index was never used");
 }

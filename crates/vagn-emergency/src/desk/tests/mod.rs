@@ -399,6 +399,28 @@ fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
 }
 
 #[test]
+fn what_is_restored_part_by_part_goes_on_at_once_and_meets_what_was_opened_meanwhile() {
+    let mut old = desk();
+    for number in 0..6 {
+        admit_known(&mut old, vec![alarm(&format!("bus {number}"), 0)]);
+    }
+    record(&mut old);
+    let left: Vec<_> = old.newest_first(None).cloned().collect();
+    let (known, id) = (left[5].vehicle_id.clone(), left[5].id);
+    let mut new = desk();
+    let mut left = left.into_iter();
+    new.begin_restore(now(10));
+    new.restore_part(left.by_ref().take(3), now(10));
+    assert_eq!(send_due(&mut new, 10, 200).len(), 3, "no notice waits for the rest");
+    // The store has not been read to its end when the vehicle repeats its call.
+    new.store_down();
+    admit_known(&mut new, vec![alarm(&known, 11)]);
+    new.restore_part(left, now(12));
+    let merged = new.end_restore(now(12));
+    assert_eq!((merged.len(), merged[0].into, open_incidents(&new)), (1, id, 6));
+}
+
+#[test]
 fn a_repeat_that_a_target_may_know_keeps_its_key() {
     let mut old = desk();
     let first = opened(&admit(&mut old, vec![alarm("bus 7", 0)]));

@@ -128,12 +128,79 @@ fn known_vehicles_are_written_apart_from_strangers_and_their_changes_before_thos
 }
 
 #[test]
-fn an_undecided_vehicle_is_served_like_a_known_one_but_takes_no_room_from_one() {
-    let mut desk = desk();
-    let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
+fn undecided_vehicles_take_no_room_from_known_ones_and_are_served_behind_them() {
+    let mut desk = Desk::new(Rules { open_max: 200, ..rules() }, 1);
+    let names: Vec<_> = (0..150).map(|number| format!("vehicle {number}")).collect();
     let admitted = admit(&mut desk, names.iter().map(|name| alarm(name, 0)).collect());
     assert_eq!(
         (admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().standing),
-        (10, Standing::Undecided)
+        (100, Standing::Undecided)
     );
+    record(&mut desk);
+    admit(&mut desk, vec![from("invented", 1, None), alarm("one more", 1)]);
+    admit_known(&mut desk, vec![alarm("bus 7", 2)]);
+    let name = |draft: &Draft| draft.incident.vehicle_id.to_string();
+    assert_eq!(desk.drafts_of_known(10).iter().map(name).collect::<Vec<_>>(), ["bus 7"]);
+    record(&mut desk);
+    assert_eq!(&*desk.next_notice(now(3)).unwrap().incident.vehicle_id, "bus 7");
+}
+
+/// A desk with incidents of undecided vehicles from the address 192.0.2.1.
+fn with_undecided(names: impl Iterator<Item = String>) -> Desk {
+    let mut desk = Desk::new(Rules { open_max: 1_000, per_source_max: 50, ..rules() }, 1);
+    let undecided = |name: String| Alarm { standing: Standing::Undecided, ..from(&name, 1, None) };
+    admit(&mut desk, names.map(undecided).collect());
+    desk
+}
+
+/// Looks undecided vehicles up again, `at_once` together: buses are known. Returns those that were looked up.
+fn decide(desk: &mut Desk, at_once: usize) -> Vec<String> {
+    let undecided = desk.take_undecided(at_once);
+    for (id, name) in &undecided {
+        let is_bus = name.starts_with("bus");
+        desk.decide(*id, if is_bus { Standing::Known } else { Standing::Stranger });
+    }
+    undecided.into_iter().map(|(_, name)| name.into()).collect()
+}
+
+#[test]
+fn an_undecided_vehicle_is_in_its_place_everywhere_as_soon_as_it_is_looked_up_again() {
+    let names = (0..100).map(|number| format!("invented {number}")).chain(["bus 7".to_owned()]);
+    let mut desk = with_undecided(names);
+    record(&mut desk);
+    assert_eq!((desk.overview().open_of_strangers, desk.overview().fullest_source), (101, 101));
+    assert_eq!(decide(&mut desk, 1_000).len(), 101);
+    assert_eq!((desk.overview().open_of_strangers, desk.overview().fullest_source), (100, 100));
+    let bus = &desk.drafts(1)[0].incident;
+    assert_eq!((&*bus.vehicle_id, bus.standing), ("bus 7", Standing::Known), "it is recorded, and first");
+    assert_eq!(&*desk.next_notice(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
+    let refused = admit(&mut desk, vec![from("one more", 1, None)]).refused;
+    assert_eq!(refused.reasons().collect::<Vec<_>>(), [(NoRoom::Source, 1)], "its source has all it may");
+    assert!(decide(&mut desk, 1_000).is_empty());
+    record(&mut desk);
+    desk.board.indexes().check(desk.board.all(), &desk.rules);
+}
+
+#[test]
+fn undecided_vehicles_are_looked_up_in_rounds_those_first_that_no_target_has_accepted() {
+    let mut desk = with_undecided((0..5).map(|number| format!("vehicle {number}")));
+    record(&mut desk);
+    let first = desk.next_notice(now(1)).unwrap();
+    answer(&mut desk, &first, 200, 1);
+    let look = |desk: &mut Desk| desk.take_undecided(2).into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    let rounds: Vec<_> = (0..6).flat_map(|_| look(&mut desk)).collect();
+    let round = ["vehicle 1", "vehicle 2", "vehicle 3", "vehicle 4", "vehicle 0"];
+    assert_eq!(rounds.iter().map(|name| &**name).collect::<Vec<_>>(), [round, round].concat());
+}
+
+#[test]
+fn a_call_of_an_undecided_vehicle_that_its_door_knows_by_now_decides_its_incident() {
+    let mut desk = with_undecided(["bus 7".to_owned(), "invented".to_owned()].into_iter());
+    let again = |name, standing| Alarm { standing, ..from(name, 1, None) };
+    admit(&mut desk, vec![again("bus 7", Standing::Known), again("invented", Standing::Stranger)]);
+    let standings: Vec<_> = desk.newest_first(None).map(|incident| incident.standing).collect();
+    assert_eq!(standings, [Standing::Stranger, Standing::Known]);
+    admit(&mut desk, vec![again("bus 7", Standing::Stranger), again("invented", Standing::Known)]);
+    let kept: Vec<_> = desk.newest_first(None).map(|incident| incident.standing).collect();
+    assert_eq!(kept, standings, "what was decided stays as long as the incident is open");
 }

@@ -1,7 +1,7 @@
 //! Queue of one target: what it is owed, and what is sent to it next.
 //!
-//! First notices about known vehicles go first, then repeats of these, then the same for strangers, then updates of what
-//! the target has accepted; in each the oldest first. A quarter of the slots is kept for first notices about known
+//! First notices about known vehicles go first, then repeats of these, then the same for undecided ones, then for strangers, then
+//! updates of what the target has accepted; in each the oldest first. A quarter of the slots is kept for first notices about known
 //! vehicles, and another quarter for these and their repeats: so neither a target that hangs nor a flood of invented
 //! vehicles can hold up a known vehicle. Every fourth notice is a repeat or an update, if one is due, so that first notices
 //! without end cannot hold it up for ever.
@@ -77,6 +77,13 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         self.wait(key, NoticeSort::Repeat(rank), at);
     }
 
+    /// Gives what is owed about the key another rank. A notice under way keeps its slot, and is counted under that rank.
+    pub(crate) fn rank(&mut self, key: K, rank: R) {
+        if let Some(phase) = self.order.phase(key) {
+            self.enter(key, phase.of_rank(rank));
+        }
+    }
+
     /// Queues an update for `at`: there is news about what the target has accepted.
     pub(crate) fn update(&mut self, key: K, at: Duration) {
         self.wait(key, NoticeSort::Update, at);
@@ -126,17 +133,18 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         let fresh = self.order.first_fresh().filter(|(sort, _)| self.may_go(*sort, now));
         let due = self.order.first_due().filter(|(sort, _)| self.may_go(*sort, now));
         // A retry about a known vehicle must not wait behind strangers, however many there are.
-        let due_is_preferred = match (&fresh, &due) {
-            (Some((fresh, _)), Some((due, _))) => due.is_preferred() && !fresh.is_preferred(),
+        let rank_of = |next: &Option<(NoticeSort<R>, K)>| next.and_then(|(sort, _)| sort.rank());
+        let due_ranks_higher = match (rank_of(&fresh), rank_of(&due)) {
+            (Some(fresh), Some(due)) => due < fresh,
             _ => false,
         };
-        if due_is_preferred || self.first_in_a_row >= FIRST_IN_A_ROW { due.or(fresh) } else { fresh.or(due) }
+        if due_ranks_higher || self.first_in_a_row >= FIRST_IN_A_ROW { due.or(fresh) } else { fresh.or(due) }
     }
 
     /// Returns true when a notice of this sort has a slot, and the target may be tried now.
     fn may_go(&self, sort: NoticeSort<R>, now: Duration) -> bool {
-        // The breaker holds no new alarm of a known vehicle back: once the target is back, the next probe may be 15 s away.
-        self.slots.has_free(sort) && (sort.is_preferred_first() || self.breaker.allows(now))
+        // The breaker holds no new alarm of a vehicle back that may be known: once the target is back, the next probe may be 15 s away.
+        self.slots.has_free(sort) && (sort.is_never_held_back() || self.breaker.allows(now))
     }
 
     /// Queues a notice that failed for its next try at `due`. If the target `asked` for that wait, it is kept.
@@ -187,7 +195,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
 
     /// Returns the time when a notice of this sort may go, if it has a slot.
     fn may_go_at(&self, sort: NoticeSort<R>) -> Option<Duration> {
-        let probe_at = self.breaker.probe_at().filter(|_| !sort.is_preferred_first()).unwrap_or_default();
+        let probe_at = self.breaker.probe_at().filter(|_| !sort.is_never_held_back()).unwrap_or_default();
         self.slots.has_free(sort).then_some(probe_at)
     }
 

@@ -8,11 +8,19 @@ use crate::record::standing::Standing;
 pub(crate) trait Rank: Copy + Ord {
     /// Returns true for ranks that slots are kept for, and that are served before all others.
     fn is_preferred(self) -> bool;
+
+    /// Returns true for ranks whose first notices wait for no probe of a target that is down.
+    fn is_never_held_back(self) -> bool;
 }
 
 impl Rank for Standing {
     fn is_preferred(self) -> bool {
-        self.in_queue() == Self::Known
+        self == Self::Known
+    }
+
+    fn is_never_held_back(self) -> bool {
+        // An undecided vehicle may be a known one.
+        self != Self::Stranger
     }
 }
 
@@ -28,16 +36,35 @@ pub(super) enum NoticeSort<R> {
 }
 
 impl<R: Rank> NoticeSort<R> {
-    /// Returns true for first notices of a preferred rank, which may use every slot and are never held back.
+    /// Returns true for first notices of a preferred rank, which may use every slot.
     pub(super) fn is_preferred_first(self) -> bool {
         matches!(self, Self::First(rank) if rank.is_preferred())
     }
 
     /// Returns true for first notices and repeats of a preferred rank.
     pub(super) fn is_preferred(self) -> bool {
+        self.rank().is_some_and(R::is_preferred)
+    }
+
+    /// Returns true for first notices that wait for no probe.
+    pub(super) fn is_never_held_back(self) -> bool {
+        matches!(self, Self::First(rank) if rank.is_never_held_back())
+    }
+
+    /// Returns the rank, if the sort has one: what is owed to a lower rank waits.
+    pub(super) fn rank(self) -> Option<R> {
         match self {
-            Self::First(rank) | Self::Repeat(rank) => rank.is_preferred(),
-            Self::Update => false,
+            Self::First(rank) | Self::Repeat(rank) => Some(rank),
+            Self::Update => None,
+        }
+    }
+
+    /// Returns the same sort with another rank.
+    fn of_rank(self, rank: R) -> Self {
+        match self {
+            Self::First(_) => Self::First(rank),
+            Self::Repeat(_) => Self::Repeat(rank),
+            Self::Update => self,
         }
     }
 
@@ -64,4 +91,17 @@ pub(super) enum Phase<R> {
     Due { sort: NoticeSort<R> },
     /// Is being sent now.
     UnderWay { sort: NoticeSort<R> },
+}
+
+impl<R: Rank> Phase<R> {
+    /// Returns the same phase with another rank.
+    pub(super) fn of_rank(self, rank: R) -> Self {
+        match self {
+            Self::Held { until, .. } => Self::Held { rank, until },
+            Self::Fresh { .. } => Self::Fresh { rank },
+            Self::Waiting { sort, until, firm } => Self::Waiting { sort: sort.of_rank(rank), until, firm },
+            Self::Due { sort } => Self::Due { sort: sort.of_rank(rank) },
+            Self::UnderWay { sort } => Self::UnderWay { sort: sort.of_rank(rank) },
+        }
+    }
 }

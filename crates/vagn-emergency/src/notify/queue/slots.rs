@@ -6,9 +6,9 @@ use super::phase::{NoticeSort, Rank};
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: usize,
-    /// Slots open to retries and strangers; the rest is kept for first notices of known vehicles.
+    /// Slots open to retries and to vehicles that are not known; the rest is kept for first notices of known vehicles.
     slots_shared: usize,
-    /// Slots open to strangers and updates; the rest is kept for first notices and retries of known vehicles.
+    /// Slots open to vehicles that are not known and to updates; the rest is kept for first notices and retries of known vehicles.
     slots_for_others: usize,
     in_use: usize,
     shared_in_use: usize,

@@ -12,6 +12,7 @@ use crate::office::deed_form::{Deed, DeedRefusal};
 use crate::record::attempt::{Attempt, Message, Outcome};
 use crate::record::delivery::Told;
 use crate::record::progress::State;
+use crate::record::standing::Standing;
 use crate::selection::Selection;
 
 const OPENED: &str = "incident.opened";
@@ -457,4 +458,24 @@ fn a_call_that_came_to_two_doors_is_not_said_to_be_recorded_before_a_group_has_t
     assert_eq!(doors.each_ref().map(|alarm| leader.take(alarm)), [Taken::Recorded; 2]);
     // A third door has it too, and there is nothing left to record.
     assert_eq!(leader.take(&Handed::sealed(3, "bus 1", 3, 30)), Taken::Recorded);
+}
+
+#[test]
+fn a_leader_hears_what_undecided_vehicles_are_and_has_it_recorded() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let alarm = Handed::new(7, "invented", 1);
+    assert_eq!(leader.take(&alarm), Taken::Open);
+    let group = leader.record(1).unwrap();
+    leader.apply(&group, 1);
+    assert_eq!(leader.stored(alarm.id()).unwrap().standing, Standing::Undecided);
+    // Its fleet is there, and has no such vehicle.
+    leader.room.look_up_vehicles();
+    leader.send(Duty::Full);
+    let group = leader.record(2).unwrap();
+    leader.apply(&group, 2);
+    assert_eq!(leader.stored(alarm.id()).unwrap().standing, Standing::Stranger);
+    leader.all();
+    leader.room.look_up_vehicles();
+    assert!(leader.room.take_decided().is_empty(), "nothing is left to look up");
 }

@@ -4,7 +4,7 @@ mod properties;
 
 use super::*;
 use crate::id::IncidentId;
-use crate::record::standing::Standing::{self, Known, Stranger};
+use crate::record::standing::Standing::{self, Known, Stranger, Undecided};
 
 type Queue = NoticeQueue<IncidentId, Standing>;
 
@@ -55,6 +55,60 @@ fn wakes_for_a_retry_of_a_known_vehicle_behind_one_of_a_stranger_that_has_no_slo
     queue.repeat(id(4), Known, ms(10));
     assert_eq!(queue.wake_at(), Some(ms(10)));
     assert_eq!(all(&mut queue, ms(10)), [4]);
+}
+
+#[test]
+fn undecided_vehicles_go_behind_known_ones_and_before_strangers_and_use_no_slot_of_the_known() {
+    let mut queue = queue(8);
+    for number in 10..20 {
+        queue.begin(id(number), Undecided);
+    }
+    queue.begin(id(1), Stranger);
+    queue.repeat(id(2), Undecided, ms(0));
+    queue.begin(id(30), Known);
+    assert_eq!(all(&mut queue, ms(0)), [30, 10, 11, 2, 12], "four of eight slots; every fourth is a repeat");
+    queue.done(id(10));
+    assert_eq!(all(&mut queue, ms(0)), [13]);
+    resume(&mut queue, [31]);
+    assert_eq!(all(&mut queue, ms(0)), [31], "a repeat of a known one has a slot");
+}
+
+#[test]
+fn what_is_owed_about_an_undecided_vehicle_moves_when_it_is_known_what_it_is() {
+    let mut queue = queue(4);
+    for number in 1..=4 {
+        queue.begin(id(number), Undecided);
+    }
+    queue.hold(id(5), Undecided, ms(100));
+    queue.repeat(id(6), Undecided, ms(50));
+    assert_eq!(all(&mut queue, ms(0)), [1, 2], "the others have two slots");
+    queue.rank(id(4), Known);
+    queue.rank(id(3), Stranger);
+    assert_eq!(all(&mut queue, ms(0)), [4]);
+    queue.rank(id(1), Known);
+    queue.rank(id(7), Known);
+    assert!(!queue.has(id(7)), "nothing is owed about it");
+    assert_eq!(all(&mut queue, ms(0)), [3], "the notice under way has left the slots of the others");
+    for number in [1, 2, 3, 4] {
+        queue.done(id(number));
+    }
+    queue.rank(id(5), Stranger);
+    queue.rank(id(6), Known);
+    assert_eq!((all(&mut queue, ms(50)), all(&mut queue, ms(100))), (vec![6], vec![5]));
+}
+
+#[test]
+fn the_first_notice_about_an_undecided_vehicle_waits_for_no_probe() {
+    let mut queue = queue(8);
+    resume(&mut queue, 1..=3);
+    for number in all(&mut queue, ms(0)) {
+        queue.failed(id(number), ms(0), ms(60_000), false);
+    }
+    assert!(!queue.is_up());
+    queue.begin(id(4), Stranger);
+    assert_eq!(all(&mut queue, ms(1)), [0; 0]);
+    queue.begin(id(5), Undecided);
+    assert_eq!((queue.wake_at(), all(&mut queue, ms(1))), (Some(ms(0)), vec![5]), "it may be a known one");
 }
 
 #[test]

@@ -16,6 +16,10 @@ impl Rank for TestRank {
     fn is_preferred(self) -> bool {
         self == Self::Preferred
     }
+
+    fn is_never_held_back(self) -> bool {
+        self == Self::Preferred
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
