@@ -14,8 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use vagn_flow::clock::ManualClock;
-use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places, Refusal};
+use vagn_flow::descriptors::Refusal;
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::peer::SharedAddresses;
 

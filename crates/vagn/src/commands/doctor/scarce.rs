@@ -246,7 +246,8 @@ mod tests {
 
     const METRICS: &str = "vagn_port_connections_max{port=\"http\"} 100\nvagn_port_connections_max{port=\"tcp\"} 10\n\
         vagn_port_connections{port=\"http\"} 80\nvagn_http_answer_bytes 1048576\nvagn_http_answer_bytes_highest 2621440\n\
-        vagn_http_answer_bytes_limit 4194304\nvagn_http_unsent_bytes 1048576\nvagn_http_unsent_bytes_limit 1048576\n";
+        vagn_http_answer_bytes_limit 4194304\nvagn_http_unsent_bytes 1048576\n\
+        vagn_http_unsent_bytes_highest 1048576\nvagn_http_unsent_bytes_limit 1048576\n";
 
     /// Places, and memory of bodies.
     const PLACES: &str = "vagn_http_body_bytes 1048576\nvagn_http_body_bytes_limit 83886080\n\
