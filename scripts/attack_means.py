@@ -18,7 +18,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from service import address, trusting
+from service import address, message, trusting
 
 # A crowd has many addresses.
 SOURCES = [f"127.0.1.{number}" for number in range(1, 41)]
@@ -179,6 +179,24 @@ def half(at, source, path, size):
     raise OSError("the service refused it or ended it")
 
 
+def halves(at):
+    """Connections on which a request comes by half and no more, to HTTPS and to the operator's pages; and to the TCP door one report each, of
+    vehicles that nobody knows."""
+    sources, numbers, context = itertools.cycle(SOURCES), itertools.count(), speaking("http/1.1")
+    def half_request(connection, head):
+        connection.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n[    ".encode())
+        return connection
+    def positions():
+        return half_request(secure(at["http"], next(sources), context=context), "POST /api/v1/positions")
+    def metrics():
+        return half_request(connect(at["ops"], next(sources)), "GET /metrics")
+    def stranger():
+        connection = secure(at["tcp"], next(sources), context=trusting())
+        connection.sendall(message(f"invented {next(numbers)}", 10, 10))
+        return connection
+    each_on_its_thread([lambda: hold([], CROWD // 2, positions), lambda: hold([], CROWD // 2, metrics), lambda: hold([], CROWD // 2, stranger)])
+
+
 class Talker(BaseHTTPRequestHandler):
     """A target that says `continue` for ever."""
 
@@ -265,7 +283,7 @@ def answers(udp):
             pass  # nobody listens at the moment
 
 
-MEANS = {"idle": idle, "unread": unread, "stuck": stuck, "bodies": bodies, "talker": talker, "forged": flood}
+MEANS = {"idle": idle, "unread": unread, "stuck": stuck, "bodies": bodies, "halves": halves, "talker": talker, "forged": flood}
 
 if __name__ == "__main__":
     main()

@@ -28,6 +28,7 @@ use axum::http::{HeaderValue, Method, Uri};
 use tracing::debug;
 
 pub use incidents::events::Streams;
+pub use incidents::fields::BODIES_MAX as DEED_BODIES_MAX;
 use map::{Basemap, StyleUrl};
 pub use metrics::QueryMetrics;
 use services::{Incidents, Unavailable, Vehicles};
@@ -38,6 +39,7 @@ pub use vehicles::{geojson, legacy};
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
 use vagn_flow::readiness::Readiness;
+use vagn_http::account::Account;
 use vagn_http::body::Budget;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::route::{self, Entry};
@@ -83,6 +85,8 @@ struct Shared {
     services: Services,
     /// Limits for the bodies of persons' requests.
     request_bodies: Budget,
+    /// Places for searches for the incidents of a vehicle.
+    searches: Arc<Account>,
     /// Content security policy of the pages.
     page_policy: HeaderValue,
 }
@@ -90,11 +94,16 @@ struct Shared {
 impl Api {
     fn new(services: Services) -> Self {
         let page_policy = page::policy::make(services.basemap.style.as_ref().and_then(StyleUrl::origin));
-        Self(Arc::new(Shared { services, request_bodies: incidents::request_bodies(), page_policy }))
+        let (request_bodies, searches) = (incidents::request_bodies(), incidents::searches::places());
+        Self(Arc::new(Shared { services, request_bodies, searches, page_policy }))
     }
 
     fn page_policy(&self) -> &HeaderValue {
         &self.0.page_policy
+    }
+
+    fn searches(&self) -> &Arc<Account> {
+        &self.0.searches
     }
 
     fn request_bodies(&self) -> &Budget {

@@ -211,7 +211,8 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     connect(&lane, &door);
     let has_target = targets.all().next().is_some();
     let source = Arc::new(DoorSource(room.clone()));
-    let notifier = has_target.then(|| notifier_spec(Notifier::new(source, &targets, lane.clock.clone())));
+    let notifier = has_target
+        .then(|| notifier_spec(Notifier::new(source, &targets, lane.clock.clone(), &lane.metrics.slots)));
     // They end in reverse order: the notifier and the door have kept what waits before its writer ends.
     let actors = [kept_spec, files_spec, door_spec, reader_spec];
     let actors = actors.map(|spec| on(&runtime, spec.on_thread().watchdog(hang_limit)));
@@ -219,7 +220,7 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
         .intensity(20, Duration::from_secs(10))
         .children(actors)
         .children(notifier.map(|spec| on(&runtime, spec.watchdog(hang_limit))));
-    let sender = Arc::new(NoticeSender::new(&targets, lane.clock.clone()));
+    let sender = Arc::new(NoticeSender::new(&targets, lane.clock.clone(), &lane.metrics.slots));
     let node = NodeLane { room: room.clone(), sender, settings_hash, jitter: seeds.jitter };
     let work = Work::Node(NodeWork { room, door, files });
     (EmergencyHandle { lane, work, reader }, node, ChildSpec::supervisor(supervisor))
@@ -300,8 +301,9 @@ fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpe
     let (reader, reader_spec) =
         ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
     let has_target = targets.all().next().is_some();
-    let notifier_spec =
-        has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets, lane.clock.clone())));
+    let notifier_spec = has_target.then(|| {
+        notifier_spec(Notifier::new(lane.clone(), &targets, lane.clock.clone(), &lane.metrics.slots))
+    });
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, incidents_spec.on_thread().watchdog(hang_limit)))

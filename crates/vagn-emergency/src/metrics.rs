@@ -11,6 +11,8 @@ use prometheus_client::registry::Unit;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 
 use crate::intake::no_room::NoRoom;
+use crate::notify::in_use::SlotMetrics;
+pub(crate) use crate::notify::in_use::TargetLabel;
 use crate::office::losses::Loss;
 
 /// Values of `outcome` that are shown from the start, so that a rate over them has no gap.
@@ -32,13 +34,6 @@ pub(crate) struct AttemptLabel {
     pub(crate) outcome: &'static str,
 }
 
-/// `target="primary"` and so on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct TargetLabel {
-    /// Name of the target, from the settings.
-    pub(crate) target: String,
-}
-
 /// Counters, gauges and times of the lane.
 #[derive(Debug)]
 pub struct EmergencyMetrics {
@@ -52,6 +47,8 @@ pub struct EmergencyMetrics {
     pub(crate) dead_letters: Gauge,
     /// 1, or 0 while the target is only probed.
     pub(crate) target_up: Family<TargetLabel, Gauge>,
+    pub(crate) slots: SlotMetrics,
+    pub(crate) acks_refused: Counter,
     pub(crate) incidents_of_strangers: Gauge,
     pub(crate) places: Gauge,
     pub(crate) places_left: Gauge,
@@ -84,6 +81,8 @@ impl EmergencyMetrics {
             emergency_calls_unshown: registry.register("emergency_calls_unshown", "Calls of the door of a node that are shown no more before they are recorded, for lack of room", Counter::default()),
             dead_letters: gauge("emergency_dead_letters", "Real incidents that a target has refused for good"),
             target_up: registry.register("emergency_target_up", "1 while a target answers, 0 while it is only probed", Family::default()),
+            slots: SlotMetrics::new(registry),
+            acks_refused: registry.register("emergency_acks_refused", "Datagrams with a call for help that get no answer, as too many wait for one", Counter::default()),
             incidents_of_strangers: gauge("emergency_unfamiliar_open", "Open incidents of vehicles that are not known for certain: strangers and undecided ones"),
             places: gauge("emergency_places", "Real incidents that may be open"),
             places_left: gauge("emergency_places_left", "Real incidents that may still be opened"),
@@ -150,6 +149,7 @@ mod tests {
             "vagn_emergency_calls_unshown_total 0",
             "vagn_emergency_dead_letters 0",
             "vagn_emergency_target_up{target=\"primary\"} 1",
+            "vagn_emergency_acks_refused_total 0",
             "vagn_emergency_unfamiliar_open 0",
             "vagn_incidents_open 0",
             "vagn_incidents_unaccepted 0",

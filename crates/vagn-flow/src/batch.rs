@@ -247,6 +247,16 @@ impl BatchBuilder {
         self.ends.is_empty()
     }
 
+    /// Returns the first report.
+    pub fn first(&self) -> Option<&[u8]> {
+        self.ends.first().map(|end| &self.bytes[..*end as usize])
+    }
+
+    /// True if a report in it came under a seal.
+    pub fn has_seal(&self) -> bool {
+        !self.seals.is_empty()
+    }
+
     /// True if it has no room for another report.
     #[inline]
     pub fn is_full(&self) -> bool {

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use vagn_flow::allowance::Source;
 
-use super::account::{Full, Portion};
+use super::account::{Account, Full, Portion};
 use super::memory::{Memory, MemoryMetrics, Rank};
 use super::problem::{Kind, Problem};
 use super::watch::{Watch, Watched};
@@ -66,7 +66,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     /// Returns the caller behind a new connection from `address`.
-    pub(crate) fn new(memory: Arc<Memory>, address: IpAddr) -> Self {
+    pub fn new(memory: Arc<Memory>, address: IpAddr) -> Self {
         let (peer, is_shared) = (memory.peer(address), memory.is_shared(address));
         let source = Some(address.into());
         Self(Arc::new(Connection { memory, peer, is_shared, source, ..Connection::default() }))
@@ -95,6 +95,14 @@ impl Caller {
     /// The peer, as far as there is a limit for it.
     pub(crate) fn peer(&self) -> Option<Source> {
         self.0.peer
+    }
+
+    /// Takes one place of `places`, of which this caller's address has a part.
+    ///
+    /// # Errors
+    /// All are taken, or the part of the address is.
+    pub fn take_place(&self, places: &Arc<Account>) -> Result<Portion, Full> {
+        places.take(self.peer(), 1, places.limit())
     }
 
     /// Returns the source of what comes over the connection.

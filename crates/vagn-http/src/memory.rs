@@ -78,6 +78,7 @@ pub struct MemoryMetrics {
     cut: Family<ReasonLabel, Counter>,
     /// Bytes of bodies that are held.
     pub(crate) body_bytes: Gauge<u64, AtomicU64>,
+    body_bytes_limit: Gauge<u64, AtomicU64>,
     bodies_refused: Family<ReasonLabel, Counter>,
     streams_refused: Family<ReasonLabel, Counter>,
 }
@@ -122,6 +123,7 @@ impl MemoryMetrics {
                 &CUT_REASONS,
             ),
             body_bytes: gauge("http_body_bytes", "Bytes of request bodies that are held"),
+            body_bytes_limit: gauge("http_body_bytes_limit", "Most bytes of request bodies at once"),
             bodies_refused: times(
                 "http_bodies_refused",
                 "Request bodies refused for lack of memory by reason",
@@ -201,6 +203,11 @@ impl Memory {
         let (unsent, most) = (answer_bytes / UNSENT_PART, "Most bytes that may wait for sockets at once");
         let unsent = account("http_unsent_bytes_limit", most, unsent, &metrics.unsent_bytes);
         Self { answers, unsent, shared, metrics }
+    }
+
+    /// Notes how many bytes all bodies together may have. What bounds them are their [budgets](crate::body::Budget).
+    pub fn note_bodies(&self, most: usize) {
+        self.metrics.body_bytes_limit.set(most as u64);
     }
 
     /// Bytes of answers that are held now.

@@ -55,8 +55,12 @@ impl Params {
     /// Reads the parameters of `uri`.
     ///
     /// # Errors
-    /// [`Kind::InvalidParameter`] when its query string is not form-encoded.
+    /// [`Kind::InvalidParameter`] when its query string is not form-encoded, or not UTF-8.
     pub fn of(uri: &Uri) -> Result<Self, Problem> {
+        if !is_utf8(uri.query().unwrap_or_default()) {
+            let why = "the query string cannot be read: what is behind a `%` is not UTF-8";
+            return Err(Problem::new(Kind::InvalidParameter, why));
+        }
         Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| Self(pairs)).map_err(
             |rejection| {
                 Problem::new(Kind::InvalidParameter, format!("the query string cannot be read: {rejection}"))
@@ -132,6 +136,22 @@ impl Params {
     }
 }
 
+/// Returns true if a query string is text once it is decoded: else a character would stand in for bytes, and another thing would be looked for.
+fn is_utf8(query: &str) -> bool {
+    if !query.contains('%') {
+        return true;
+    }
+    let mut decoded = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let hex = behind.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.filter(|hex| !hex.starts_with('+')).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+    }
+    std::str::from_utf8(&decoded).is_ok()
+}
+
 /// Refuses a request that lacks `name`.
 pub fn missing(name: &'static str) -> Problem {
     Problem::parameter(name, format!("`{name}` is missing"))
@@ -159,6 +179,25 @@ mod tests {
 
     fn params(query: &str) -> Params {
         Params::of(&format!("/?{query}").parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_query_that_is_no_text_is_refused() {
+        for (query, is_text) in [
+            ("id=%ff", false),
+            ("id=%C3", false),
+            ("%ff=1", false),
+            ("id=%ED%A0%80", false),
+            ("id=%C3%A5", true),
+            ("id=%EF%BF%BD", true),
+            ("id=100%", true),
+            ("id=%zz%+f", true),
+            ("id=a+b", true),
+        ] {
+            let read = Params::of(&format!("/?{query}").parse().unwrap());
+            assert_eq!(read.is_ok(), is_text, "{query}");
+            assert!(read.err().is_none_or(|problem| problem.kind == Kind::InvalidParameter), "{query}");
+        }
     }
 
     #[test]

@@ -298,18 +298,17 @@ impl Server {
         let stream = Dressing::new(output.clone(), answers.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
-            let (asked, own) = (place.ask(), answers.begin(request.version()));
+            let own = answers.begin(request.version());
             request.extensions_mut().insert(liveness.clone());
             let admitted = admit(&caller, &mut request, &way);
-            let (request, rest) = rest::lend(request);
+            let (request, rest) = rest::lend(request, &place);
             let answered = admitted.map(|admitted| (admitted, router.call(request)));
             async move {
                 let mut answer = match answered {
                     Ok((admitted, answered)) => admitted.answer(answered.await?),
                     Err(refusal) => *refusal,
                 };
-                rest.pass_over().await;
-                answer.body_mut().keep(asked, own);
+                answer.body_mut().keep(rest.pass_over().await, own);
                 Ok::<_, Infallible>(answer)
             }
         });

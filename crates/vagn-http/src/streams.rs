@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_registry::Digest;
 
 use super::account::{Account, AccountGauges, Full, Portion};
@@ -30,6 +33,15 @@ pub struct StreamPlaces {
     held: Mutex<HashMap<Holder, usize>>,
 }
 
+/// Registers gauges of the streams of one kind: those in use, as `name`, and `most`, with `_max` behind it.
+pub fn gauges(registry: &MetricRegistry, name: &str, kind: &str, most: usize) -> AccountGauges {
+    let open = registry.register(name, &format!("Event streams of {kind} open now"), Gauge::default());
+    let help = format!("Event streams of {kind} that may be open");
+    let limit: Gauge<u64, AtomicU64> = registry.register(&format!("{name}_max"), &help, Gauge::default());
+    limit.set(most as u64);
+    AccountGauges { held: open, highest: Gauge::default() }
+}
+
 /// A place for an event stream.
 #[derive(Debug)]
 pub struct StreamPlace {
@@ -42,7 +54,12 @@ pub struct StreamPlace {
 impl StreamPlaces {
     /// Allows `most` streams, of which one address may have `of_address`, and the holder of one token or share `of_holder`.
     pub fn new(most: usize, of_address: usize, of_holder: usize) -> Arc<Self> {
-        let places = Account::new(most, of_address, AccountGauges::default());
+        Self::shown(most, of_address, of_holder, AccountGauges::default())
+    }
+
+    /// The same, with gauges of how many are in use.
+    pub fn shown(most: usize, of_address: usize, of_holder: usize, in_use: AccountGauges) -> Arc<Self> {
+        let places = Account::new(most, of_address, in_use);
         Arc::new(Self { places, of_holder, held: Mutex::default() })
     }
 
@@ -128,8 +145,6 @@ impl Drop for StreamPlace {
 
 #[cfg(test)]
 mod tests {
-    use vagn_flow::metrics::MetricRegistry;
-
     use super::*;
     use crate::memory::Memory;
     use vagn_flow::peer::SharedAddresses;
@@ -160,6 +175,21 @@ mod tests {
         let memory = Memory::new(1 << 20, shared, &MetricRegistry::new());
         let proxy = Caller::new(Arc::new(memory), "192.0.2.7".parse().unwrap());
         open.extend((0..=STREAMS_MAX).map(|_| take(&proxy).unwrap()));
+    }
+
+    #[test]
+    fn those_in_use_are_shown() {
+        let registry = MetricRegistry::new();
+        let places = StreamPlaces::shown(9, 9, 9, gauges(&registry, "incident_streams", "incidents", 9));
+        let open = places.take(&caller("192.0.2.1"), None).unwrap();
+        let shown = |count| {
+            let page = registry.page();
+            page.contains(&format!("vagn_incident_streams {count}\n"))
+                && page.contains("vagn_incident_streams_max 9\n")
+        };
+        assert!(shown(1), "{}", registry.page());
+        drop(open);
+        assert!(shown(0), "{}", registry.page());
     }
 
     #[test]

@@ -83,16 +83,8 @@ pub async fn start_with(
 ) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
-    let registry = MetricRegistry::new();
-    let metrics = DoorMetrics::new(&registry);
-    let clock = Arc::new(ManualClock::at(0));
-    let parts = PlaceParts {
-        metrics: PlaceMetrics::new(&registry),
-        readiness: Arc::default(),
-        clock: clock.clone(),
-        seed: 1,
-    };
-    let places = Places::new("http", "wait", most, SharedAddresses::default(), &parts);
+    let metrics = DoorMetrics::new(&MetricRegistry::new());
+    let (places, clock) = places(most);
     let server = Server::new(ServerParts {
         router,
         tls,
@@ -109,6 +101,18 @@ pub async fn start_with(
         server.serve(vec![listener], stopping, || async {}).await;
     });
     Running { address, metrics, clock, stop, task }
+}
+
+/// Returns so many places for connections, and their clock, which stands still.
+pub fn places(most: usize) -> (Arc<Places>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(0));
+    let parts = PlaceParts {
+        metrics: PlaceMetrics::new(&MetricRegistry::new()),
+        readiness: Arc::default(),
+        clock: clock.clone(),
+        seed: 1,
+    };
+    (Places::new("http", "wait", most, SharedAddresses::default(), &parts), clock)
 }
 
 /// Runs a test in a place where its server can be spawned.

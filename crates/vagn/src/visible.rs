@@ -72,6 +72,28 @@ pub(crate) fn visible(text: &str, form: Form) -> Cow<'_, str> {
     shown.into()
 }
 
+/// Returns `text` as one value in a line, visible as it is. It stands in quotation marks where a part of it could be taken for something
+/// else: another field, another word, or nothing at all.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    let divides = |character: char| character.is_whitespace() || matches!(character, '=' | '"');
+    if !text.is_empty() && !text.contains(divides) {
+        return visible(text, Form::Line);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    shown.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => shown.extend(['\\', character]),
+            '\n' => shown.push_str("\\n"),
+            '\t' => shown.push_str("\\t"),
+            hidden if is_hidden(hidden) => escape(&mut shown, hidden, Form::Line),
+            seen => shown.push(seen),
+        }
+    }
+    shown.push('"');
+    shown.into()
+}
+
 fn is_hidden(character: char) -> bool {
     // Most text is plain ASCII.
     if character < '\u{7f}' {
@@ -144,6 +166,24 @@ mod tests {
         }
         for seen in ["", "bus 7", "Bus-07 · Süd", "автобус", "אוטובוס 7", "巴士", "🚑"] {
             assert!(matches!(visible(seen, Form::Line), Cow::Borrowed(same) if same == seen));
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_line_ends_where_it_ends() {
+        for (text, expected) in [
+            ("bus-7", "bus-7"),
+            (r"bus\7", r"bus\7"),
+            ("bus 7 test=true", "\"bus 7 test=true\""),
+            ("id=7", "\"id=7\""),
+            (r#"a"b\"#, r#""a\"b\\""#),
+            ("", "\"\""),
+            (" ", "\" \""),
+            ("a\nb\t\u{202e}", r#""a\nb\t\u{202e}""#),
+            ("a\u{a0}b\u{3000}", "\"a\u{a0}b\u{3000}\""),
+            ("bus\u{200b}7", r"bus\u{200b}7"),
+        ] {
+            assert_eq!(quoted(text), expected);
         }
     }
 

@@ -13,12 +13,14 @@ use serde::Serialize;
 use crate::Api;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
+use vagn_flow::metrics::MetricRegistry;
+use vagn_http::account::AccountGauges;
 use vagn_http::caller::Caller;
 use vagn_http::params::Params;
 use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
 use vagn_http::server::{First, Liveness};
-use vagn_http::streams::{StreamPlace, StreamPlaces};
+use vagn_http::streams::{self, StreamPlace, StreamPlaces};
 
 pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
 
@@ -38,7 +40,17 @@ impl Streams {
     /// Allows `max` streams at a time, a quarter of them for one address and half for one token, each with a comment after every
     /// `heartbeat` without an event.
     pub fn new(max: usize, heartbeat: Duration) -> Self {
-        Self { places: StreamPlaces::new(max, max.div_ceil(4), max.div_ceil(2)), heartbeat }
+        Self::with(max, heartbeat, AccountGauges::default())
+    }
+
+    /// Allows as many as one service has, and shows how many are open.
+    pub fn shown(registry: &MetricRegistry) -> Self {
+        let gauges = streams::gauges(registry, "incident_streams", "incidents", STREAMS_MAX);
+        Self::with(STREAMS_MAX, HEARTBEAT, gauges)
+    }
+
+    fn with(max: usize, heartbeat: Duration, gauges: AccountGauges) -> Self {
+        Self { places: StreamPlaces::shown(max, max.div_ceil(4), max.div_ceil(2), gauges), heartbeat }
     }
 }
 

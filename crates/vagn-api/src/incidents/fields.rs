@@ -28,7 +28,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Longest body that counts as small: a name and a short note.
 const BODY_SMALL: usize = 1 << 10;
 /// Bytes for all bodies together: a thousand of the longest.
-const BODIES_MAX: usize = 16 << 20;
+pub const BODIES_MAX: usize = 16 << 20;
 
 /// Makes the budget for the bodies of all requests.
 pub(super) fn budget() -> Budget {

@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod many;
 pub(crate) mod requests;
 pub(crate) mod responders;
+pub(crate) mod searches;
 pub(crate) mod unproven;
 
 use axum::extract::State;
@@ -63,6 +64,8 @@ pub(crate) async fn list(
     let after = params.one("after")?.map(|text| id("after", text)).transpose()?;
     let filter = filter(&params)?;
     let room = PageRoom::take(&caller, limit)?;
+    let _search =
+        filter.vehicle_id.is_some().then(|| searches::begin(api.searches(), &caller)).transpose()?;
     let asked = api.incidents.list(filter, room.most, after);
     let page = api.ask(ROUTE, |page| page.incidents.len(), asked).await?;
     let room = room.keep(&page)?;

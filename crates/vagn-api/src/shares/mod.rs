@@ -20,6 +20,7 @@ use crate::Api;
 use crate::incidents::fields::Fields;
 use crate::sse::{self, HEARTBEAT};
 use follow::Following;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::rfc3339::rfc3339;
 use vagn_http::answer;
 use vagn_http::caller::Caller;
@@ -28,7 +29,7 @@ use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::reached::Reached;
 use vagn_http::server::Liveness;
-use vagn_http::streams::{Holder, StreamPlaces};
+use vagn_http::streams::{self, Holder, StreamPlaces};
 
 pub(crate) const ROUTE: &str = "/api/v1/shares";
 pub(crate) const ONE_ROUTE: &str = "/api/v1/shares/{number}";
@@ -46,6 +47,15 @@ const VEHICLE_MAX: usize = 64;
 pub struct ShareStreams {
     places: Arc<StreamPlaces>,
     heartbeat: Duration,
+}
+
+impl ShareStreams {
+    /// As many as one service has, with gauges of how many are open.
+    pub fn shown(registry: &MetricRegistry) -> Self {
+        let gauges = streams::gauges(registry, "share_streams", "shares", STREAMS_MAX);
+        let places = StreamPlaces::shown(STREAMS_MAX, ADDRESS_MAX, SHARE_MAX, gauges);
+        Self { places, heartbeat: HEARTBEAT }
+    }
 }
 
 impl Default for ShareStreams {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use futures_util::FutureExt;
 use serde_json::json;
 use vagn_http::caller::Caller;
 
@@ -42,6 +43,35 @@ async fn are_found_by_what_is_asked_for() {
     ] {
         let page = get(&austin(), &format!("/api/v1/incidents{query}")).await.json();
         assert_eq!(page["incidents"].as_array().unwrap().len(), found, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_leaves_searches_to_others_and_all_together_leave_time_for_other_questions() {
+    let router = austin();
+    let ask = |address: &str, query: &str| {
+        let caller = Caller::new(Arc::default(), address.parse().unwrap());
+        let request = Request::get(format!("/api/v1/incidents{query}")).extension(caller);
+        let (router, request) = (router.clone(), request.body(Body::empty()).unwrap());
+        Box::pin(async move { send(&router, request).await })
+    };
+    let mut searching = [0, 1].map(|_| ask("192.0.2.1", "?vehicle_id=slow"));
+    for search in &mut searching {
+        assert!(search.now_or_never().is_none());
+    }
+    let refused = ask("192.0.2.1", "?vehicle_id=bus%203").await;
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (StatusCode::TOO_MANY_REQUESTS, "too-many-requests")
+    );
+    assert_eq!(ask("192.0.2.1", "").await.status, StatusCode::OK, "a list is no search");
+    let mut other = ask("192.0.2.2", "?vehicle_id=slow");
+    assert!((&mut other).now_or_never().is_none());
+    let refused = ask("192.0.2.4", "?vehicle_id=bus%203").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    drop(searching);
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.4"] {
+        assert_eq!(ask(address, "?vehicle_id=bus%203").await.status, StatusCode::OK, "its place came back");
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Inbox {
     clock: Arc<dyn Clock>,
     vehicles: Arc<dyn KnownVehicles>,
     pub(super) replays: Arc<Replays>,
+    /// Datagrams that get no ack, as all seats are taken.
+    acks_refused: Counter,
     bell: OnceLock<Bell>,
 }
 
@@ -132,6 +134,7 @@ impl Inbox {
             clock,
             vehicles,
             replays: Arc::new(Replays::new(Counter::default())),
+            acks_refused: Counter::default(),
             bell: OnceLock::new(),
         }
     }
@@ -139,6 +142,11 @@ impl Inbox {
     /// Lets it look sealed calls up in this table.
     pub(crate) fn with_replays(self, replays: Arc<Replays>) -> Self {
         Self { replays, ..self }
+    }
+
+    /// Counts the datagrams here that get no ack.
+    pub(crate) fn with_acks_refused(self, acks_refused: Counter) -> Self {
+        Self { acks_refused, ..self }
     }
 
     /// Rings `bell` for each new alarm from now on. Only the first bell counts.
@@ -209,7 +217,11 @@ impl Inbox {
     /// Takes a seat for a datagram that waits for an ack, if one is left for a vehicle of this standing.
     pub(super) fn take_seat(&self, standing: Standing) -> Option<OwnedSemaphorePermit> {
         let seats = if standing == Standing::Known { &self.seats } else { &self.stranger_seats };
-        seats.clone().try_acquire_owned().ok()
+        let seat = seats.clone().try_acquire_owned().ok();
+        if seat.is_none() {
+            self.acks_refused.inc();
+        }
+        seat
     }
 
     /// Returns the standings of these vehicles, as far as that is quick.
@@ -260,6 +272,7 @@ impl Inbox {
     fn after(&self, put: Put) -> Offer {
         let offer = match put {
             Put::Repeat(refused) => {
+                self.acks_refused.inc_by(refused.iter().filter(|ack| ack.is_datagram()).count() as u64);
                 refused.into_iter().for_each(PendingAck::refuse);
                 return Offer::Taken;
             }

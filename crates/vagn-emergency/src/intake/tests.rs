@@ -5,6 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use vagn_flow::allowance::Source;
 use vagn_flow::batch::BatchBuilder;
 use vagn_flow::clock::{Clock, ManualClock};
@@ -68,11 +69,18 @@ fn take_all_others(inbox: &Inbox) {
 
 /// An inbox that knows every vehicle whose id does not begin with "vehicle".
 fn inbox() -> Arc<Inbox> {
+    counting_inbox().0
+}
+
+/// The same, with the count of the datagrams that get no ack.
+fn counting_inbox() -> (Arc<Inbox>, Counter) {
     let fix = Fix::at(1.0, 2.0, 0, false);
     let known = fleet(move |vehicle_id| {
         if vehicle_id.starts_with("vehicle") { KnownVehicle::STRANGER } else { KnownVehicle::known(fix) }
     });
-    Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known, PER_SOURCE, 1))
+    let inbox = Inbox::new(Arc::new(ManualClock::at(1_000)), known, PER_SOURCE, 1);
+    let refused = Counter::default();
+    (Arc::new(inbox.with_acks_refused(refused.clone())), refused)
 }
 
 #[test]
@@ -296,7 +304,7 @@ fn the_sender_of_an_alarm_beyond_the_rate_hears_that_it_failed() {
 
 #[test]
 fn strangers_leave_seats_to_known_vehicles() {
-    let inbox = inbox();
+    let (inbox, refused) = counting_inbox();
     let invented: Vec<_> = (0..2 * ACK_REQUESTS_MAX).map(|number| format!("vehicle {number}")).collect();
     let sent: Vec<_> = invented.iter().map(|vehicle_id| ask(&inbox, vehicle_id)).collect();
     let known = ask(&inbox, "bus 7");
@@ -305,6 +313,7 @@ fn strangers_leave_seats_to_known_vehicles() {
     }
     assert_eq!(sent.iter().filter(|heard| heard.try_recv().is_ok()).count(), STRANGER_ACKS_MAX);
     assert!(known.try_recv().is_ok());
+    assert_eq!(refused.get(), (2 * ACK_REQUESTS_MAX - STRANGER_ACKS_MAX) as u64, "the others are counted");
 }
 
 #[test]
@@ -412,9 +421,10 @@ fn senders_of_datagrams_wait_up_to_a_limit_and_make_room_again() {
 
 #[test]
 fn a_vehicle_that_repeats_itself_all_the_time_takes_no_ack_from_others() {
-    let inbox = inbox();
+    let (inbox, refused) = counting_inbox();
     let mut alarms = vec!["chatterer".to_owned(); 2 * ACK_REQUESTS_MAX];
     assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX);
+    assert_eq!(refused.get(), (2 * ACK_REQUESTS_MAX - ACK_REQUESTS_PER_ALARM_MAX) as u64);
     alarms.push("bus 7".to_owned());
     assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX + 1);
 }

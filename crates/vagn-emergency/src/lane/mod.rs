@@ -44,7 +44,7 @@ pub(crate) struct Lane {
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
     pub(crate) gauges: Gauges,
-    metrics: Arc<EmergencyMetrics>,
+    pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) lookup: Lookup,
     /// End of the trail, once it is known.
     head: Mutex<Option<Head>>,
@@ -82,7 +82,9 @@ impl Lane {
         let inbox = Inbox::new(clock.clone(), vehicles.clone(), rules.per_source_max, seeds.ids);
         let desk = Desk::new(rules.clone(), seeds.jitter).with_replays(replays.clone());
         Self {
-            inbox: Arc::new(inbox.with_replays(replays.clone())),
+            inbox: Arc::new(
+                inbox.with_replays(replays.clone()).with_acks_refused(metrics.acks_refused.clone()),
+            ),
             desk: Mutex::new(desk),
             replays,
             shelf,

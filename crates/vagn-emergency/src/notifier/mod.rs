@@ -20,6 +20,7 @@ pub(crate) use mood::TargetMood;
 pub(crate) use sender::{Messenger, NoticeSender};
 pub(crate) use source::NoticeSource;
 
+use crate::notify::in_use::SlotMetrics;
 use crate::notify::notice::EndedNotice;
 use crate::notify::target::Targets;
 
@@ -38,8 +39,8 @@ pub(crate) struct Notifier<S> {
 
 impl<S: NoticeSource> Notifier<S> {
     /// Returns a sender of what `source` owes to `targets`.
-    pub(crate) fn new(source: Arc<S>, targets: &Targets, clock: Arc<dyn Clock>) -> Self {
-        Self { source, sender: NoticeSender::new(targets, clock.clone()), clock }
+    pub(crate) fn new(source: Arc<S>, targets: &Targets, clock: Arc<dyn Clock>, slots: &SlotMetrics) -> Self {
+        Self { source, sender: NoticeSender::new(targets, clock.clone(), slots), clock }
     }
 
     fn note(&self, ended: EndedNotice) {

@@ -3,6 +3,7 @@
 pub mod breaker;
 pub(crate) mod client;
 mod connector;
+pub(crate) mod in_use;
 mod metered;
 pub mod notice;
 pub(crate) mod payload;

@@ -194,7 +194,8 @@ impl SteppedNode {
         };
         let room = new_room(lane, ENDED_KEPT);
         let calls = Calls::default();
-        let sender = NoticeSender::new(&targets, clock.clone()).by(calls.messenger(clock.clone()));
+        let slots = &room.lane.metrics.slots;
+        let sender = NoticeSender::new(&targets, clock.clone(), slots).by(calls.messenger(clock.clone()));
         let kept = disks.kept.clone();
         let open_kept = move || {
             let file = kept.open().map_err(|err| KeptError::Open(err.to_string()))?;

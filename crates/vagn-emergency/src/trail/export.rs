@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::chain::Checker;
 use super::read::{Ends, TrailReader, ends};
-use super::{BadHead, Broken, Entry, Head, Verified};
+use super::{BadHead, Broken, Entry, Head, KEPT, Verified};
 
 /// The reason for which an export was not found to be whole.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,8 @@ enum End {
 }
 
 /// Follows an exported trail, which must contain the heads `known` from outside. Without its last line it counts as cut
-/// off, unless a known head vouches for its last entry.
+/// off, unless a known head vouches for its last entry. It may begin late, as a part of a trail does; but not behind a known
+/// head, which it then does not have, unless it is so long that the trail itself may have let go of that.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
@@ -99,7 +100,11 @@ pub fn verify_export(lines: impl BufRead, known: &[Head]) -> Result<Verified, Ex
             return Err(Broken::NoHead { end }.into());
         }
     }
-    Ok(checker.finish()?)
+    let verified = checker.finish()?;
+    if !verified.too_old.is_empty() {
+        verified.check_begin(KEPT)?;
+    }
+    Ok(verified)
 }
 
 fn read_head(line: u64, head: &str) -> Result<Head, ExportFault> {
@@ -230,6 +235,7 @@ mod tests {
         let mut missing = lines(0);
         missing.remove(10);
         refused(&missing, &[], "with entry 9, but went on to 10:");
+        refused(&lines(4), &[head(3)], "its oldest entries were cut off");
         let mut wrong_base = lines(4);
         wrong_base[0] = lines(3)[0].replace("\"3:", "\"4:");
         refused(&wrong_base, &[], "does not follow from the base");

@@ -12,6 +12,9 @@ use crate::clock::Clock;
 /// Position of a holder that is in no list.
 const NOWHERE: usize = usize::MAX;
 
+/// Time of what has not happened.
+const NEVER: u64 = u64::MAX;
+
 /// One connection.
 pub(super) struct Holder {
     pub(super) source: Source,
@@ -25,6 +28,8 @@ pub(super) struct Holder {
     requests: AtomicUsize,
     /// Time of the end of the last answer.
     answered_ms: AtomicU64,
+    /// Time since when bodies have been awaited, and nothing came whole.
+    awaits_since_ms: AtomicU64,
     /// Told when a newcomer got the place.
     displaced: Notify,
 }
@@ -44,14 +49,23 @@ impl Holder {
             was_asked: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             answered_ms: AtomicU64::new(0),
+            awaits_since_ms: AtomicU64::new(NEVER),
             displaced: Notify::new(),
         })
     }
 
-    /// Notes a request.
+    /// Notes a request that has come whole.
     pub(super) fn ask(self: &Arc<Self>) -> Asked {
         self.requests.fetch_add(1, Ordering::AcqRel);
+        self.awaits_since_ms.store(NEVER, Ordering::Release);
         Asked(self.clone())
+    }
+
+    /// Notes a request whose body is still to come. Further ones gain no time: a peer could go on with that for ever.
+    pub(super) fn await_body(&self) {
+        let now_ms = now_ms(&*self.clock);
+        let since = &self.awaits_since_ms;
+        since.compare_exchange(NEVER, now_ms, Ordering::AcqRel, Ordering::Acquire).ok();
     }
 
     pub(super) fn was_asked(&self) -> bool {
@@ -70,6 +84,17 @@ impl Holder {
     /// Milliseconds since it came.
     pub(super) fn age_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.since_ms)
+    }
+
+    /// Milliseconds since it came, or since the head of its first request if a body is awaited.
+    pub(super) fn silent_ms(&self, now_ms: u64) -> u64 {
+        self.awaits_ms(now_ms).unwrap_or_else(|| self.age_ms(now_ms))
+    }
+
+    /// Milliseconds since when nothing has come but parts of bodies; `None` when none is awaited.
+    pub(super) fn awaits_ms(&self, now_ms: u64) -> Option<u64> {
+        let since = Some(self.awaits_since_ms.load(Ordering::Acquire)).filter(|since| *since != NEVER);
+        since.map(|since| now_ms.saturating_sub(since))
     }
 
     /// Milliseconds since the last answer was over.

@@ -1,7 +1,8 @@
 //! The holders of all places of a port, and the choice of the one whose place a newcomer gets when all are taken.
 //!
 //! A crowd of many sources that asks nothing could hold a port for ever, however small the part of each source is. So places are only
-//! as safe as they are used: a newcomer gets that of a connection on which nothing was asked, or nothing any more.
+//! as safe as they are used: a newcomer gets that of a connection on which nothing was asked, or nothing any more. A request counts from
+//! the time that it is whole, so that half of one holds nothing.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -118,8 +119,8 @@ impl Holders {
         let own = self.of(newcomer).unasked;
         let held = |holder: &Holder| self.by_source.get(&holder.source).map_or(0, |held| held.unasked);
         sample(&self.unasked, &mut self.rng)
-            .filter(|holder| holder.age_ms(now_ms) >= ASKS_WITHIN_MS && is_fair(held(holder), own))
-            .max_by_key(|holder| (held(holder), holder.age_ms(now_ms)))
+            .filter(|holder| holder.silent_ms(now_ms) >= ASKS_WITHIN_MS && is_fair(held(holder), own))
+            .max_by_key(|holder| (held(holder), holder.silent_ms(now_ms)))
             .cloned()
     }
 
@@ -128,7 +129,7 @@ impl Holders {
         let own = self.of(newcomer).all;
         let held = |holder: &Holder| self.by_source.get(&holder.source).map_or(0, |held| held.all);
         sample(&self.asked, &mut self.rng)
-            .filter(|holder| !holder.is_busy() && holder.idle_ms(now_ms) >= IDLE_MS)
+            .filter(|holder| !holder.is_busy() && is_idle(holder, now_ms))
             .filter(|holder| is_fair(held(holder), own))
             .max_by_key(|holder| (held(holder), holder.idle_ms(now_ms)))
             .cloned()
@@ -170,6 +171,12 @@ impl Holders {
 /// more. So sources with about as many places do not throw out each other's connections for ever.
 fn is_fair(theirs: usize, own: usize) -> bool {
     own == 0 || theirs >= own + 2
+}
+
+/// True if nothing was asked for long on a connection that has no request under way, or only by half.
+fn is_idle(holder: &Holder, now_ms: u64) -> bool {
+    holder.idle_ms(now_ms) >= IDLE_MS
+        || holder.awaits_ms(now_ms).is_some_and(|awaits_ms| awaits_ms >= ASKS_WITHIN_MS)
 }
 
 fn sample<'a>(list: &'a [Arc<Holder>], rng: &'a mut Rng) -> impl Iterator<Item = &'a Arc<Holder>> {

@@ -209,6 +209,12 @@ impl Place {
         asked
     }
 
+    /// Notes a request whose body is still to come: until it is [asked](Self::ask) as a whole, it keeps the place no longer than a
+    /// connection on which nothing is asked.
+    pub fn await_body(&self) {
+        self.holder.await_body();
+    }
+
     /// Notes that an answer is still under way, if anything was asked at all.
     pub fn still_asked(&self) -> Option<Asked> {
         self.holder.was_asked().then(|| self.holder.ask())

@@ -14,8 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use vagn_flow::clock::ManualClock;
-use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places, Refusal};
+use vagn_flow::descriptors::Refusal;
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::peer::SharedAddresses;
 
@@ -23,27 +22,15 @@ use super::*;
 use crate::memory::Memory;
 use crate::own_certificate;
 use crate::socket::Socket;
-use crate::testing::wanted;
+use crate::testing::{places, wanted};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const ADDRESS: [u8; 4] = [192, 0, 2, 1];
 /// Bytes that a socket here takes for a peer that reads nothing.
 const SOCKET: usize = 4 << 10;
 
-/// Places of a port that has one, and their clock.
-fn one_place() -> (Arc<Places>, Arc<ManualClock>) {
-    let (registry, clock) = (MetricRegistry::new(), Arc::new(ManualClock::at(0)));
-    let parts = PlaceParts {
-        metrics: PlaceMetrics::new(&registry),
-        readiness: Arc::default(),
-        clock: clock.clone(),
-        seed: 1,
-    };
-    (Places::new("http", "wait", 1, SharedAddresses::default(), &parts), clock)
-}
-
 fn place() -> Place {
-    one_place().0.take(ADDRESS.into()).unwrap()
+    places(1).0.take(ADDRESS.into()).unwrap()
 }
 
 /// A socket under TLS, and what its peer can read.
@@ -243,7 +230,7 @@ async fn answers_come_through_where_an_address_or_all_hold_as_much_output_as_the
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_answer_waits_for_the_socket_keeps_its_place() {
     for (was_asked, expected) in [(true, Some(Refusal::Full)), (false, None)] {
-        let ((places, clock), (near, _far)) = (one_place(), duplex(SOCKET));
+        let ((places, clock), (near, _far)) = (places(1), duplex(SOCKET));
         let (caller, mut stuck) = (Caller::alone(), None);
         let output = Gathering::new(Socket::new(near), &caller);
         let place = places.take(ADDRESS.into()).unwrap();
@@ -260,7 +247,7 @@ async fn a_connection_whose_answer_waits_for_the_socket_keeps_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_displaced_connection_that_moves_has_no_more_time_for_its_end() {
-    let ((places, clock), (near, mut far)) = (one_place(), duplex(SOCKET));
+    let ((places, clock), (near, mut far)) = (places(1), duplex(SOCKET));
     let place = Arc::new(places.take(ADDRESS.into()).unwrap());
     drop(place.ask());
     let caller = Caller::alone();

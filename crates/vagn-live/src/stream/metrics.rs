@@ -18,6 +18,7 @@ struct KindLabel {
 #[derive(Debug, Clone)]
 pub struct StreamMetrics {
     pub(super) open: Gauge,
+    pub(super) most: Gauge,
     pub(super) refused: Counter,
     pub(super) lost: Counter,
     events: [Counter; 3],
@@ -36,6 +37,8 @@ impl StreamMetrics {
     /// Registers the metrics. Every label is there from the start.
     pub fn new(registry: &MetricRegistry) -> Self {
         let open = registry.register("position_streams", "Streams of positions open now", Gauge::default());
+        let help = "Streams of positions that may be open";
+        let most = registry.register("position_streams_max", help, Gauge::default());
         let help = "Streams of positions that were refused, as all places were taken";
         let refused = registry.register("position_streams_refused", help, Counter::default());
         let help = "Changes that were lost on their way to the streams of positions";
@@ -49,6 +52,7 @@ impl StreamMetrics {
         let gaps = GapReason::ALL.map(|of| gaps.get_or_create_owned(&ReasonLabel { reason: of.as_str() }));
         Self {
             open,
+            most,
             refused,
             lost,
             events: ["position", "left", "gone"].map(|kind| events.get_or_create_owned(&KindLabel { kind })),

@@ -91,6 +91,7 @@ pub fn streams(parts: StreamParts) -> (PositionStreams, ChildSpec) {
 
 impl PositionStreams {
     fn new(limits: &StreamLimits, metrics: StreamMetrics) -> Self {
+        metrics.most.set(limits.streams as i64);
         let door = StreamDoor {
             streams_max: limits.streams,
             places: Arc::new(Semaphore::new(limits.streams)),

@@ -14,7 +14,9 @@ use super::say;
 use crate::visible::{Form, VisibleWriter, visible};
 use vagn_emergency::DESK_DIR;
 use vagn_emergency::record::store::{FILE, JournalCheck, compare_with_journal};
-use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
+use vagn_emergency::trail::{
+    ClosedStore, ExportFault, Fault, Head, KEPT, OpenError, Verified, verify_export,
+};
 
 /// First bytes of a store file. No export begins with them.
 const STORE_MAGIC: &[u8] = b"redb";
@@ -227,6 +229,17 @@ impl Display for Whole<'_> {
         match entries {
             0 => writeln!(f, "whole: no entries")?,
             _ => writeln!(f, "whole: {entries} entries, {} to {}", base.seq.saturating_add(1), head.seq)?,
+        }
+        if base.seq > 0 {
+            writeln!(f, "entries 1 to {} are not in it", base.seq)?;
+        }
+        if base.seq > 0 && *entries < KEPT {
+            writeln!(
+                f,
+                "the latest {KEPT} are never let go of: so this is a part of a trail, or its beginning was cut off; a --head from \
+                 before entry {} decides it",
+                base.seq.saturating_add(1)
+            )?;
         }
         if *restored > 0 {
             writeln!(

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::say_as_it_is;
 use super::serve::SettingArgs;
-use crate::config::{EmergencySettings, Settings, has_credentials, without_credentials};
+use crate::config::{
+    EmergencySettings, Settings, has_credentials, secret_parts, without_credentials, without_secrets,
+};
 
 /// Flags of `vagn config`: those of `vagn serve` that are settings.
 #[derive(Debug, Args)]
@@ -14,7 +16,8 @@ use crate::config::{EmergencySettings, Settings, has_credentials, without_creden
     after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
 Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.\n\
 For pages of other origins, such as a map of your own, set http.cors_origins (VAGN_HTTP_CORS_ORIGINS=https://map.example).\n\
-Secrets that are set (emergency.secret, http.tokens, …) are named in comments, without their values: add them yourself."
+Secrets that are set (emergency.secret, http.tokens, …) are named in comments, without their values: add them yourself. So are \
+what may be secret in the address of a target: user, password, query, and a path from its first part of 16 characters on."
 )]
 pub(super) struct ConfigArgs {
     #[command(flatten)]
@@ -42,9 +45,10 @@ fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
     }
     let mut comments: String = set.iter().map(|key| format!("# {key} is set; not shown\n")).collect();
     for (key, url) in urls(&mut settings.emergency) {
-        if has_credentials(url) {
-            *url = without_credentials(url);
-            comments += &format!("# {key} has a user or password; not shown\n");
+        let secret = secret_parts(url);
+        if !secret.is_empty() {
+            *url = without_secrets(url);
+            comments += &format!("# {key} has {}; not shown\n", secret.join(" and "));
         }
     }
     let addresses = settings.cluster.addresses();
@@ -110,5 +114,26 @@ mod tests {
         }
         assert!(text.contains("# cluster.nats has users or passwords; not shown\n"), "{text}");
         assert!(text.contains("nats = [\"tls://a.example\", \"tls://b.example\"]"), "{text}");
+    }
+
+    #[test]
+    fn what_may_be_secret_in_the_address_of_a_target_is_left_out_and_named() {
+        for (url, want, named) in [
+            ("https://a.example/x?token=hush", "https://a.example/x", "a query"),
+            ("https://a.example/#hush", "https://a.example/", "a query"),
+            (
+                "https://a.example/services/T00/hush56789abcdefg/x",
+                "https://a.example/services/T00/",
+                "a path with a long part",
+            ),
+            ("https://hush@a.example/?hush", "https://a.example/", "a user or password and a query"),
+        ] {
+            let text = shown(&mut toml::from_str(&format!("emergency.url = \"{url}\"")).unwrap()).unwrap();
+            assert!(!text.contains("hush") && text.contains(&format!("url = \"{want}\"")), "{text}");
+            assert!(text.contains(&format!("# emergency.url has {named}; not shown\n")), "{text}");
+        }
+        let plain = "http://127.0.0.1:9099/api/v1/emergency-calls";
+        let text = shown(&mut toml::from_str(&format!("emergency.url = \"{plain}\"")).unwrap()).unwrap();
+        assert!(text.contains(&format!("url = \"{plain}\"")) && !text.contains("not shown"), "{text}");
     }
 }

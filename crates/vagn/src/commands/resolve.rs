@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
@@ -53,10 +54,10 @@ struct Conditions {
     #[arg(long)]
     standing: Option<Standing>,
     /// Id of its vehicle; may be given several times.
-    #[arg(long = "vehicle-id", value_name = "ID")]
+    #[arg(long = "vehicle-id", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     vehicle_ids: Vec<String>,
     /// Beginning of the id of its vehicle.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     vehicle_id_prefix: Option<String>,
     /// First time of its opening, such as 2026-11-22T08:15:30Z.
     #[arg(long, value_name = "TIME")]
@@ -254,6 +255,12 @@ mod tests {
         for line in ["resolve --by Anna", "resolve --standing stranger", "resolve --by Anna --state resolved"]
         {
             assert!(body(line).is_err(), "{line}");
+        }
+        for flag in ["--vehicle-id", "--vehicle-id-prefix"] {
+            let asked = Line::try_parse_from(["resolve", "--by", "Anna", flag, ""]);
+            let refused = asked.map(|line| line.args.body(false)).unwrap_err();
+            // Usage: exit code 64.
+            assert!(refused.use_stderr() && refused.to_string().contains(flag), "{refused}");
         }
     }
 }

@@ -138,10 +138,60 @@ pub fn without_credentials(url: &str) -> String {
     }
 }
 
+/// Shortest part of a path that may be a secret: receivers of webhooks have theirs there, or in the query.
+const SECRET_PART_MIN: usize = 16;
+
+/// Returns what in the address of a target may be secret, in words.
+pub fn secret_parts(url: &str) -> Vec<&'static str> {
+    let Ok(parsed) = Url::parse(url) else { return Vec::new() };
+    let parts = [
+        (has_credentials(url), "a user or password"),
+        (parsed.query().is_some() || parsed.fragment().is_some(), "a query"),
+        (open_path(&parsed) != parsed.path(), "a path with a long part"),
+    ];
+    parts.into_iter().filter_map(|(is_there, what)| is_there.then_some(what)).collect()
+}
+
+/// Returns the address of a target without what may be secret in it.
+pub fn without_secrets(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if !secret_parts(url).is_empty() => {
+            let path = open_path(&parsed).to_owned();
+            parsed.set_path(&path);
+            parsed.set_query(None);
+            parsed.set_fragment(None);
+            without_credentials(parsed.as_str())
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Returns the path up to a part that may be a secret.
+fn open_path(url: &Url) -> &str {
+    let path = url.path();
+    let mut end = 0;
+    for part in path.split_inclusive('/') {
+        if part.trim_end_matches('/').chars().count() >= SECRET_PART_MIN {
+            return &path[..end];
+        }
+        end += part.len();
+    }
+    path
+}
+
+/// Returns an address that makes no sense, without what may be a password in it, or another secret behind its host.
+pub(super) fn masked(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let (front, query) = rest.find(['?', '#']).map_or((rest, ""), |at| (&rest[..at], "?…"));
+    let host = front.rsplit_once('@').map_or(front.to_owned(), |(_, host)| format!("…@{host}"));
+    let between = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{between}{host}{query}")
+}
+
 fn has_secret(table: &Table) -> bool {
     table.iter().any(|(key, value)| match (key.as_str(), value) {
         ("secret", Value::String(text)) => !text.is_empty(),
-        ("url", Value::String(text)) => has_credentials(text),
+        ("url", Value::String(text)) => !secret_parts(text).is_empty(),
         // Here an address may lack its scheme.
         ("nats", Value::String(text)) => text.contains('@'),
         ("nats", Value::Array(list)) => {
@@ -212,6 +262,7 @@ mod tests {
             ("emergency.secret = \"hush\"", 0o604, true),
             ("[[emergency.targets]]\nsecret = \"hush\"", 0o644, true),
             ("emergency.drill.url = \"https://me:hush@a.example/\"", 0o644, true),
+            ("emergency.url = \"https://a.example/calls?token=hush\"", 0o644, true),
             ("http.tokens = [\"hush\"]", 0o640, false),
             (
                 "http.tokens = []\nemergency.secret = \"\"\nemergency.url = \"https://a.example\"",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use vagn_api::map::StyleUrl;
 
 use super::address::{is_name, is_origin, resolve};
+use super::caution::masked;
 use super::fsync::Fsync;
 use super::refused::{ANSWER_BYTES_MIN, Refused, TOKEN_MIN};
 use super::settings::{MapSettings, Settings};
@@ -73,7 +74,7 @@ impl Settings {
             return Ok(());
         }
         match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(wrong) => Err(Refused::Origin(wrong.clone())),
+            Some(wrong) => Err(Refused::Origin(masked(wrong))),
             None => Ok(()),
         }
     }
@@ -86,7 +87,7 @@ impl Settings {
         }
         match self.http.public_url.is_empty() || self.http.public_host().is_some() {
             true => Ok(()),
-            false => Err(Refused::PublicUrl(self.http.public_url.clone())),
+            false => Err(Refused::PublicUrl(masked(&self.http.public_url))),
         }
     }
 
@@ -285,6 +286,20 @@ mod tests {
         {
             let said = refusal(|settings| settings.http.public_url = wrong.into());
             assert!(said.contains("http.public_url"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_refused_shows_no_password() {
+        for wrong in
+            ["https://u:hunter2@x", "u:hunter2@x", "https://a:b@hunter2@x", "https://x/?token=hunter2"]
+        {
+            for said in [
+                refusal(|settings| settings.http.public_url = wrong.into()),
+                refusal(|settings| settings.http.cors_origins = vec![wrong.into()]),
+            ] {
+                assert!(!said.contains("hunter2") && said.contains('x'), "{said}");
+            }
         }
     }
 

@@ -17,6 +17,9 @@ const FILE: &str = "VAGN_CONFIG";
 /// Variable with the token that `vagn drill` shows; no setting of the service.
 const TOKEN: &str = "VAGN_TOKEN";
 
+/// Setting with the tokens.
+const TOKENS: &str = "http.tokens";
+
 /// Form of a list, for whoever has written another one.
 pub(super) const LIST_FORM: &str = r#" (a list, written '["a","b"]' or with commas: a,b)"#;
 
@@ -69,7 +72,7 @@ pub(super) fn read(
         match keys.iter().find(|(key, _)| names(key).any(|known| known == name)) {
             Some((key, default)) => {
                 let text = text(name, key, value)?;
-                let value = parse(text, default).map_err(|why| wrong(name, key, why))?;
+                let value = parse(key, text, default).map_err(|why| wrong(name, key, why))?;
                 variables.push(Variable { name: name.to_owned(), key: key.clone(), value });
             }
             None => foreign.push(Foreign { name: name.to_owned(), meant: nearest(name, &keys) }),
@@ -122,16 +125,27 @@ fn leaves_of(key: String, value: &Value) -> Vec<(String, Value)> {
 ///
 /// # Errors
 /// A list that begins like one of JSON, and is none.
-fn parse(text: String, like: &Value) -> Result<Value, String> {
+fn parse(key: &str, text: String, like: &Value) -> Result<Value, String> {
     Ok(match like {
         Value::Integer(_) => text.parse().map_or(Value::String(text), Value::Integer),
         Value::Boolean(_) => text.parse().map_or(Value::String(text), Value::Boolean),
         Value::Array(_) if text.trim_start().starts_with('[') => json_list(&text)?,
-        Value::Array(_) => {
-            Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect())
-        }
+        // An empty token is refused: a secret that was not filled in must not open the service.
+        Value::Array(_) if key == TOKENS && text.trim().is_empty() => vec![String::new()].into(),
+        Value::Array(_) => Value::Array(listed(&text)),
         _ => Value::String(text),
     })
+}
+
+/// Reads a list with commas. Nothing is an empty list, as a compose file sets a variable that it has no value for; a comma at the end ends
+/// the last item.
+fn listed(text: &str) -> Vec<Value> {
+    let text = text.trim();
+    let text = text.strip_suffix(',').unwrap_or(text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(',').map(|item| Value::String(item.trim().into())).collect()
 }
 
 fn json_list(text: &str) -> Result<Value, String> {
@@ -172,6 +186,32 @@ mod tests {
             assert!(said.contains(&format!("{name}, which")), "{said}");
             assert!(said.ends_with(&format!("did you mean {meant}?")), "{said}");
         }
+    }
+
+    #[test]
+    fn an_empty_variable_is_an_empty_list_but_for_secrets() {
+        let list = |name: &str, text: &str| {
+            let (variables, _) = read([(name.into(), text.into())].into_iter()).unwrap();
+            variables[0]
+                .value
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item.as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (text, expected) in [
+            ("", &[][..]),
+            (" ", &[]),
+            (",", &[]),
+            ("https://a.example", &["https://a.example"]),
+            ("https://a.example, https://b.example,", &["https://a.example", "https://b.example"]),
+            ("a,,b", &["a", "", "b"]),
+            ("[]", &[]),
+        ] {
+            assert_eq!(list("VAGN_HTTP_CORS_ORIGINS", text), expected, "{text:?}");
+        }
+        assert_eq!(list("VAGN_HTTP_TOKENS", ""), [""], "it is refused");
     }
 
     #[test]

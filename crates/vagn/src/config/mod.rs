@@ -17,7 +17,7 @@ mod refused;
 mod settings;
 mod span;
 
-pub use caution::{Caution, has_credentials, readable, without_credentials};
+pub use caution::{Caution, has_credentials, readable, secret_parts, without_credentials, without_secrets};
 pub use cluster::{BadCluster, ClusterSettings, Roles};
 pub use emergency::{BadEmergency, DrillSettings, EmergencySettings, TargetSettings};
 pub use environment::Foreign;

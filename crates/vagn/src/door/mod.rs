@@ -22,10 +22,14 @@ use vagn_flow::descriptors::Places;
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_otp::ChildSpec;
+use vagn_wire::VehicleId;
 
 use self::listen::ListenError;
 pub use self::udp::{Buffer, UDP, probe_buffer};
 use crate::config::Settings;
+
+/// Says whether a vehicle has been [known](vagn_emergency::KnownVehicles) for long, as far as that can be said at once.
+pub type IsKnown = Arc<dyn Fn(VehicleId<'_>) -> bool + Send + Sync>;
 
 /// Binds one door, as the settings name it.
 type Bind = fn(&Settings) -> Result<Box<dyn Door>, ListenError>;
@@ -59,6 +63,8 @@ pub struct DoorParts {
     pub registry: Arc<MetricRegistry>,
     /// Places for the connections of the TCP door.
     pub tcp_places: Arc<Places>,
+    /// Tells vehicles that are known from strangers.
+    pub is_known: IsKnown,
     /// Secret number by which places in tables of sources are drawn.
     pub seed: u64,
     /// Where clients are let in by TLS; `None`: where the door runs.

@@ -9,7 +9,7 @@ use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedP
 use vagn_otp::{Offer, Subscriber, Topic};
 use vagn_wire::Fate;
 
-use super::DoorParts;
+use super::{DoorParts, IsKnown};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
@@ -61,6 +61,7 @@ impl TestIntake {
             metrics: self.doors.clone(),
             registry: self.registry.clone(),
             tcp_places: self.places(tcp_places),
+            is_known: is_known(),
             seed: 1,
             handshakes: None,
             tls,
@@ -84,6 +85,11 @@ impl TestIntake {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.and_then(|value| value.parse().ok()).expect("the metric is registered")
     }
+}
+
+/// Knows every vehicle whose id does not begin with "stranger".
+pub(crate) fn is_known() -> IsKnown {
+    Arc::new(|vehicle_id| !vehicle_id.as_str().starts_with("stranger"))
 }
 
 /// An intake whose topic gives every batch to `subscriber`.

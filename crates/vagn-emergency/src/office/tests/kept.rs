@@ -121,7 +121,7 @@ async fn meets_earlier(recorded: u64) -> (AlarmForm, u64) {
     room.known.lock().learn([(7, state)], [], 9);
     room.kept.push(Change::Keep { alarm: AlarmId(7), bytes: earlier.alarm.form.to_bytes() }).unwrap();
 
-    let sender = NoticeSender::new(&Targets::default(), room.lane.clock.clone());
+    let sender = NoticeSender::new(&Targets::default(), room.lane.clock.clone(), &room.lane.metrics.slots);
     let mut office = LaneOffice::new(room.clone(), Arc::new(sender));
     let later = Alarm { id: earlier.id(), ..Alarm::example("bus 7") };
     let later =

@@ -197,6 +197,42 @@ fn idle_connections_come_after_silent_ones_and_busy_ones_never() {
 }
 
 #[test]
+fn half_a_request_keeps_its_place_no_longer_than_none() {
+    let scene = scene(16);
+    let all = scene.fill(&(1..=16).collect::<Vec<_>>());
+    let whole: Vec<Asked> = all[2..].iter().map(Place::ask).collect();
+    // One has never asked anything as a whole, and one has.
+    drop(all[1].ask());
+    scene.wait(1);
+    all[..2].iter().for_each(Place::await_body);
+    scene.wait(1);
+    assert_eq!(scene.take(2).unwrap_err(), Refusal::Full, "both have had a second for their bodies");
+    scene.wait(1);
+    // Another half of a request gains no time.
+    all[..2].iter().for_each(Place::await_body);
+    let first = scene.take(20).unwrap();
+    let second = scene.take(21).unwrap();
+    assert_eq!(displaced(&all), [(0, Displaced::Unasked), (1, Displaced::Idle)]);
+    drop((first, second, whole));
+}
+
+#[test]
+fn a_body_that_has_come_whole_keeps_its_place() {
+    let scene = scene(8);
+    let all = scene.fill(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    all.iter().for_each(Place::await_body);
+    scene.wait(1);
+    let whole: Vec<Asked> = all.iter().map(Place::ask).collect();
+    scene.wait(60);
+    assert_eq!(scene.take(9).unwrap_err(), Refusal::Full, "all are being answered");
+    drop(whole);
+    scene.wait(14);
+    assert_eq!(scene.take(9).unwrap_err(), Refusal::Full, "all were answered just now");
+    scene.wait(1);
+    assert!(scene.take(9).is_ok());
+}
+
+#[test]
 fn what_is_asked_before_the_end_is_told_keeps_its_place() {
     let scene = scene(8);
     let all = scene.fill(&[1, 2, 3, 4, 5, 6, 7, 8]);

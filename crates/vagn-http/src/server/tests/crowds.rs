@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::body::Bytes;
+use axum::routing::post;
 use tokio::net::TcpSocket;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::testing::{Running, own_tls, start_with};
@@ -57,6 +59,56 @@ async fn a_newcomer_gets_its_answer_although_a_silent_crowd_holds_all_connection
             // One of them is ended: this would wait for ever otherwise.
             let ends = crowd.iter_mut().map(|stream| Box::pin(async { stream.read_u8().await.is_err() }));
             assert!(futures_util::future::select_all(ends).await.0);
+        }
+    })
+    .await;
+}
+
+/// Sends the head of a request and half of its body.
+async fn half_ask(stream: &mut TcpStream, method: &str) {
+    let half = format!("{method} /page HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf.");
+    stream.write_all(half.as_bytes()).await.unwrap();
+}
+
+/// A page that is asked for with a body, which one of its methods reads and the other does not. Each request adds a permit.
+fn page(reached: Arc<Semaphore>) -> Router {
+    let reads = reached.clone();
+    let read = async move |body: Body| {
+        reads.add_permits(1);
+        axum::body::to_bytes(body, 10).await.unwrap();
+        ANSWER
+    };
+    let passes_over = async move || {
+        reached.add_permits(1);
+        ANSWER
+    };
+    Router::new().route("/page", post(read).get(passes_over))
+}
+
+#[tokio::test]
+async fn a_crowd_of_half_sent_bodies_holds_no_connection_that_a_newcomer_wants() {
+    beside(async {
+        for method in ["POST", "GET"] {
+            let reached = Arc::new(Semaphore::new(0));
+            let server = start_with(None, page(reached.clone()), Limits::default(), None, MOST).await;
+            let mut crowd = Vec::new();
+            for number in 0..MOST as u8 {
+                let mut stream = connect(&server, [127, 0, 1, 1 + number / 4]).await;
+                half_ask(&mut stream, method).await;
+                crowd.push(stream);
+            }
+            reached.acquire_many(MOST as u32).await.unwrap().forget();
+            server.clock.advance(Duration::from_secs(2));
+            let mut newcomer = connect(&server, [127, 0, 0, 1]).await;
+            assert!(ask(&mut newcomer, "page", ANSWER).await.is_some(), "{method}");
+            assert!(refused(&server.metrics, "http_displaced"));
+            // The others have what they asked for once their bodies are whole.
+            let mut answered = 0;
+            for stream in &mut crowd {
+                stream.write_all(b"whole").await.ok();
+                answered += usize::from(read_to(stream, ANSWER).await.is_some());
+            }
+            assert_eq!(answered, MOST - 1, "{method}");
         }
     })
     .await;

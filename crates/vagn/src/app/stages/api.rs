@@ -53,10 +53,10 @@ pub(super) fn build(
         incidents: Arc::new(LiveIncidents(emergency)),
         tiles,
         intake: intake.clone(),
-        bodies: Budget::new(BODIES),
-        streams: Streams::default(),
+        bodies: budget(parts),
+        streams: Streams::shown(&parts.metric_registry),
         positions: LiveStreams::new(streams),
-        shares: ShareStreams::default(),
+        shares: ShareStreams::shown(&parts.metric_registry),
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.metric_registry),
@@ -91,6 +91,12 @@ pub(super) fn build(
     });
     let children = following.into_iter().chain([noting, server::child("web", server, listeners)]);
     Ok(children.map(|child| child.watchdog(parts.settings.hang_limit.0)).collect())
+}
+
+/// Makes the memory for bodies of reports; that for bodies of deeds is beside it.
+fn budget(parts: &Parts) -> Budget {
+    parts.memory.note_bodies(BODIES.all + vagn_api::DEED_BODIES_MAX);
+    Budget::new(BODIES)
 }
 
 /// Makes the tokens, sessions and shares that are known; until they are loaded, those of the settings alone.

@@ -3,20 +3,32 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use vagn_emergency::{DESK_DIR, EmergencyHandle, EmergencyMetrics, LiveFleet, NodeLane, Seeds};
+use vagn_emergency::record::standing::Standing;
+use vagn_emergency::{
+    DESK_DIR, EmergencyHandle, EmergencyMetrics, KnownVehicles, LiveFleet, NodeLane, Seeds,
+};
 use vagn_flow::batch::Traffic;
 use vagn_otp::ChildSpec;
 use vagn_store::Fleet;
+use vagn_wire::VehicleId;
 
 use super::Parts;
+use crate::door::IsKnown;
+
+/// Longest that a door waits to hear who is known. The fleet's writers let readers in after some 50 µs; a vehicle that is not found in time is
+/// looked up again at its next report.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
 
 /// The lane.
 pub(super) struct Lane {
     pub(super) incidents: EmergencyHandle,
     /// What the trail's driver needs of it; `None` on one machine.
     pub(super) node: Option<NodeLane>,
+    /// Tells the doors who is known.
+    pub(super) is_known: IsKnown,
     pub(super) child: ChildSpec,
 }
 
@@ -26,6 +38,8 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     let is_node = parts.settings.cluster.is_set();
     let clock = parts.clock.clone();
     let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
+    let vehicles = Arc::new(vehicles);
+    let is_known = is_known(vehicles.clone());
     let lane = vagn_emergency::Parts {
         data_dir: if is_node { desk(parts)? } else { parts.settings.data_dir.clone() },
         before: is_node.then(|| parts.settings.data_dir.clone()),
@@ -35,7 +49,7 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
         open_max: parts.settings.max_open_incidents as usize,
         per_source_max: settings.strangers_per_source as usize,
         resolve_after: settings.resolve_after.0,
-        vehicles: Arc::new(vehicles),
+        vehicles,
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
         clock: parts.clock.clone(),
         trust: parts.trust.clone(),
@@ -48,12 +62,18 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     Ok(match is_node {
         true => {
             let (incidents, node, child) = vagn_emergency::start_node(traffic, lane);
-            Lane { incidents, node: Some(node), child }
+            Lane { incidents, node: Some(node), is_known, child }
         }
         false => {
             let (incidents, child) = vagn_emergency::start(traffic, lane);
-            Lane { incidents, node: None, child }
+            Lane { incidents, node: None, is_known, child }
         }
+    })
+}
+
+fn is_known(vehicles: Arc<LiveFleet>) -> IsKnown {
+    Arc::new(move |vehicle_id: VehicleId<'_>| {
+        vehicles.standings(&[vehicle_id], LOOK_UP_WITHIN).first() == Some(&Standing::Known)
     })
 }
 

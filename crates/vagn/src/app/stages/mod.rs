@@ -10,7 +10,7 @@
 //! | live map | `live.rs` | the topic of positions, the fleet, the emergency lane |
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
 //! | API | `api.rs` | the intake, queries, the storages or the cluster, streams, the emergency lane, the live map |
-//! | doors | `doors.rs` | the intake |
+//! | doors | `doors.rs` | the intake, and who is known to the emergency lane |
 //! | keys | `keys.rs` | the registry, the emergency lane |
 //! | control | `registry.rs` | the registry, the guard of the doors, the copier, what is seen of the cluster |
 //! | memory | `memory.rs` | the bound of answers |
@@ -204,7 +204,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     };
     let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
     let ingest_pool = ingest::build(&parts, &traffic, &keeping);
-    let emergency::Lane { incidents, node: lane, child: emergency } =
+    let emergency::Lane { incidents, node: lane, is_known, child: emergency } =
         emergency::build(&parts, &traffic, &fleet)?;
     let cluster = keeping.cluster().cloned();
     let calls = match cluster.as_ref().zip(lane) {
@@ -225,7 +225,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
     let copier = copier(&parts, &data, &incidents);
     let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
-    let doors = doors::build(&parts, listeners.doors, &intake)?;
+    let doors = doors::build(&parts, listeners.doors, &intake, is_known)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
     let control = listeners.control.map(|socket| registry::control(&parts, socket, copier, guard, shown));

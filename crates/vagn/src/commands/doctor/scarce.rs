@@ -1,5 +1,5 @@
-//! What is scarce: descriptors, and the memory of answers and of output. Of a running service this tells how much is in use and left; without one, how
-//! a service would divide it here.
+//! What is scarce: descriptors, the memory of answers, bodies and output, places for incidents and streams, slots of targets. Of a running
+//! service this tells how much is in use and left; without one, how a service would divide it here.
 
 use vagn_load::exposition::samples;
 use vagn_load::ops::Ops;
@@ -7,6 +7,7 @@ use vagn_load::ops::Ops;
 use super::finding::Finding;
 use crate::app::places::{Division, PortPart};
 use crate::config::Settings;
+use crate::visible::quoted;
 
 /// Percentage of a port's places in use from which it is warned of: as the alert does.
 const PORT_PERCENT: u64 = 80;
@@ -14,13 +15,25 @@ const PORT_PERCENT: u64 = 80;
 /// Percentage of the memory of answers from which large ones are refused.
 const ANSWERS_PERCENT: u64 = 70;
 
+/// Percentage of the memory of bodies from which only small ones are taken.
+const BODIES_PERCENT: u64 = 87;
+
+/// Percentage of the places for incidents in use from which it is warned of: as the service does.
+const PLACES_PERCENT: u64 = 80;
+
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     // Targets that make no sense have a finding of their own.
     let Ok(division) = Division::of(settings) else { return Vec::new() };
     let page = settings.ops.listen.parse::<Ops>().ok().and_then(|ops| ops.get("/metrics").ok());
     match page.filter(|page| page.status == 200) {
         Some(page) => in_use(&division, &page.body),
-        None => vec![planned(&division), planned_answers(settings.http.max_answer_bytes.into())],
+        None => {
+            vec![
+                planned(&division),
+                planned_answers(settings.http.max_answer_bytes.into()),
+                planned_places(settings),
+            ]
+        }
     }
 }
 
@@ -29,7 +42,14 @@ fn in_use(division: &Division, metrics: &str) -> Vec<Finding> {
     let ports: Vec<PortUse> =
         division.ports.iter().filter_map(|part| PortUse::read(part.port, metrics)).collect();
     let descriptors = (!ports.is_empty()).then(|| descriptors_in_use(&ports, division.kept));
-    descriptors.into_iter().chain(answers_in_use(metrics)).chain(output_in_use(metrics)).collect()
+    let places = [incidents_in_use(metrics), streams_in_use(metrics), slots_in_use(metrics)];
+    let memory = [answers_in_use(metrics), bodies_in_use(metrics), output_in_use(metrics)];
+    descriptors.into_iter().chain(memory.into_iter().flatten()).chain(places.into_iter().flatten()).collect()
+}
+
+/// Returns the value of a metric without labels.
+fn value(metrics: &str, name: &str) -> Option<u64> {
+    samples(metrics).find(|sample| sample.name == name).map(|sample| sample.count())
 }
 
 /// Places of one port.
@@ -82,6 +102,88 @@ fn answers_in_use(metrics: &str) -> Option<Finding> {
     Some(Finding::warn(what, remedy))
 }
 
+fn bodies_in_use(metrics: &str) -> Option<Finding> {
+    let (held, limit, text) = bytes_in_use(metrics, "vagn_http_body_bytes")?;
+    let what = format!("bodies: {text}");
+    if held * 100 < limit * BODIES_PERCENT {
+        return Some(Finding::ok(what));
+    }
+    Some(Finding::warn(
+        what,
+        "all but small bodies are refused: find the clients that send theirs slowly; see VagnBodiesRefused in docs/operating.md",
+    ))
+}
+
+fn incidents_in_use(metrics: &str) -> Option<Finding> {
+    let all = value(metrics, "vagn_emergency_places")?;
+    let left = value(metrics, "vagn_emergency_places_left")?;
+    let strangers = value(metrics, "vagn_emergency_stranger_places_left")?;
+    let open = all.saturating_sub(left);
+    let what = format!(
+        "places for incidents: in use {open} of {all}, {left} left, {strangers} of them for strangers"
+    );
+    if left * 100 >= all * (100 - PLACES_PERCENT) {
+        return Some(Finding::ok(what));
+    }
+    Some(Finding::warn(
+        what,
+        "end what is over, such as with `vagn resolve --standing stranger`, or raise `max_open_incidents`",
+    ))
+}
+
+fn streams_in_use(metrics: &str) -> Option<Finding> {
+    let kinds = [
+        ("incidents", "vagn_incident_streams"),
+        ("positions", "vagn_position_streams"),
+        ("shares", "vagn_share_streams"),
+    ];
+    let uses = kinds.iter().filter_map(|(kind, name)| {
+        Some((*kind, value(metrics, name)?, value(metrics, &format!("{name}_max"))?))
+    });
+    in_use_of_each(
+        "streams",
+        "places",
+        uses,
+        "find out who follows; see VagnStreamsRefused in docs/operating.md",
+    )
+}
+
+fn slots_in_use(metrics: &str) -> Option<Finding> {
+    let slots = samples(metrics).filter(|sample| sample.name == "vagn_emergency_slots");
+    let uses = slots.filter_map(|most| {
+        let target = most.label("target")?;
+        let mut all = samples(metrics).filter(|sample| sample.name == "vagn_emergency_slots_in_use");
+        let in_use = all.find(|sample| sample.label("target") == Some(target))?;
+        Some((target, in_use.count(), most.count()))
+    });
+    in_use_of_each(
+        "attempts under way",
+        "slots",
+        uses,
+        "the target answers slowly or not at all: ask who runs it, or raise `concurrency`",
+    )
+}
+
+/// Tells of several accounts of one sort how much is in use; warns when one of them is used up.
+fn in_use_of_each<'a>(
+    what: &str,
+    of: &str,
+    uses: impl Iterator<Item = (&'a str, u64, u64)>,
+    remedy: &str,
+) -> Option<Finding> {
+    let uses: Vec<_> = uses.collect();
+    let texts: Vec<String> = uses
+        .iter()
+        .map(|(name, open, most)| {
+            format!("{} {open} of {most} {of}, {} left", quoted(name), most.saturating_sub(*open))
+        })
+        .collect();
+    let what = format!("{what}: in use {}", texts.join("; "));
+    let is_used_up = uses.iter().any(|(_, open, most)| open >= most);
+    let finding = || if is_used_up { Finding::warn(what, remedy) } else { Finding::ok(what) };
+    (!uses.is_empty()).then(finding)
+}
+
 /// Output that sockets do not take is no reason to warn: where it is full, nobody is refused.
 fn output_in_use(metrics: &str) -> Option<Finding> {
     let (_, _, text) = bytes_in_use(metrics, "vagn_http_unsent_bytes")?;
@@ -90,17 +192,13 @@ fn output_in_use(metrics: &str) -> Option<Finding> {
 
 /// Returns how much of an account is held, its limit, and both in words.
 fn bytes_in_use(metrics: &str, name: &str) -> Option<(u64, u64, String)> {
-    let of = |name: &str| samples(metrics).find(|sample| sample.name == name).map(|sample| sample.count());
-    let held = of(name)?;
-    let limit = of(&format!("{name}_limit"))?;
-    let highest = of(&format!("{name}_highest")).unwrap_or(held);
-    let text = format!(
-        "in use {} of {}, {} left; at most {} since the start",
-        mib(held),
-        mib(limit),
-        mib(limit.saturating_sub(held)),
-        mib(highest)
-    );
+    let held = value(metrics, name)?;
+    let limit = value(metrics, &format!("{name}_limit"))?;
+    let mut text =
+        format!("in use {} of {}, {} left", mib(held), mib(limit), mib(limit.saturating_sub(held)));
+    if let Some(highest) = value(metrics, &format!("{name}_highest")) {
+        text += &format!("; at most {} since the start", mib(highest));
+    }
     Some((held, limit, text))
 }
 
@@ -133,6 +231,10 @@ fn planned_answers(limit: u64) -> Finding {
     Finding::ok(format!("answers: up to {} at once", mib(limit)))
 }
 
+fn planned_places(settings: &Settings) -> Finding {
+    Finding::ok(format!("places for incidents: {}", settings.max_open_incidents))
+}
+
 fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
 }
@@ -144,7 +246,43 @@ mod tests {
 
     const METRICS: &str = "vagn_port_connections_max{port=\"http\"} 100\nvagn_port_connections_max{port=\"tcp\"} 10\n\
         vagn_port_connections{port=\"http\"} 80\nvagn_http_answer_bytes 1048576\nvagn_http_answer_bytes_highest 2621440\n\
-        vagn_http_answer_bytes_limit 4194304\nvagn_http_unsent_bytes 1048576\nvagn_http_unsent_bytes_limit 1048576\n";
+        vagn_http_answer_bytes_limit 4194304\nvagn_http_unsent_bytes 1048576\n\
+        vagn_http_unsent_bytes_highest 1048576\nvagn_http_unsent_bytes_limit 1048576\n";
+
+    /// Places, and memory of bodies.
+    const PLACES: &str = "vagn_http_body_bytes 1048576\nvagn_http_body_bytes_limit 83886080\n\
+        vagn_emergency_places 1000\nvagn_emergency_places_left 201\nvagn_emergency_stranger_places_left 7\n\
+        vagn_incident_streams 3\nvagn_incident_streams_max 256\nvagn_position_streams 1999\nvagn_position_streams_max 2000\n\
+        vagn_emergency_slots{target=\"primary\"} 64\nvagn_emergency_slots{target=\"a b\"} 8\n\
+        vagn_emergency_slots_in_use{target=\"a b\"} 7\nvagn_emergency_slots_in_use{target=\"primary\"} 0\n";
+
+    #[test]
+    fn places_of_incidents_streams_and_targets_are_told_and_warned_of() {
+        let found = |metrics: &str| in_use(&division(4_096), metrics);
+        let said: Vec<_> = found(PLACES).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "ok    bodies: in use 1.0 MiB of 80.0 MiB, 79.0 MiB left\n",
+                "ok    places for incidents: in use 799 of 1000, 201 left, 7 of them for strangers\n",
+                "ok    streams: in use incidents 3 of 256 places, 253 left; positions 1999 of 2000 places, 1 left\n",
+                "ok    attempts under way: in use primary 0 of 64 slots, 64 left; \"a b\" 7 of 8 slots, 1 left\n",
+            ]
+        );
+        for (at, (from, to)) in [
+            ("body_bytes 1048576", "body_bytes 73400320"),
+            ("places_left 201", "places_left 199"),
+            ("position_streams 1999", "position_streams 2000"),
+            ("\"a b\"} 7", "\"a b\"} 8"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let found = found(&PLACES.replacen(from, to, 1));
+            let warned: Vec<_> = found.iter().map(|finding| finding.level() == Level::Warn).collect();
+            assert_eq!(warned, (0..4).map(|number| number == at).collect::<Vec<_>>(), "{to}");
+        }
+    }
 
     fn division(limit: u64) -> Division {
         Division::within(limit, &Settings::default()).unwrap()

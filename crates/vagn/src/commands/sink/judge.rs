@@ -244,7 +244,10 @@ mod tests {
             want
         );
         let text = judgements[2].text(&notices[2]);
-        assert!(text.starts_with("accepted a-1 TEST incident.updated to county vehicle bus 7 at "), "{text}");
+        assert!(
+            text.starts_with("accepted a-1 TEST incident.updated to county vehicle \"bus 7\" at "),
+            "{text}"
+        );
         assert!(text.ends_with(", again, accepted before"), "{text}");
     }
 

@@ -4,6 +4,8 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
+use crate::visible::quoted;
+
 /// The three headers of Standard Webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signed {
@@ -42,11 +44,11 @@ impl Notice {
         self.body.as_ref().is_some_and(|body| body.get("test") == Some(&Value::Bool(true)))
     }
 
-    /// Returns one field of the body for printing; `-` when it is missing.
+    /// Returns one field of the body for a line; `-` when it is missing.
     pub(super) fn field(&self, name: &str) -> String {
         match self.body.as_ref().and_then(|body| body.get(name)) {
             None | Some(Value::Null) => "-".to_owned(),
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => quoted(text).into_owned(),
             Some(other) => other.to_string(),
         }
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::judge::{Judgement, Outcome, Wrong};
 use super::notice::Notice;
+use crate::visible::quoted;
 
 impl Outcome {
     fn word(self) -> &'static str {
@@ -36,16 +37,17 @@ impl Judgement {
 
     /// Returns one line for people.
     pub(super) fn text(&self, notice: &Notice) -> String {
+        let key = notice.key.as_deref().map_or("-".into(), quoted);
         if let Some(why) = self.why() {
-            return format!("{:8} {}: {why}", self.outcome.word(), notice.key.as_deref().unwrap_or("-"));
+            return format!("{:8} {}: {why}", self.outcome.word(), key);
         }
         let mut line = format!(
             "{:8} {} {}{}{} vehicle {} at {},{} {} attempt {} age {} s",
             self.outcome.word(),
-            notice.key.as_deref().unwrap_or("-"),
+            key,
             if notice.is_drill() { "TEST " } else { "" },
             notice.field("type"),
-            notice.text("target").map(|target| format!(" to {target}")).unwrap_or_default(),
+            notice.text("target").map(|target| format!(" to {}", quoted(target))).unwrap_or_default(),
             notice.field("vehicle_id"),
             notice.field("lat"),
             notice.field("lon"),

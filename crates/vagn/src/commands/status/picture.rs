@@ -10,7 +10,7 @@ use vagn_load::balance::Counts;
 use vagn_load::exposition::samples;
 use vagn_load::ops::Page;
 
-use crate::visible::{Form, visible};
+use crate::visible::{Form, quoted, visible};
 
 /// Deepest level of the tree that is shown. Our trees are less than half as deep; a wrong answer must not make us recurse
 /// without end.
@@ -173,7 +173,8 @@ fn odd_vehicle(vehicle: &Value) -> String {
         let [part, what, since] = ["part", "what", "since"].map(|key| text(odd, key));
         format!("{part} {what} in {} reports since {since}", number(odd, "reports"))
     });
-    format!("  {}: {}", text(vehicle, "vehicle_id"), odd.collect::<Vec<_>>().join("; "))
+    let vehicle_id = vehicle.get("vehicle_id").and_then(Value::as_str).unwrap_or_default();
+    format!("  {}: {}", quoted(vehicle_id), odd.collect::<Vec<_>>().join("; "))
 }
 
 /// Returns the sum of all samples with this name.
@@ -259,7 +260,7 @@ lost before 3 dropped by the kernel
 vehicles    12
 incidents   1 not accepted yet; calls: 4 accepted, 2 retried
 odd         2 by clock, 1 by position
-  bus 1: clock time_ahead in 12 reports since 2026-11-22T07:00:00.000Z; \
+  \"bus 1\": clock time_ahead in 12 reports since 2026-11-22T07:00:00.000Z; \
 position no_fix in 3 reports since 2026-11-22T07:30:00.000Z
 processes   3 with 2 restarts
   vagn                           running
@@ -294,7 +295,7 @@ processes   3 with 2 restarts
     fn a_vehicle_can_forge_no_line_and_no_other_vehicle() {
         let page =
             r#"{"vehicles":{"clock":1},"latest":[{"vehicle_id":"bus\u202e\n\u001b[2Jready","odd":[]}]}"#;
-        assert_eq!(odd(page)[1], "  bus\\u{202e}\\u{a}\\u{1b}[2Jready: ");
+        assert_eq!(odd(page)[1], "  \"bus\\u{202e}\\n\\u{1b}[2Jready\": ");
         let notes = notes(r#"{"missing":{"web":"gone\nready"}}"#);
         assert_eq!(notes, ["missing web: gone\\u{a}ready"]);
     }

@@ -17,10 +17,12 @@ use tokio_rustls::server::TlsStream;
 
 use super::ack::Owed;
 use super::frames::{Cut, Frames, Parcel};
+use super::hold::Hold;
 use super::limits::Limits;
 use super::queue::{Space, Tail};
+use crate::door::IsKnown;
 use vagn_flow::allowance::Source;
-use vagn_flow::descriptors::Place;
+use vagn_flow::descriptors::{Displaced, Place};
 use vagn_flow::intake::Intake;
 use vagn_flow::receipt::Receipt;
 use vagn_http::elsewhere::do_on;
@@ -37,6 +39,7 @@ pub(super) struct Service {
     /// Where clients are let in.
     pub(super) handshakes: Option<Handle>,
     pub(super) limits: Limits,
+    pub(super) is_known: IsKnown,
     pub(super) space: Space,
 }
 
@@ -61,8 +64,8 @@ pub(super) enum End {
     Handshake,
     /// No whole object for too long.
     Idle,
-    /// No whole object came yet, and a newcomer got its place.
-    Displaced,
+    /// A newcomer got its place.
+    Displaced(Displaced),
     /// It stopped being msgpack.
     NotMsgpack,
     /// It did not take its acks.
@@ -80,7 +83,8 @@ impl End {
             Self::HandshakeTimeout => Some("handshake_timeout"),
             Self::Handshake => Some("handshake_failed"),
             Self::Idle => Some("idle"),
-            Self::Displaced => Some("displaced"),
+            Self::Displaced(Displaced::Unasked) => Some("displaced"),
+            Self::Displaced(Displaced::Idle) => Some("displaced_idle"),
             Self::NotMsgpack => Some("not_msgpack"),
             Self::AcksUnread => Some("acks_unread"),
             Self::Unanswered => Some("unanswered"),
@@ -114,7 +118,7 @@ where
     let shaken = tokio::select! {
         shaken = do_on(service.handshakes.as_ref(), handshake) => shaken,
         _ = stop.wait_for(|stop| *stop) => return End::Stopped,
-        _ = place.displaced() => return End::Displaced,
+        displaced = place.displaced() => return End::Displaced(displaced),
     };
     match shaken {
         Ok(Ok(stream)) => service.converse(stream, place, stop).await,
@@ -159,15 +163,14 @@ impl Service {
         owe: mpsc::Sender<Owed>,
         (place, mut stop): (&Place, watch::Receiver<bool>),
     ) -> End {
-        // Once a report has come, no newcomer gets the place as long as the client is there.
-        let mut asked = None;
+        let mut hold = Hold::new(place, &self.is_known);
         let mut frames = Frames::new(self.intake.guard().clone(), way.source);
         let mut room = ROOM_MIN;
         let mut patience = Patience::new(self.limits.idle);
         let end = loop {
             match frames.cut() {
                 Cut::Parcel(parcel) => {
-                    asked.get_or_insert_with(|| place.ask());
+                    hold.note(&parcel.batch);
                     self.pass_on(*parcel, &way).await;
                     patience.renew(self.limits.idle);
                     continue;
@@ -186,7 +189,7 @@ impl Service {
                 },
                 _ = stop.wait_for(|stop| *stop), if patience.end == End::Idle => patience.stop(self.limits.linger),
                 () = owe.closed() => break End::AcksUnread,
-                _ = place.displaced(), if asked.is_none() => break End::Displaced,
+                displaced = place.displaced() => break End::Displaced(displaced),
             }
         };
         if let Some(rest) = frames.rest() {
@@ -240,10 +243,12 @@ impl Service {
         writer: &mut (impl AsyncWrite + Unpin),
         end: End,
     ) -> End {
-        let said = matches!(timeout(self.limits.write, writer.shutdown()).await, Ok(Ok(())));
+        let Limits { write, farewell, linger, .. } = self.limits;
+        let within = if matches!(end, End::Displaced(_)) { farewell } else { write };
+        let said = matches!(timeout(within, writer.shutdown()).await, Ok(Ok(())));
         if said && !matches!(end, End::Closed | End::Lost) {
             // Whatever comes of it: this is a courtesy.
-            timeout(self.limits.linger, copy(reader, &mut sink())).await.ok();
+            timeout(linger, copy(reader, &mut sink())).await.ok();
         }
         end
     }

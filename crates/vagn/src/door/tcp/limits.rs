@@ -16,6 +16,8 @@ pub(super) struct Limits {
     pub(super) answer: Duration,
     /// For a client to take its acks.
     pub(super) write: Duration,
+    /// For the end of TLS where a newcomer waits for the descriptor.
+    pub(super) farewell: Duration,
     /// For the kernel to get rid of acks while the connection is open. A vehicle in a tunnel takes none, and has as long as one that is silent.
     pub(super) kept: Duration,
     /// For which a stopping door reads on what is already on its way, and a closing one waits for the client's end.
@@ -31,6 +33,7 @@ impl Limits {
             idle: settings.idle_timeout.into(),
             answer: Duration::from_secs(30),
             write: Duration::from_secs(10),
+            farewell: Duration::from_secs(1),
             kept: KEPT_MAX.max(settings.idle_timeout.into()),
             linger: Duration::from_millis(250),
             outstanding: 16,

@@ -6,6 +6,7 @@
 mod ack;
 mod connection;
 mod frames;
+mod hold;
 mod limits;
 mod ports;
 mod queue;
@@ -69,6 +70,7 @@ impl TcpDoor {
             acceptor: TlsAcceptor::from(parts.tls.clone()),
             handshakes: parts.handshakes.clone(),
             limits: Limits::new(settings),
+            is_known: parts.is_known.clone(),
             space: Space::default(),
         };
         let open = parts.registry.register("connections_open", "Open TCP connections", Gauge::default());

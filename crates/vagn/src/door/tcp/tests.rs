@@ -23,7 +23,9 @@ use super::connection::{End, Keeps, Service, serve};
 use super::limits::Limits;
 use super::queue::Space;
 use crate::config::TcpSettings;
-use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribed, trust, trust_over};
+use crate::door::testing::{
+    Held, TestIntake, collector, intake, is_known, store, subscribed, trust, trust_over,
+};
 use vagn_flow::batch::Batch;
 use vagn_flow::descriptors::Places;
 use vagn_flow::testing::{emergency, report};
@@ -58,6 +60,7 @@ impl Scene {
             acceptor,
             handshakes: None,
             limits,
+            is_known: is_known(),
             space: Space::default(),
         });
         Self {

@@ -132,3 +132,35 @@ async fn what_lacks_its_seal_gets_no_answer_of_the_original() {
     };
     assert_eq!((refused("no_seal"), refused("no_report"), refused("too_many")), (2, 1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_proved_a_seal_keeps_its_connection_and_who_has_not_gives_way() {
+    let plan = Plan { max_connections: 4, ..Plan::default() };
+    let (running, batches, _dir) = planned(plan, DeviceMode::Required).await;
+    let speaker = Speaker::Vehicle(VehicleId::new("stranger").unwrap());
+    let epochs = &[(Epoch::FIRST, Secret([8; 32]))];
+    let keys = running.intake.intake.guard().keys();
+    assert!(keys.put(&KeyInForce { key_id: KeyId([8; 8]), speaker, epochs }));
+    let key = SenderKey::new(KeyId([8; 8]), Epoch::FIRST, &Secret([8; 32]));
+    let sealed = |sequence| {
+        let mut envelope = Vec::new();
+        key.seal(sequence, &report("stranger", None), Lane::Ordinary, &mut envelope);
+        bin(&envelope)
+    };
+    let mut proved = running.connect().await;
+    proved.write_all(&sealed(1)).await.unwrap();
+    assert_eq!(arrive(&batches, 1), [report("stranger", None)]);
+    let mut others = Vec::new();
+    for address in ["127.0.1.1", "127.0.1.2", "127.0.1.3"] {
+        let mut other = running.secure(running.connect_from(address).await).await;
+        // A known vehicle in clear proves nothing here.
+        other.write_all(&report("bus", Some(1))).await.unwrap();
+        assert_eq!(read_fate(&mut other).await, Fate::Unauthenticated);
+        others.push(other);
+    }
+    running.intake.clock.advance(Duration::from_secs(15));
+    let _newcomer = running.secure(running.connect_from("127.0.0.2").await).await;
+    until(|| running.refused("displaced_idle") == 1).await;
+    proved.write_all(&sealed(2)).await.unwrap();
+    assert_eq!(arrive(&batches, 1), [report("stranger", None)]);
+}
