@@ -90,9 +90,14 @@ impl Desk {
         }
     }
 
+    /// Returns true for a sealed alarm that has come before.
+    pub(crate) fn is_replay(&self, alarm: &Alarm) -> bool {
+        alarm.seal.is_some_and(|seal| self.replays.has(&alarm.vehicle_id, &seal))
+    }
+
     /// Opens an incident for an alarm, or merges it into one.
     pub(crate) fn admit_alarm(&mut self, mut alarm: Alarm, vehicle: KnownVehicle) -> Admission {
-        if alarm.seal.is_some_and(|seal| self.replays.has(&alarm.vehicle_id, &seal)) {
+        if self.is_replay(&alarm) {
             // It came before the store had told what an earlier run took.
             self.replays.count(alarm.has_position());
             alarm.acks.into_iter().for_each(PendingAck::repeat);

@@ -55,6 +55,11 @@ struct SealForm {
 pub(crate) struct BadAlarm(String);
 
 impl AlarmForm {
+    /// Returns the sitting of an alarm that was sealed.
+    pub(crate) fn sealed_sitting(&self) -> Option<u64> {
+        self.seal.map(|_| self.sitting)
+    }
+
     /// Returns the form of an alarm. Numbers of envelopes are those of one run of one node: `run` keeps them apart.
     pub(crate) fn new(alarm: &Alarm, vehicle: KnownVehicle, sitting: u64, run: u64) -> Self {
         let seal = alarm.seal.map(|seal| SealForm {

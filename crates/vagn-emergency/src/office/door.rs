@@ -249,7 +249,7 @@ impl Door {
         let gone = self.settle(id, form);
         // Behind that: whoever is about to call finds that the alarm waits no more.
         room.calls.let_go(id);
-        room.grants.grant(id, gone.granted, room);
+        room.grants.grant(id, form.sealed_sitting(), gone.granted, room);
         if let Some(bytes) = gone.kept_before {
             room.change_kept(Change::LetGo { alarm: AlarmId(id.as_u128()), bytes });
         }

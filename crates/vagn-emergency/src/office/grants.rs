@@ -1,5 +1,6 @@
 //! Grants: senders whose alarms the trail has. They hear by which incident theirs goes on, so they wait until this node has applied that: a leader says
-//! that an alarm is recorded, and not that it was joined to another one.
+//! that an alarm is recorded, and not that it was joined to another one. Of a sealed call that came to two doors the sender hears from one: that
+//! whose sitting the trail has.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,6 +32,8 @@ struct Waiting {
 
 struct Grant {
     alarm: IncidentId,
+    /// Sitting of a sealed alarm.
+    sealed: Option<u64>,
     acks: Vec<PendingAck>,
     /// Beginning of the wait, on the monotonic clock.
     since: Duration,
@@ -38,11 +41,12 @@ struct Grant {
 
 impl Grants {
     /// Tells senders that the trail has their alarm, as soon as this node knows as part of which incident.
-    pub(crate) fn grant(&self, alarm: IncidentId, acks: Vec<PendingAck>, room: &Room) {
+    /// `sealed` is the sitting of an alarm that was sealed.
+    pub(crate) fn grant(&self, alarm: IncidentId, sealed: Option<u64>, acks: Vec<PendingAck>, room: &Room) {
         if acks.is_empty() {
             return;
         }
-        let grant = Grant { alarm, acks, since: room.lane.clock.monotonic() };
+        let grant = Grant { alarm, sealed, acks, since: room.lane.clock.monotonic() };
         let ready = {
             let mut waiting = self.waiting.lock();
             // Looked up under the lock: what is applied behind it finds the grant.
@@ -88,8 +92,13 @@ impl Grants {
 
 impl Grant {
     fn tell(self, room: &Room) {
-        let about = room.known.lock().get(self.alarm).map(|state| state.incident);
-        let incident = about.unwrap_or(self.alarm);
-        self.acks.into_iter().for_each(|ack| ack.grant(incident));
+        let (incident, is_replay) = match room.known.lock().get(self.alarm) {
+            Some(state) => (state.incident, self.sealed.is_some_and(|sitting| state.known(sitting) == 0)),
+            None => (self.alarm, false),
+        };
+        for ack in self.acks {
+            // The door at which the call counts answers.
+            if is_replay { ack.repeat() } else { ack.grant(incident) }
+        }
     }
 }

@@ -141,7 +141,8 @@ impl TrailDesk {
         let id = IncidentId::from_u128(alarm.id.0);
         let incident = state.incident;
         let known = state.known(form.sitting);
-        let adds = form.reports > known;
+        let is_replay = || known == 0 && self.desk.is_replay(&form.alarm(id, self.room.lane.moment().at));
+        let adds = form.reports > known && !is_replay();
         if self.desk.get(incident).is_none() || self.desk.is_over(incident) {
             if !adds && self.is_open(id) {
                 // It came before the end, and no group has it yet.
@@ -184,7 +185,7 @@ impl TrailDesk {
         let id = IncidentId::from_u128(alarm.id.0);
         let now = self.room.lane.moment();
         let came = form.alarm(id, now.at);
-        let vehicle_incident = self.desk.incident_of(&came);
+        let (vehicle_incident, is_replay) = (self.desk.incident_of(&came), self.desk.is_replay(&came));
         let (incident, taken) = match self.desk.admit_alarm(came, form.vehicle()) {
             Admission::Opened(incident) => {
                 if alarm.unrecorded {
@@ -207,7 +208,10 @@ impl TrailDesk {
             Admission::Refused(_) => return Taken::NoRoom,
         };
         let mut state = AlarmState::new(incident);
-        state.note(form.sitting, form.reports);
+        // Nothing of a replay counts, and its door sees by that that another one answers.
+        if !is_replay {
+            state.note(form.sitting, form.reports);
+        }
         self.alarms.insert(id, TakenAlarm { state, recorded_at: None });
         self.has_news = true;
         taken

@@ -479,3 +479,19 @@ fn a_leader_hears_what_undecided_vehicles_are_and_has_it_recorded() {
     leader.room.look_up_vehicles();
     assert!(leader.room.take_decided().is_empty(), "nothing is left to look up");
 }
+
+#[test]
+fn of_a_sealed_call_that_came_to_two_doors_only_one_counts_however_often_it_is_handed_over() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let doors = [Handed::sealed(1, "bus 1", 1, 10), Handed::sealed(2, "bus 1", 2, 20)];
+    assert_eq!(leader.take(&doors[0]), Taken::Open);
+    assert_eq!([leader.take(&doors[1]), leader.take(&doors[1])], [Taken::Joined, Taken::Open]);
+    let group = leader.record(2).unwrap();
+    leader.apply(&group, 2);
+    assert_eq!(leader.take(&doors[1]), Taken::Recorded);
+    assert_eq!(leader.stored(doors[0].id()).unwrap().alarm.reports, 1);
+    let known = leader.room.known.lock();
+    let counted = doors.map(|alarm| known.get(alarm.id()).unwrap().sittings().len());
+    assert_eq!(counted, [1, 0]);
+}

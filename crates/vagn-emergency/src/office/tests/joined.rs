@@ -91,13 +91,13 @@ fn a_sender_hears_of_the_incident_that_took_its_alarm_in() {
     let room = node.room.clone();
     // The leader says that it is recorded before this node has the group.
     let (ack, mut answer) = sender(&node);
-    room.grants.grant(id(2), vec![ack], &room);
+    room.grants.grant(id(2), None, vec![ack], &room);
     room.grants.look(&room);
     assert_eq!(heard(&mut answer), None);
     node.apply(&group, 1);
     assert_eq!(heard(&mut answer), Some(id(1).to_string()));
     let (ack, mut answer) = sender(&node);
-    room.grants.grant(id(2), vec![ack], &room);
+    room.grants.grant(id(2), None, vec![ack], &room);
     assert_eq!(heard(&mut answer), Some(id(1).to_string()));
 }
 
@@ -106,17 +106,34 @@ fn a_disk_that_hangs_keeps_no_sender_waiting_and_neither_does_a_stop() {
     let node = Bench::new();
     let room = &node.room;
     let (ack, mut answer) = sender(&node);
-    room.grants.grant(id(2), vec![ack], room);
+    room.grants.grant(id(2), None, vec![ack], room);
     node.clock.advance(Duration::from_millis(500));
     room.grants.look(room);
     assert_eq!(heard(&mut answer), Some(id(2).to_string()));
     let (ack, mut answer) = sender(&node);
-    room.grants.grant(id(3), vec![ack], room);
+    room.grants.grant(id(3), None, vec![ack], room);
     room.grants.end(room);
     assert_eq!(heard(&mut answer), Some(id(3).to_string()));
     let (ack, mut answer) = sender(&node);
-    room.grants.grant(id(4), vec![ack], room);
+    room.grants.grant(id(4), None, vec![ack], room);
     assert_eq!(heard(&mut answer), Some(id(4).to_string()));
+}
+
+#[test]
+fn the_sender_of_a_sealed_call_hears_from_the_door_at_which_it_counts_and_from_no_other() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    let doors = [Handed::sealed(1, "bus 1", 1, 10), Handed::sealed(2, "bus 1", 2, 20)];
+    doors.each_ref().map(|alarm| leader.take(alarm));
+    let group = leader.record(1).unwrap();
+    for (alarm, hears) in doors.iter().zip([true, false]) {
+        let mut node = Bench::new();
+        node.apply(&group, 1);
+        let (ack, mut answer) = sender(&node);
+        node.room.grants.grant(alarm.id(), alarm.alarm.form.sealed_sitting(), vec![ack], &node.room);
+        let told = answer.try_recv().unwrap()[0].incident.clone();
+        assert_eq!(told.is_some(), hears, "the fate of its position says the rest");
+    }
 }
 
 /// An incident of "bus 7" that a single machine had, opened so long before this test.
