@@ -204,5 +204,5 @@ async fn vehicles_that_behave_oddly_are_named_to_the_operator() {
         tokio::task::spawn_blocking(move || command().args(["status", "--ops", &ops]).output().unwrap());
     let said = String::from_utf8(said.await.unwrap().stdout).unwrap();
     assert!(said.contains("odd         1 by clock, 1 by position\n"), "{said}");
-    assert!(said.contains("  bus 7: clock time_ahead in 2 reports since "), "{said}");
+    assert!(said.contains("  \"bus 7\": clock time_ahead in 2 reports since "), "{said}");
 }
