@@ -124,7 +124,7 @@ fn the_sender_of_a_sealed_call_hears_from_the_door_at_which_it_counts_and_from_n
     let mut leader = Bench::new();
     leader.lead(1);
     let doors = [Handed::sealed(1, "bus 1", 1, 10), Handed::sealed(2, "bus 1", 2, 20)];
-    doors.each_ref().map(|alarm| leader.take(alarm));
+    assert_eq!(doors.each_ref().map(|alarm| leader.take(alarm)), [Taken::Open, Taken::Joined]);
     let group = leader.record(1).unwrap();
     for (alarm, hears) in doors.iter().zip([true, false]) {
         let mut node = Bench::new();
