@@ -36,6 +36,7 @@ mod tests {
         }
     }
 
+    #[cfg(not(feature = "shuttle"))]
     #[test]
     fn a_thread_finds_itself() {
         let number = thread_number().expect("Linux tells it");
