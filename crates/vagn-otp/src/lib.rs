@@ -12,7 +12,7 @@ struct Readme;
 mod actor;
 mod addr;
 mod child;
-mod contention;
+pub mod contention;
 mod context;
 mod exit;
 mod fault;

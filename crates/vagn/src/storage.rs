@@ -6,21 +6,20 @@
 //! A partition that cannot be opened, because its disk is gone or its log is damaged, fails what is sent to it and is
 //! tried again with growing pauses. It stops no other partition.
 
-use std::collections::HashSet;
+mod forgetting;
+mod metrics;
+
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use forgetting::{Forgetting, KeysOver, go_on_forgetting};
+use metrics::PartitionLabel;
 use parking_lot::{Mutex, RwLock};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{
-    DataDir, DepartedAt, DepartedCounts, Fleet, Forget, Health, KeyTag, Partition, Progress, Recovery,
-    StoreError, Updates, VehicleIdBuf, Written,
+    DataDir, DepartedCounts, Fleet, Health, Partition, Progress, Recovery, StoreError, Updates, VehicleIdBuf,
+    Written,
 };
 use vagn_wire::Fate;
 
@@ -28,12 +27,14 @@ use crate::odd::OddVehicles;
 use crate::sync::SyncQueue;
 use crate::teller::Teller;
 use crate::write::Write;
-use vagn_flow::clock::{Believed, Clock};
-use vagn_flow::metrics::MetricRegistry;
+use vagn_flow::clock::Clock;
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
 use vagn_live::Positions;
+
+pub use forgetting::ForgetKeys;
+pub use metrics::StorageMetrics;
 
 /// Time between two looks after the files when a storage is idle.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -45,51 +46,6 @@ const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// The beginning of 1970: a time by which nothing is old enough to be forgotten or removed.
 const NOTHING_IS_OLD_MS: i64 = 0;
-/// Longest time between two rounds of forgetting, ms: a vehicle is forgotten at most this late.
-const FORGET_EVERY_MAX_MS: i64 = 3_600_000;
-
-/// `partition="0"` and so on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: u32,
-}
-
-/// Metrics of the storages. Clones share their values.
-#[derive(Debug, Clone)]
-pub struct StorageMetrics {
-    vehicles: Gauge,
-    vehicles_refused: Counter,
-    counts_departed: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
-    counts_lost: Family<PartitionLabel, Counter>,
-    log_bytes: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
-}
-
-impl StorageMetrics {
-    /// Registers the metrics.
-    pub fn new(registry: &MetricRegistry) -> Self {
-        let help = "New vehicles beyond max_vehicles";
-        Self {
-            vehicles: registry.register("vehicles", "Vehicles known now", Gauge::default()),
-            vehicles_refused: registry.register("vehicles_refused", help, Counter::default()),
-            counts_departed: registry.register(
-                "seal_counts_departed",
-                "Counts of sealed vehicles that were deleted or forgotten, by which replays of theirs are known",
-                Family::default(),
-            ),
-            counts_lost: registry.register(
-                "seal_counts_lost",
-                "Counts of sealed vehicles that were deleted or forgotten, lost beyond max_vehicles: replays of theirs are taken",
-                Family::default(),
-            ),
-            log_bytes: registry.register(
-                "log_bytes",
-                "Bytes of log and snapshots on disk",
-                Family::default(),
-            ),
-        }
-    }
-}
-
 /// Bounds of a partition, which its storage makes commands of.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -142,20 +98,6 @@ pub struct Storage {
     /// Keys whose counts are being forgotten.
     over: Option<KeysOver>,
     fates: Vec<Fate>,
-}
-
-/// Keys that are over, and how far their counts were forgotten.
-struct KeysOver {
-    keys: Arc<HashSet<KeyTag>>,
-    behind: Option<DepartedAt>,
-}
-
-/// The rounds of forgetting.
-#[derive(Debug, Default)]
-struct Forgetting {
-    /// The command of the round that is under way.
-    command: Option<Forget>,
-    next_round_ms: i64,
 }
 
 /// A partition that could not be opened.
@@ -438,63 +380,6 @@ impl Handle<Housekeep> for Storage {
         self.count_departed(departed);
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
-    }
-}
-
-impl Forgetting {
-    /// Gives the command to forget vehicles that sent nothing for too long: it begins a round when one is due, and goes on
-    /// with one under way. Returns true while there is more to do. Without a time that is believed it does nothing.
-    fn go_on(
-        &mut self,
-        partition: &mut Partition,
-        bounds: Bounds,
-        now: Option<Believed>,
-        teller: &Teller,
-    ) -> bool {
-        let Some(now) = now else { return false };
-        let now_ms = now.now_ms;
-        let forget_after_ms = bounds.forget_after_ms;
-        let next_round_ms = now_ms.saturating_add(FORGET_EVERY_MAX_MS.min(forget_after_ms / 10));
-        // Where the clock has come back from a time that was too late, the pause begins anew.
-        self.next_round_ms = self.next_round_ms.min(next_round_ms);
-        if self.command.is_none()
-            && now_ms >= self.next_round_ms
-            && let Some(before_ms) = now.before(forget_after_ms)
-        {
-            self.next_round_ms = next_round_ms;
-            self.command = Some(Forget { before_ms, now_ms });
-        }
-        let Some(command) = self.command else { return false };
-        // What goes wrong here stops the partition, and its health tells why.
-        let forgotten = partition.forget(command).unwrap_or_default();
-        let more = forgotten.more;
-        teller.tell_gone(partition.end(), forgotten.vehicles);
-        if !more {
-            self.command = None;
-        }
-        more
-    }
-}
-
-/// Forgets some of the counts of keys that are over. Returns true while there are more.
-fn go_on_forgetting(partition: &mut Partition, over: &mut Option<KeysOver>) -> bool {
-    let Some(KeysOver { keys, behind }) = over else { return false };
-    // What goes wrong here stops the partition, and its health tells why.
-    match partition.forget_keys(keys, *behind) {
-        Ok(Some(end)) => *behind = Some(end),
-        Ok(None) | Err(_) => *over = None,
-    }
-    over.is_some()
-}
-
-/// Forgets the counts of sealed vehicles that left under these keys, which are over, a little at a time.
-pub struct ForgetKeys(pub Arc<HashSet<KeyTag>>);
-
-impl Handle<ForgetKeys> for Storage {
-    type Reply = ();
-
-    async fn handle(&mut self, ForgetKeys(keys): ForgetKeys, _: &mut Context<Self>) {
-        self.over = Some(KeysOver { keys, behind: None });
     }
 }
 

@@ -12,19 +12,15 @@ use vagn_cluster::trail::{AlarmId, KeptAlarm};
 
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
-use crate::intake::alarm::Alarm;
 use crate::intake::inbox::TAKES_MAX;
 use crate::intake::known::KnownVehicle;
-use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::arrivals::take_in;
 use crate::office::calls::CALLED_MAX;
 use crate::office::kept::Change;
 use crate::office::losses::Loss;
 use crate::office::room::Room;
 use crate::office::sittings::{Sitting, Waiting};
-
-/// Most alarms under other seals that wait behind one of the same incident.
-const BEHIND_MAX: usize = 64;
 
 /// Time after which the door calls by itself where no driver lives: as long as a driver waits for a leader.
 const ALONE_AFTER: Duration = Duration::from_millis(250);
@@ -260,7 +256,7 @@ impl Door {
 
     /// Lets an alarm wait under its id, as one of an incident that is known.
     #[cfg(test)]
-    pub(super) fn put(&self, alarm: Alarm) {
+    pub(super) fn put(&self, alarm: crate::intake::alarm::Alarm) {
         self.waiting.lock().insert(alarm, KnownVehicle::UNDECIDED);
     }
 
@@ -321,57 +317,6 @@ fn put_kept_before(sitting: &mut Sitting, (bytes, form): (&[u8], &AlarmForm), ro
     sitting.kept_before = Some(bytes.to_vec());
 }
 
-/// Takes in an alarm. Returns its id if it is to be handed over.
-fn take_in(
-    waiting: &mut Waiting,
-    mut alarm: Alarm,
-    vehicle: KnownVehicle,
-    room: &Room,
-    refused: &mut RefusedAlarms,
-) -> Option<IncidentId> {
-    let desk = room.lane.desk.lock();
-    let about = waiting.belongs_to(&alarm).or_else(|| desk.incident_of(&alarm));
-    let about = about.or_else(|| waiting.turned_away.id_of(&alarm, room.lane.rules.quiet_max));
-    let refusal = if about.is_none() { desk.refuses(&alarm, &vehicle) } else { None };
-    drop(desk);
-    if let Some(reason) = refusal {
-        refused.add(reason, alarm.source);
-        alarm.acks.into_iter().for_each(PendingAck::refuse);
-        return None;
-    }
-    let id = about.unwrap_or(alarm.id);
-    alarm.id = id;
-    if let Some(sitting) = waiting.alarms.get_mut(&id) {
-        match (sitting.alarm.seal, alarm.seal) {
-            (waits, new) if waits == new => sitting.add(alarm),
-            (Some(waits), Some(new)) if (waits.key_id, waits.sequence) == (new.key_id, new.sequence) => {
-                room.lane.replays.count(alarm.has_position());
-                alarm.acks.into_iter().for_each(PendingAck::repeat);
-                return None;
-            }
-            _ if sitting.behind.len() < BEHIND_MAX => {
-                sitting.behind.push_back(alarm);
-                return None;
-            }
-            _ => {
-                refused.add(NoRoom::Inbox, alarm.source);
-                alarm.acks.into_iter().for_each(PendingAck::refuse);
-                return None;
-            }
-        }
-        return Some(id);
-    }
-    if waiting.is_full() {
-        refused.add(NoRoom::Inbox, alarm.source);
-        std::mem::take(&mut alarm.acks).into_iter().for_each(PendingAck::refuse);
-        waiting.turned_away.note(&alarm);
-        call_about(room, &AlarmForm::new(&alarm, vehicle, 0, room.run), id);
-        return None;
-    }
-    waiting.insert(alarm, vehicle);
-    Some(id)
-}
-
 /// Calls about an alarm from this node. Returns false where there is no room.
 pub(crate) fn call_about(room: &Room, form: &AlarmForm, id: IncidentId) -> bool {
     let alarm = form.alarm(id, room.lane.clock.monotonic());
@@ -391,6 +336,8 @@ mod tests {
     use vagn_wire::Fate;
 
     use super::*;
+    use crate::intake::alarm::Alarm;
+    use crate::intake::no_room::RefusedAlarms;
     use crate::intake::replays::CallSeal;
     use crate::office::sittings::WAITING_MAX;
     use crate::office::tests::bench::Bench;

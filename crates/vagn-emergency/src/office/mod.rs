@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `room.rs` | what all of these share |
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
+//! | `arrivals.rs` | how an alarm finds its sitting |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
 //! | `grants.rs` | senders that are to hear of which incident theirs is |
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail |
@@ -32,6 +33,7 @@
 
 pub(crate) mod alarm_form;
 pub(crate) mod answers;
+mod arrivals;
 mod call_note;
 pub(crate) mod calls;
 pub(crate) mod copies;

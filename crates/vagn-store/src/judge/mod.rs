@@ -9,6 +9,8 @@
 //!
 //! `docs/judging.md` has the rule in words.
 
+#[cfg(test)]
+mod cases;
 mod count;
 #[cfg(test)]
 mod model;

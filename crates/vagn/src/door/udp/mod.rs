@@ -1,7 +1,6 @@
 //! The UDP door: one or two sockets for each address, and a thread for each socket.
 
 mod backoff;
-mod contention;
 mod control;
 mod gather;
 pub(super) mod gro;

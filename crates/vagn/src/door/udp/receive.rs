@@ -12,7 +12,6 @@ use vagn_wire::{Reject, StoredAck};
 
 use super::ORIGIN;
 use super::backoff::Backoff;
-use super::contention::waited;
 use super::gather::Gather;
 use super::original::Originals;
 use super::outlet::DoorOutlet;
@@ -27,6 +26,7 @@ use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_flow::open::{Mark, open, reports, sole_report};
 use vagn_flow::proof::Proof;
 use vagn_flow::reply::ReplyTo;
+use vagn_otp::contention::waited_by_all;
 
 /// Threads that together wait for so great a part of one processor's time share it.
 const WAITING_SHARE: f64 = 0.25;
@@ -371,7 +371,7 @@ impl<'a> Pace<'a> {
 
     /// Only while it is crowded, since it costs something.
     fn look_for_contention(&mut self, since: Duration) {
-        let waited = std::mem::take(&mut self.crowded).then(waited);
+        let waited = std::mem::take(&mut self.crowded).then(waited_by_all);
         self.shares = waited.zip(self.waited).is_some_and(|(now, before)| {
             now.saturating_sub(before).as_secs_f64() >= WAITING_SHARE * since.as_secs_f64()
         });
