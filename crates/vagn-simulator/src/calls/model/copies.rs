@@ -1,7 +1,7 @@
 //! Copies of stores.
 
+use vagn_cluster::ReadId;
 use vagn_cluster::trail::{CopyOutcome, Mark, TrailEvent};
-use vagn_cluster::{DiskFault, ReadId};
 
 use super::{Model, ModelDue, Own, Picture};
 use crate::agenda::{MILLI, SECOND};
@@ -56,15 +56,7 @@ impl World<Model> {
         if self.machines[id].run != run {
             return;
         }
-        let result = {
-            let mut store = self.machines[id].own.store.borrow_mut();
-            if store.full {
-                Err(DiskFault::Full)
-            } else {
-                store.take(piece, bytes, mark);
-                Ok(())
-            }
-        };
+        let result = self.write(id, |store| store.take(piece, bytes, mark));
         if mark.is_some() && !self.machines[id].own.store.borrow().rest.is_empty() {
             self.reached.note("store with a rest behind a copy");
         }

@@ -6,23 +6,26 @@ use vagn_cluster::DiskFault;
 use vagn_cluster::trail::{AlarmId, KeptAlarm, Mark, TrailEvent};
 
 use super::Model;
+use super::store::Store;
 use crate::agenda::MILLI;
 use crate::calls::world::{Due, World};
 
 impl World<Model> {
+    /// Writes to a machine's store, unless its disk is full.
+    pub(super) fn write<T>(&self, id: usize, change: impl FnOnce(&mut Store) -> T) -> Result<(), DiskFault> {
+        let mut store = self.machines[id].own.store.borrow_mut();
+        if store.full {
+            return Err(DiskFault::Full);
+        }
+        change(&mut store);
+        Ok(())
+    }
+
     pub(crate) fn saved(&mut self, id: usize, run: u64, mark: Mark, groups: &[Arc<[u8]>]) {
         if self.machines[id].run != run {
             return;
         }
-        let result = {
-            let mut store = self.machines[id].own.store.borrow_mut();
-            if store.full {
-                Err(DiskFault::Full)
-            } else {
-                store.apply(mark, groups);
-                Ok(())
-            }
-        };
+        let result = self.write(id, |store| store.apply(mark, groups));
         self.forget_what_is_over(id);
         self.event(id, Some(run), 0, TrailEvent::Saved(result));
     }
