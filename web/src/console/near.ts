@@ -6,7 +6,7 @@ import { describe, isCancelled } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, heading, speed } from "../shared/units";
-import { readUnits } from "../map/preferences";
+import { readUnits } from "../shared/preferences";
 import { KeyedList, type View } from "./keyed";
 
 const words = strings.console.near;

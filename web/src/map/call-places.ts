@@ -4,7 +4,7 @@
  */
 import { vehicle, type Incident } from "../shared/api";
 import { Problem } from "../shared/session";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 import type { Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
 import type { Pin } from "./pins";

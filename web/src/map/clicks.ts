@@ -1,6 +1,6 @@
 /** What a click on the map means: a vehicle, several on top of each other, a group, a pin, or the ground. */
 import type { Map as MapLibre, MapMouseEvent } from "maplibre-gl";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 import { GROUP_LAYERS } from "./clusters";
 import type { Drawn, Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";

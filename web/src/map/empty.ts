@@ -2,7 +2,7 @@
 import { vehiclesIn } from "../shared/api";
 import { el } from "../shared/dom";
 import { strings } from "../shared/strings";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 import { whereabouts } from "./whereabouts";
 
 const words = strings.map;

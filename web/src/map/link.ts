@@ -3,15 +3,10 @@
  *
  * `lat` and `lon` in the query belong to the answer for programs, so nothing of the page stands there.
  */
+import type { View } from "../shared/bounds";
 
 export const FILTERS = ["all", "moving", "standing", "silent"] as const;
 export type Filter = (typeof FILTERS)[number];
-
-export interface View {
-  zoom: number;
-  lat: number;
-  lon: number;
-}
 
 export interface Link {
   view: View | null;

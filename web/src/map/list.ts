@@ -5,7 +5,7 @@ import { describe } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { heading, speed, type UnitSystem } from "../shared/units";
-import { apiBox, type Bounds, type Place } from "./bounds";
+import { apiBox, type Bounds, type Place } from "../shared/bounds";
 import { SILENT_S } from "./details";
 import { icons } from "./icons";
 import { FILTERS, type Filter } from "./link";

@@ -2,7 +2,7 @@
 import type { GeoJSONSource, LayerSpecification, Map as MapLibre } from "maplibre-gl";
 import { BOLD } from "../shared/basemap";
 import type { Theme } from "../shared/theme";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 
 export interface Near {
   from: Place;

@@ -6,7 +6,7 @@ import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, place, type UnitSystem } from "../shared/units";
 import { visible } from "../shared/visible";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 import type { Card } from "./card";
 import type { Marks } from "./marks";
 

@@ -3,7 +3,7 @@
  */
 import { vehicle, type Vehicle } from "../shared/api";
 import { describe, Problem } from "../shared/session";
-import type { Place } from "./bounds";
+import type { Place } from "../shared/bounds";
 import type { ServerClock } from "./clock";
 import type { Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";

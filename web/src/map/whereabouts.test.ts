@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nameOf, tileX, tileY, type TileId } from "./fleet/cover.ts";
-import type { Place } from "./bounds.ts";
+import type { Place } from "../shared/bounds.ts";
 import { whereabouts } from "./whereabouts.ts";
 
 const EXTENT = 4096;

@@ -5,7 +5,7 @@
  * when the cells are small beside the fleet.
  */
 import { request } from "../shared/session";
-import { boundsOf, type Place } from "./bounds";
+import { boundsOf, type Place } from "../shared/bounds";
 import { nameOf, type TileId } from "./fleet/cover";
 import { fields, numbers } from "./fleet/protobuf";
 

@@ -9,7 +9,7 @@ import { strings } from "../shared/strings";
 import { onTheme, theme } from "../shared/theme";
 import { age, bothTimes, localTime } from "../shared/time";
 import { heading, place } from "../shared/units";
-import { openMap } from "../map/view";
+import { openMap } from "../shared/open-map";
 import { SharedMap } from "./shared-map";
 import { Track } from "./track";
 

@@ -2,7 +2,7 @@
 import type { GeoJSONSource, Map as MapLibre } from "maplibre-gl";
 import { recolour as recolourEarth } from "../shared/basemap";
 import type { Theme } from "../shared/theme";
-import { STREET_ZOOM } from "../map/view";
+import { STREET_ZOOM } from "../shared/open-map";
 import type { Track } from "./track";
 
 const SOURCE = "shared";

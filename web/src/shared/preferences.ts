@@ -1,5 +1,5 @@
 /** What the person chose, kept in this browser. */
-import type { UnitSystem } from "../shared/units";
+import type { UnitSystem } from "./units";
 
 const UNITS = "vagn.units";
 /** Regions whose road signs are in miles. */

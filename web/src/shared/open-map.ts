@@ -2,13 +2,12 @@
 import { AttributionControl, Map as MapLibre, prewarm, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
-import { basemap, bundled, refine } from "../shared/basemap";
-import { isBundled, type MapSettings } from "../shared/map-settings";
-import { strings } from "../shared/strings";
-import type { Theme } from "../shared/theme";
-import type { UnitSystem } from "../shared/units";
-import type { Bounds } from "./bounds";
-import type { View } from "./link";
+import { basemap, bundled, refine } from "./basemap";
+import type { Bounds, View } from "./bounds";
+import { isBundled, type MapSettings } from "./map-settings";
+import { strings } from "./strings";
+import type { Theme } from "./theme";
+import type { UnitSystem } from "./units";
 
 setWorkerUrl(workerUrl);
 // Its script is read while the page asks for its settings and the browser starts the graphics.

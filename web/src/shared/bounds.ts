@@ -1,4 +1,4 @@
-/** Places on the globe, and the smallest box around them. */
+/** Places on the globe, the smallest box around them, and the view of a map. */
 
 /** Degrees. */
 export type Place = readonly [lon: number, lat: number];
@@ -9,6 +9,13 @@ export interface Bounds {
   /** Above 180 where the box crosses the antimeridian. */
   east: number;
   north: number;
+}
+
+/** What a map shows, by its middle. */
+export interface View {
+  zoom: number;
+  lat: number;
+  lon: number;
 }
 
 /** Box around places; `null` for none. In longitude it leaves out the widest gap, wherever on the globe that is. */
