@@ -6,7 +6,7 @@ import { readJson, whoAmI } from "../shared/session";
 import { whoLine } from "../shared/who";
 import { boundsOf, type Place, type View } from "../shared/bounds";
 import { mapSettings } from "../shared/map-settings";
-import { isPhone, openMap } from "../shared/open-map";
+import { openMap } from "../shared/open-map";
 import { strings } from "../shared/strings";
 import { theme } from "../shared/theme";
 import type { Map as MapLibre } from "maplibre-gl";
@@ -20,6 +20,7 @@ import { Contact } from "./contact";
 import { Empty } from "./empty";
 import { showHelp } from "./help";
 import { Keys } from "./keys";
+import { isPhone, padding } from "./layout";
 import { readLink } from "./link";
 import { List } from "./list";
 import { buildPage } from "./page";
@@ -124,9 +125,11 @@ function start(): void {
     empty.takeReports(settings.udp);
     // A view that jumps right after the start would load everything twice.
     const early = link.view ? [] : await Promise.race([places, soon()]);
+    const box = boundsOf(early);
+    const bounds = box && { box, padding: padding() };
     let map: MapLibre;
     try {
-      map = await openMap(page.map, settings, theme(), { start: link.view ?? START, bounds: boundsOf(early) });
+      map = await openMap(page.map, settings, theme(), { start: link.view ?? START, bounds });
     } catch {
       setText(page.status, words.noWebGl);
       list.show(false);

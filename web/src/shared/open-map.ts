@@ -1,5 +1,5 @@
 /** Makes the map itself: style, projection and worker. */
-import { AttributionControl, Map as MapLibre, prewarm, ScaleControl, setWorkerUrl } from "maplibre-gl";
+import { AttributionControl, Map as MapLibre, prewarm, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import { basemap, bundled, refine } from "./basemap";
@@ -7,32 +7,18 @@ import type { Bounds, View } from "./bounds";
 import { isBundled, type MapSettings } from "./map-settings";
 import { strings } from "./strings";
 import type { Theme } from "./theme";
-import type { UnitSystem } from "./units";
 
 setWorkerUrl(workerUrl);
 // Its script is read while the page asks for its settings and the browser starts the graphics.
 prewarm();
-
-/** Width of a page, in pixels, on which panels are sheets; the same as in the style. */
-const PHONE_PX = 640;
-
-/** Panels are sheets, and there is room for one. */
-export function isPhone(): boolean {
-  return innerWidth <= PHONE_PX;
-}
-
-/** Pixels between the fleet and the edges of the page. */
-export function padding(): number {
-  return isPhone() ? 40 : 90;
-}
 
 /** Zoom at which a vehicle is seen on its street. */
 export const STREET_ZOOM = 14;
 
 interface MapOptions {
   start: View;
-  /** What is shown in place of `start`. */
-  bounds?: Bounds | null;
+  /** What is shown in place of `start`, so many pixels from the edges. */
+  bounds?: { box: Bounds; padding: number } | null;
   label?: string;
   /**
    * Flat at every zoom, not a globe where the whole Earth is in view. Globe and flat map have programs of their own on the graphics
@@ -54,8 +40,8 @@ export async function openMap(
     center: [start.lon, start.lat],
     zoom: start.zoom,
     ...(bounds && {
-      bounds: [bounds.west, bounds.south, bounds.east, bounds.north],
-      fitBoundsOptions: { padding: padding(), maxZoom: STREET_ZOOM },
+      bounds: [bounds.box.west, bounds.box.south, bounds.box.east, bounds.box.north],
+      fitBoundsOptions: { padding: bounds.padding, maxZoom: STREET_ZOOM },
     }),
     maxZoom: 19,
     // North is up and the ground is flat: a heading on the map is the heading on the compass.
@@ -105,8 +91,4 @@ async function replaced(map: MapLibre, settings: MapSettings, theme: Theme): Pro
 /** Flat at every zoom, also where the style says otherwise. */
 export function flatten(map: MapLibre): void {
   map.setProjection({ type: "mercator" });
-}
-
-export function scaleControl(system: UnitSystem): ScaleControl {
-  return new ScaleControl({ maxWidth: 110, unit: system });
 }
