@@ -22,6 +22,7 @@ fn pages() -> Vec<Route<Api>> {
         // Open for its page; the handler asks for the role where the nearest vehicles are wanted.
         Route::any(legacy::ROUTE, Anyone, legacy::get).with_data_for(Latest, &legacy::POINT),
         Route::get(page::CONSOLE_ROUTE, Anyone, page::console),
+        Route::get(page::CONSOLE_SLASH_ROUTE, Anyone, page::to_console),
         Route::get(page::ASSET_ROUTE, Anyone, page::asset),
         Route::get(page::LICENSES_ROUTE, Anyone, page::licenses),
         Route::get(map::SETTINGS_ROUTE, Anyone, map::settings),

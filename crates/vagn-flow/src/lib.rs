@@ -27,3 +27,4 @@ pub mod stamp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod trust;
+pub mod words;

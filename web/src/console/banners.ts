@@ -2,7 +2,7 @@
 import type { Targets } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { span } from "../shared/time";
 import { moment } from "./clock";
 import type { Contact } from "./contact";
 import { KeyedList, type View } from "./keyed";
@@ -66,12 +66,12 @@ function contactBanners(now: Situation, press: Presses): Banner[] {
   if (now.blind !== null) return [{ key: "blind", weight: "alarm", text: words.banner.notForYou(now.blind) }];
   if (now.contact.kind === "lost") {
     const { since } = now.contact;
-    const span = age((now.nowMs - since) / 1_000);
-    const text = now.wasHeard ? words.banner.lost(span, moment(since, now.nowMs)) : words.banner.lostNever(span);
+    const away = span((now.nowMs - since) / 1_000);
+    const text = now.wasHeard ? words.banner.lost(away, moment(since, now.nowMs)) : words.banner.lostNever(away);
     return [{ key: "lost", weight: "alarm", text }];
   }
   if (now.streamLost === null || now.nowMs - now.streamLost < STREAM_AFTER_MS) return [];
-  return [{ key: "stream", weight: "warning", text: words.banner.stream(age((now.nowMs - now.streamLost) / 1_000)) }];
+  return [{ key: "stream", weight: "warning", text: words.banner.stream(span((now.nowMs - now.streamLost) / 1_000)) }];
 }
 
 function soundBanners(now: Situation, press: Presses): Banner[] {

@@ -4,7 +4,7 @@ import type { Incident, Vehicle } from "../shared/api";
 import { el, setHidden, setText } from "../shared/dom";
 import { describe, isCancelled } from "../shared/session";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { ago } from "../shared/time";
 import { distance, heading, speed } from "../shared/units";
 import { readUnits } from "../shared/preferences";
 import { KeyedList, type View } from "./keyed";
@@ -106,7 +106,7 @@ class NearView implements View<Vehicle> {
 
 function about({ properties }: Vehicle): string {
   const { speed_mps: mps, heading_deg: degrees, age_s: seconds } = properties;
-  const seen = seconds < 1.5 ? words.ahead : words.age(age(seconds));
+  const seen = words.seen(ago(seconds));
   if (mps === null || mps === undefined) return seen;
   if (mps < STANDING_MPS) return `${words.standing}, ${seen}`;
   const way = degrees === null || degrees === undefined ? "" : ` ${heading(degrees)}`;

@@ -17,11 +17,11 @@ test("a call is named by what it says of itself", () => {
 
 test("a reason that the page does not know is told as it is", () => {
   assert.equal(lineOf(call({}), AT_MS + 12_000), "not sealed · from 192.0.2.7 · once, last 12 s ago");
-  assert.equal(lineOf(call({ reason: "too_odd", count: 3 }), AT_MS), "too_odd · from 192.0.2.7 · 3 times, last now");
+  assert.equal(lineOf(call({ reason: "too_odd", count: 3 }), AT_MS), "too_odd · from 192.0.2.7 · 3 times, last just now");
 });
 
 test("a call that says it is a drill is told as one", () => {
-  assert.equal(lineOf(call({ test: true }), AT_MS), "drill · not sealed · from 192.0.2.7 · once, last now");
+  assert.equal(lineOf(call({ test: true }), AT_MS), "drill · not sealed · from 192.0.2.7 · once, last just now");
 });
 
 const flood = (special: Partial<UnprovenCall>): UnprovenCall[] =>

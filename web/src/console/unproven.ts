@@ -7,7 +7,7 @@ import type { Incident, UnprovenCall } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { describe, knownWho, mayDecide, Problem } from "../shared/session";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { ago } from "../shared/time";
 import { place } from "../shared/units";
 import { KeyedList, type View } from "./keyed";
 import { needPerson } from "./person";
@@ -147,7 +147,7 @@ export function senderOf({ vehicle_id, key_id }: UnprovenCall): string {
 /** What is known of a call, in a line. */
 export function lineOf(call: UnprovenCall, nowMs: number): string {
   const reason = words.reason[call.reason] ?? call.reason;
-  const when = words.ago(age((nowMs - Date.parse(call.last_at)) / 1_000));
+  const when = ago((nowMs - Date.parse(call.last_at)) / 1_000);
   const line = words.line(reason, call.address ?? words.nowhere, words.times(call.count), when);
   return call.test ? words.drill(line) : line;
 }

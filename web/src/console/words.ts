@@ -2,7 +2,7 @@
 import type { Deed, Incident, LedgerEntry, Place, TrailEntry } from "../shared/api";
 import { Problem, describe } from "../shared/session";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { span } from "../shared/time";
 import { place } from "../shared/units";
 import { sectionOf } from "./arrange";
 import { moment, running } from "./clock";
@@ -60,7 +60,7 @@ export function placeWords(known: (Place & { trusted: boolean }) | null, nowMs: 
 /** A notice of the ledger as a sentence. */
 export function ledgerSentence(entry: LedgerEntry): string {
   const what = words.ledger.message[entry.kind] ?? entry.kind;
-  const took = entry.took_ms < 1_000 ? `${entry.took_ms} ms` : age(entry.took_ms / 1_000);
+  const took = entry.took_ms < 1_000 ? `${entry.took_ms} ms` : span(entry.took_ms / 1_000);
   return `${words.ledger.told(entry.target, what)} ${ledgerOutcome(entry, took)}`;
 }
 
@@ -147,7 +147,7 @@ const NAMED_MAX = 6;
 
 /** What happened while there was no contact. */
 export function missedSentence(one: Missed, awayMs: number): string {
-  const parts = [words.missed.away(age(awayMs / 1_000)), isNothing(one) ? words.missed.nothing : words.missed.meanwhile];
+  const parts = [words.missed.away(span(Math.max(1_000, awayMs) / 1_000)), isNothing(one) ? words.missed.nothing : words.missed.meanwhile];
   if (one.opened.length > 0) parts.push(words.missed.opened(one.opened.length, named(one.opened, (it) => it.vehicle_id)));
   if (one.acknowledged.length > 0) {
     parts.push(words.missed.acknowledged(one.acknowledged.length, named(one.acknowledged, (it) => by(it, it.acknowledged))));

@@ -3,7 +3,7 @@ import { Announcer } from "../shared/announce";
 import type { Incident } from "../shared/api";
 import { el, icon, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { ago } from "../shared/time";
 import type { Card } from "./card";
 import { icons } from "./icons";
 
@@ -113,11 +113,11 @@ class Row {
   }
 
   show(call: Incident, nowMs: number): void {
-    const since = words.callSince(age((nowMs - Date.parse(call.raised_at)) / 1000));
+    const called = words.called(ago((nowMs - Date.parse(call.raised_at)) / 1000));
     const where = call.position ? "" : ` · ${words.callUnplaced}`;
     setText(this.vehicle, call.vehicle_id);
     this.tag.className = `tag ${call.test ? "drill" : "call"}`;
     setText(this.tag, call.test ? words.drill : words.call);
-    setText(this.about, `${since} · ${words.callState[call.state]}${where}`);
+    setText(this.about, `${called} · ${words.callState[call.state]}${where}`);
   }
 }

@@ -3,7 +3,7 @@ import { el, icon, setHidden, setText } from "../shared/dom";
 import type { StreamState } from "../shared/events";
 import { onSignInWanted, signInAgain } from "../shared/session";
 import { strings } from "../shared/strings";
-import { age, localTime } from "../shared/time";
+import { localTime, span } from "../shared/time";
 import { icons } from "./icons";
 import { add, isNothing, type Absence, type Missed } from "./missed";
 
@@ -133,7 +133,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 function sentence({ missed, awayMs }: Absence): string {
-  const parts: string[] = [words.back(age(Math.max(2, awayMs / 1000)))];
+  const parts: string[] = [words.back(span(Math.max(2, awayMs / 1000)))];
   if (missed.calls.length > 0) parts.push(words.missedCalls(missed.calls.join(", ")));
   if (missed.drills.length > 0) parts.push(words.missedDrills(missed.drills.join(", ")));
   if (missed.resolved > 0) parts.push(words.missedResolved(missed.resolved));

@@ -1,7 +1,7 @@
 /** What is known about the selected vehicle, in words. The nodes stay, so that a reader keeps the place. */
 import { el, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { age, bothTimes } from "../shared/time";
+import { ago, bothTimes, span } from "../shared/time";
 import { distance, heading, place, speed, type UnitSystem } from "../shared/units";
 import { isApproximate, type Oddity } from "../shared/api";
 import type { Selected } from "./selection";
@@ -70,8 +70,8 @@ export class Details {
     for (const name of ["speed", "heading"]) for (const node of this.rows.get(name) ?? []) setHidden(node, approximate);
     const atMs = Date.parse(properties.time);
     const old = (nowMs - atMs) / 1000;
-    this.warn(selected.fault ?? (old > SILENT_S ? words.old(age(old)) : null));
-    this.set("report", `${words.reportAgo(age(old))} · ${bothTimes(atMs)}`);
+    this.warn(selected.fault ?? (old > SILENT_S ? words.old(span(old)) : null));
+    this.set("report", `${ago(old)} · ${bothTimes(atMs)}`);
     this.set("speed", properties.speed_mps == null ? words.unknown : speed(properties.speed_mps, units));
     this.set("heading", properties.heading_deg == null ? words.unknown : heading(properties.heading_deg));
     this.set("place", place(vehicle.geometry.coordinates[1], vehicle.geometry.coordinates[0], approximate ? 3 : 5));

@@ -3,7 +3,7 @@ import { nearby, type Vehicle } from "../shared/api";
 import { el } from "../shared/dom";
 import { describe } from "../shared/session";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { ago } from "../shared/time";
 import { distance, place, type UnitSystem } from "../shared/units";
 import { visible } from "../shared/visible";
 import type { Place } from "../shared/bounds";
@@ -75,7 +75,7 @@ export class Nearest {
         { class: "row", attrs: { type: "button" }, on: { click: select } },
         el("b", { text: found.id }),
         el("span", { text: away }),
-        el("span", { class: "soft", text: words.reportAgo(age(found.properties.age_s)) }),
+        el("span", { class: "soft", text: ago(found.properties.age_s) }),
       ),
     );
   }

@@ -1,7 +1,7 @@
 /** Vehicles that are drawn on top of each other, as a list to choose from. */
 import { el } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { age } from "../shared/time";
+import { ago } from "../shared/time";
 import { speed, type UnitSystem } from "../shared/units";
 import type { CardContent } from "./card";
 import type { Drawn } from "./fleet/fleet";
@@ -29,7 +29,7 @@ export function stackCard(stack: Stacked[], units: UnitSystem, nowMs: number, se
         { class: "row", attrs: { type: "button" }, on: { click: () => select(one) } },
         el("b", { text: one.id }),
         tag ? el("span", { class: `tag ${tag}`, text: words[tag] }) : null,
-        el("span", { class: "soft", text: `${moves} · ${words.reportAgo(age((nowMs - receivedMs) / 1000))}` }),
+        el("span", { class: "soft", text: `${moves} · ${ago((nowMs - receivedMs) / 1000)}` }),
       ),
     );
   });

@@ -1,6 +1,7 @@
 /** The line at the foot of the map: how live it is, how much is in view, how far the drawing is behind. */
 import { setText } from "../shared/dom";
 import { strings } from "../shared/strings";
+import { span } from "../shared/time";
 import type { Clusters } from "./clusters";
 import type { Contact } from "./contact";
 import type { Fleet } from "./fleet/fleet";
@@ -14,7 +15,7 @@ export function showStatus(node: HTMLElement, fleet: Fleet, clusters: Clusters, 
   const grouped = !fleet.single || fleet.crowded;
   parts.push(words.vehicles(count + (grouped ? clusters.count() : 0)));
   const seconds = Math.ceil(behindMs / 1000);
-  if (seconds > 0) parts.push(words.behind(seconds));
+  if (seconds > 0) parts.push(words.behind(span(seconds)));
   if (filter !== "all") parts.push(grouped ? words.filterNote : words.filterOnly(words.filters[filter]));
   node.classList.toggle("lost", contact.lost || contact.refused);
   setText(node, parts.join(" · "));

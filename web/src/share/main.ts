@@ -7,7 +7,7 @@ import { EventStream } from "../shared/events";
 import { requestOpenly } from "../shared/session";
 import { strings } from "../shared/strings";
 import { onTheme, theme } from "../shared/theme";
-import { age, bothTimes, localTime } from "../shared/time";
+import { ago, bothTimes, localTime } from "../shared/time";
 import { heading, place } from "../shared/units";
 import { openMap } from "../shared/open-map";
 import { SharedMap } from "./shared-map";
@@ -64,7 +64,7 @@ function start(): void {
   function show(): void {
     const { last } = track;
     setHidden(card, over);
-    setText(since, last ? words.live(age((Date.now() - last.timeMs) / 1_000)) : words.waiting);
+    setText(since, last ? words.live(ago(Math.max(0, Date.now() - last.timeMs) / 1_000)) : words.waiting);
     const parts = last ? [place(last.lat, last.lon), bothTimes(last.timeMs)] : [];
     if (last && last.headingDeg !== null) parts.push(words.heading(heading(last.headingDeg)));
     setText(about, parts.join(" · "));

@@ -23,12 +23,22 @@ export function bothTimes(ms: number, nowMs: number = Date.now()): string {
   return `${localTime(ms, nowMs)} (${utcTime(ms, nowMs)})`;
 }
 
-/** Age in the largest unit that tells enough: `now`, `12 s`, `3 min`, `2 h`, `5 d`. */
+/** Age in plain units: `now`, `12 s`, `3 min`, `2 h`, `5 d`. */
 export function age(seconds: number): string {
-  if (seconds < -1) return words.ahead(Math.round(-seconds));
-  if (seconds < 1.5) return words.justNow;
-  if (seconds < 100) return words.seconds(Math.round(seconds));
-  if (seconds < 6000) return words.minutes(Math.round(seconds / 60));
-  if (seconds < 172_800) return words.hours(Math.round(seconds / 3600));
-  return words.days(Math.round(seconds / 86_400));
+  if (seconds < -1) return words.ahead(span(-seconds));
+  return seconds < 1.5 ? words.now : span(seconds);
+}
+
+/** Moment as long ago as `age` tells: `just now`, `12 s ago`, `3 s ahead`. */
+export function ago(seconds: number): string {
+  if (seconds < -1) return words.ahead(span(-seconds));
+  return seconds < 1.5 ? words.justNow : words.ago(span(seconds));
+}
+
+/** A span of time in one unit; the larger one begins at two of it, as in what the server writes. */
+export function span(seconds: number): string {
+  const [whole, minutes, hours] = [1, 60, 3_600].map((unit) => Math.round(seconds / unit)) as [number, number, number];
+  if (whole < 120) return words.seconds(whole);
+  if (minutes < 120) return words.minutes(minutes);
+  return hours < 48 ? words.hours(hours) : words.days(Math.round(seconds / 86_400));
 }

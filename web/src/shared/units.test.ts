@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, utcTime } from "./time.ts";
+import { age, ago, utcTime } from "./time.ts";
 import { distance, heading, speed } from "./units.ts";
 
 test("speeds and distances have the digits that anybody reads", () => {
@@ -18,16 +18,24 @@ test("a heading has a name and a number", () => {
   assert.equal(heading(44), "NE 44°");
 });
 
-test("ages are in the largest unit that tells enough", () => {
+test("ages are in plain units, and in seconds only below two minutes", () => {
   const cases: [number, string][] = [
     [-60, "60 s ahead"],
+    [-600, "10 min ahead"],
     [0.4, "now"],
     [12, "12 s"],
+    [119.4, "119 s"],
+    [119.6, "2 min"],
     [600, "10 min"],
+    [7100, "118 min"],
     [7200, "2 h"],
     [400_000, "5 d"],
   ];
   for (const [seconds, text] of cases) assert.equal(age(seconds), text);
+});
+
+test("a moment ahead is not told as one ago", () => {
+  assert.deepEqual([-300, 0.4, 300].map(ago), ["5 min ahead", "just now", "5 min ago"]);
 });
 
 test("UTC has the day where it is another one", () => {

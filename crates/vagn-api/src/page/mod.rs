@@ -5,9 +5,9 @@ mod files;
 mod forms;
 pub(crate) mod policy;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 
 use crate::Api;
 use files::{FILES, PageFile};
@@ -15,6 +15,8 @@ use vagn_http::params::{InPath, NoParams};
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const CONSOLE_ROUTE: &str = "/incidents";
+/// The console as people type it who end an address with a slash.
+pub(crate) const CONSOLE_SLASH_ROUTE: &str = "/incidents/";
 pub(crate) const SHARE_ROUTE: &str = "/s/{secret}";
 pub(crate) const ASSET_ROUTE: &str = "/assets/{name}";
 pub(crate) const LICENSES_ROUTE: &str = "/licenses.txt";
@@ -35,6 +37,12 @@ pub(crate) fn map(api: &Api, asked: &HeaderMap) -> Response {
 /// Answers with the incident console. Its parameters are for its script alone.
 pub(crate) async fn console(State(api): State<Api>, asked: HeaderMap) -> Response {
     page(&api, &asked, "incidents.html")
+}
+
+/// Leads to the console; a browser keeps what follows `#`.
+pub(crate) async fn to_console(RawQuery(query): RawQuery) -> Redirect {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("{CONSOLE_ROUTE}{query}"))
 }
 
 /// Answers with the page of a shared place; its script says the same as the status where the link has ended. Parameters mean nothing:

@@ -57,6 +57,14 @@ async fn a_link_that_has_ended_is_not_found_and_has_the_page_that_says_so() {
 }
 
 #[tokio::test]
+async fn the_console_is_found_with_a_slash_behind_its_address() {
+    for (path, to) in [("/incidents/", "/incidents"), ("/incidents/?a=%2F&b", "/incidents?a=%2F&b")] {
+        let reply = get(&austin(), path).await;
+        assert_eq!((reply.status, reply.header("location")), (StatusCode::PERMANENT_REDIRECT, to), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn all_pages_load_only_files_that_are_there() {
     for path in [
         "/",

@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::ReasonLabel;
 use vagn_flow::readiness::Readiness;
+use vagn_flow::words::{Span, counted};
 
 use crate::desk::{Desk, Overview};
 use crate::intake::no_room::RefusedAlarms;
@@ -168,7 +169,10 @@ impl Gauges {
             0 => self.readiness.clear("dead letters"),
             _ => self.readiness.warn(
                 "dead letters",
-                format!("{dead_letters} incidents were refused for good (4xx) by a target; mend it, then POST /api/v1/incidents/replay"),
+                format!(
+                    "a target has refused {} for good (4xx); mend it, then POST /api/v1/incidents/replay",
+                    counted(dead_letters, "incident", "incidents")
+                ),
             ),
         }
     }
@@ -180,9 +184,9 @@ impl Gauges {
             self.readiness.clear("emergency calls");
             return;
         }
-        let incidents = overview.unaccepted;
-        let age_s = age_ms / 1000;
-        let warning = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
+        let incidents = counted(overview.unaccepted, "incident", "incidents");
+        let age = Span(Duration::from_millis(age_ms.unsigned_abs()));
+        let warning = format!("no target has accepted {incidents}; the oldest has waited for {age}");
         let now = self.clock.monotonic();
         let mut logged = self.late_logged.lock();
         if logged.is_none_or(|at| now.saturating_sub(at) >= LATE_LOGGED_EVERY) {
@@ -263,8 +267,9 @@ impl Gauges {
         }
         let refused = refusals.warned;
         let warning = format!(
-            "emergencies are refused ({refused}), the last {} s ago; {open} incidents are open now",
-            since.as_secs()
+            "emergencies are refused ({refused}), the last {} ago; {} open now",
+            Span(since),
+            counted(open, "incident is", "incidents are")
         );
         self.readiness.warn("refused emergencies", warning);
     }
@@ -430,7 +435,7 @@ mod tests {
         clock.advance(Duration::from_secs(45));
         lane.show();
         let said = lane.gauges.readiness.report().warnings["emergency calls"].clone();
-        assert!(said.contains("1 incidents") && said.contains("45 s"), "{said}");
+        assert!(said == "no target has accepted 1 incident; the oldest has waited for 45 s", "{said}");
         let notice = lane.next_notice().or_else(|| {
             clock.advance(Duration::from_secs(1));
             lane.next_notice()
