@@ -5,6 +5,7 @@ import type { Incident, Vehicle } from "../shared/api";
 import { basemap, BOLD, recolour, REGULAR } from "../shared/basemap";
 import { mapSettings, type MapSettings } from "../shared/map-settings";
 import { readJson } from "../shared/session";
+import { strings } from "../shared/strings";
 import { onTheme, theme, type Theme } from "../shared/theme";
 import { distance } from "../shared/units";
 import { visible } from "../shared/visible";
@@ -241,8 +242,13 @@ function incidentFeature(incident: Incident, chosen: boolean): Feature {
   return {
     type: "Feature",
     geometry: { type: "Point", coordinates: [lon, lat] },
-    properties: { id: incident.id, sign, label: visible(incident.vehicle_id), rank: (chosen ? 100 : 0) + SIGN_RANK[sign], chosen, waiting: isWaiting(incident) },
+    properties: { id: incident.id, sign, label: labelOf(incident), rank: (chosen ? 100 : 0) + SIGN_RANK[sign], chosen, waiting: isWaiting(incident) },
   };
+}
+
+function labelOf({ vehicle_id, position }: Incident): string {
+  const name = visible(vehicle_id);
+  return position?.trusted === false ? `${name}\n(${strings.console.place.lastKnownMark})` : name;
 }
 
 function wayFeatures({ recent_positions: places }: Incident): Feature[] {

@@ -17,6 +17,7 @@ const STANDING_MPS = 0.7;
 
 export class Near {
   readonly node: HTMLElement;
+  private readonly heading = el("h3", { id: "near-heading" });
   private readonly hint = el("p", { class: "soft" });
   private readonly items = el("ol", { class: "near" });
   private readonly list: KeyedList<Vehicle>;
@@ -28,8 +29,7 @@ export class Near {
     show: (vehicle: Vehicle) => void,
     private readonly found: (vehicles: Vehicle[]) => void,
   ) {
-    const heading = el("h3", { id: "near-heading", text: words.heading });
-    this.node = el("section", { class: "near-part", attrs: { "aria-labelledby": "near-heading" } }, heading, this.items, this.hint);
+    this.node = el("section", { class: "near-part", attrs: { "aria-labelledby": "near-heading" } }, this.heading, this.items, this.hint);
     this.list = new KeyedList(
       this.items,
       (vehicle) => vehicle.id,
@@ -42,6 +42,7 @@ export class Near {
     const moved = incident?.id !== this.incident?.id || placeKey(incident) !== placeKey(this.incident);
     if (incident?.id !== this.incident?.id) this.show([], "");
     this.incident = incident;
+    setText(this.heading, incident?.position?.trusted === false ? words.headingLastKnown : words.heading);
     if (moved) this.readAt = -Infinity;
     if (incident && !incident.position) this.show([], words.noPlace);
   }

@@ -3,12 +3,11 @@ import type { Incident } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { knownWho, mayDecide } from "../shared/session";
 import { strings } from "../shared/strings";
-import { place } from "../shared/units";
 import { isUntold } from "./arrange";
 import { moment, running } from "./clock";
 import type { View } from "./keyed";
 import { signIcon, signOf, type Sign } from "./signs";
-import { noticeStanding, standing, stateWord } from "./words";
+import { noticeStanding, standing, stateWord, whereWords } from "./words";
 
 const words = strings.console;
 
@@ -76,7 +75,7 @@ export class Row implements View<Incident> {
     setText(this.vehicle, incident.vehicle_id);
     setText(this.badge, stateWord(incident));
     setHidden(this.drill, !incident.test);
-    setText(this.where, where(incident));
+    setText(this.where, whereWords(incident));
     setText(this.since, moment(incident.opened_at, now));
     setText(this.told, this.toldText(now));
     setHidden(this.quiet, !incident.quiet || incident.state === "resolved");
@@ -142,8 +141,4 @@ export class Row implements View<Incident> {
     if (!offered && document.activeElement === this.ackButton) this.openButton.focus({ preventScroll: true });
     setHidden(this.ackButton, !offered);
   }
-}
-
-function where({ position }: Incident): string {
-  return position ? place(position.lat, position.lon) : words.place.unknown;
 }

@@ -7,7 +7,7 @@ import { running, ServerClock } from "./clock";
 import { incidentInLink, linkTo } from "./link";
 import { AT, AT_MS, deed, sample } from "./sample";
 import { isUntold } from "./arrange";
-import { changeSentence, ledgerSentence, list, missedSentence, newSentence, noticeStanding, refusal, trailSentence } from "./words";
+import { changeSentence, ledgerSentence, list, missedSentence, newSentence, noticeStanding, placeWords, refusal, trailSentence, whereWords } from "./words";
 
 const call = (special: Partial<Call>): Call => ({ ...sample().call, targets: [], ...special });
 
@@ -66,7 +66,7 @@ test("every action of the trail is a sentence, an unknown one too", () => {
 });
 
 test("news are said with drills apart", () => {
-  assert.equal(newSentence([sample()]), "New emergency: bus 7, 59.33000, 18.06000.");
+  assert.equal(newSentence([sample()]), "New emergency: bus 7. Place: 59.33000, 18.06000.");
   assert.equal(newSentence([sample({ test: true })]), "New drill: bus 7.");
   assert.equal(newSentence([sample(), sample(), sample({ test: true })]), "2 new emergencies. New drill: bus 7.");
   assert.equal(changeSentence("acknowledged", sample({ acknowledged: deed("Bo") })), "Bo acknowledged the emergency of bus 7.");
@@ -114,4 +114,13 @@ test("the server's clock counts, however wrong the one of the desk is", () => {
 test("an incident is found in a link, and a link leads to it", () => {
   assert.equal(incidentInLink(linkTo("019ab3c4-5d6e")), "019ab3c4-5d6e");
   assert.deepEqual(["", "#", "#incident=", "#map=1"].map(incidentInLink), [null, null, null, null]);
+});
+
+test("a place that is not trusted is told as the last known one, wherever it stands", () => {
+  const at = (trusted: boolean) => sample({ position: { lat: 59.33, lon: 18.06, time: AT, trusted } });
+  assert.equal(whereWords(at(true)), "59.33000, 18.06000");
+  assert.equal(whereWords(at(false)), "Last known place: 59.33000, 18.06000");
+  assert.equal(newSentence([at(false)]), "New emergency: bus 7. Last known place: 59.33000, 18.06000.");
+  assert.match(placeWords(at(false).position, AT_MS), /^Last known place, from .*: the vehicle may be elsewhere by now$/);
+  assert.equal(newSentence([sample({ position: null })]), "New emergency: bus 7. Place not known.");
 });

@@ -57,6 +57,13 @@ export function placeWords(known: (Place & { trusted: boolean }) | null, nowMs: 
   return known.trusted ? words.place.trusted(when) : words.place.lastKnown(when);
 }
 
+/** Where it is, in a line: coordinates alone are the vehicle's own word of now. */
+export function whereWords({ position }: Incident): string {
+  if (!position) return words.place.unknown;
+  const at = place(position.lat, position.lon);
+  return position.trusted ? at : words.place.lastKnownAt(at);
+}
+
 /** A notice of the ledger as a sentence. */
 export function ledgerSentence(entry: LedgerEntry): string {
   const what = words.ledger.message[entry.kind] ?? entry.kind;
@@ -124,7 +131,8 @@ function realSentence(real: Incident[]): string {
   const [first] = real;
   if (!first) return "";
   if (real.length > 1) return words.say.newMany(real.length);
-  return words.say.newOne(first.vehicle_id, first.position ? place(first.position.lat, first.position.lon) : words.place.unknown);
+  const where = whereWords(first);
+  return words.say.newOne(first.vehicle_id, first.position?.trusted ? words.say.placeAt(where) : where);
 }
 
 function drillSentence(drills: Incident[]): string {

@@ -107,9 +107,11 @@ export class App {
     return selected?.gone !== true;
   }
 
-  async find(id: string): Promise<void> {
+  /** Finds a vehicle by its id as it was typed, or without the blanks around it, which a copy often brings along. */
+  async find(typed: string): Promise<void> {
     const { searchNote, search } = this.outside.page;
-    const known = await this.select(id, null, true);
+    const id = typed.trim();
+    const known = (id !== typed && (await this.select(typed, null, true))) || (await this.select(id, null, true));
     setHidden(searchNote, known);
     setText(searchNote, known ? "" : words.searchNone(id));
     // Of one that could not be asked for the card says why, and asks again.

@@ -114,7 +114,7 @@ class Row {
 
   show(call: Incident, nowMs: number): void {
     const called = words.called(ago((nowMs - Date.parse(call.raised_at)) / 1000));
-    const where = call.position ? "" : ` · ${words.callUnplaced}`;
+    const where = !call.position ? ` · ${words.callUnplaced}` : call.position.trusted ? "" : ` · ${words.callLastKnown}`;
     setText(this.vehicle, call.vehicle_id);
     this.tag.className = `tag ${call.test ? "drill" : "call"}`;
     setText(this.tag, call.test ? words.drill : words.call);

@@ -56,7 +56,7 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (search.value.trim() !== "") actions.find(search.value.trim());
+    if (search.value.trim() !== "") actions.find(search.value);
   });
   const status = el("p", { class: "status" });
   const approximate = el("p", { class: "approximate", hidden: true, text: words.approximate, attrs: { title: words.approximateWhy } });

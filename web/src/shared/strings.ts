@@ -92,6 +92,7 @@ export const strings = {
     drill: "Drill",
     drillMark: "DRILL",
     callUnplaced: "place not known",
+    callLastKnown: "last known place",
     callState: { open: "not acknowledged", notified: "not acknowledged", acknowledged: "acknowledged", resolved: "resolved" },
     called: (ago: string) => `called ${ago}`,
     openConsole: "Open the emergency page",
@@ -266,7 +267,9 @@ export const strings = {
     place: {
       unknown: "Place not known",
       trusted: (when: string) => `Sent with the alarm, ${when}`,
-      lastKnown: (when: string) => `Last known place, may be out of date: ${when}`,
+      lastKnown: (when: string) => `Last known place, from ${when}: the vehicle may be elsewhere by now`,
+      lastKnownAt: (place: string) => `Last known place: ${place}`,
+      lastKnownMark: "last known place",
     },
 
     row: {
@@ -386,6 +389,7 @@ export const strings = {
 
     near: {
       heading: "Nearest vehicles",
+      headingLastKnown: "Nearest vehicles to the last known place",
       none: "No vehicle has reported in the last 5 minutes that could go there.",
       noPlace: "The place is not known, so no vehicle can be said to be near.",
       failed: (why: string) => `They could not be read: ${why}`,
@@ -465,7 +469,8 @@ export const strings = {
       by: (vehicle: string, by: string) => `${vehicle} by ${by}`,
     },
     say: {
-      newOne: (vehicle: string, place: string) => `New emergency: ${vehicle}, ${place}.`,
+      newOne: (vehicle: string, place: string) => `New emergency: ${vehicle}. ${place}.`,
+      placeAt: (place: string) => `Place: ${place}`,
       newMany: (count: number) => `${count} new emergencies.`,
       drillOne: (vehicle: string) => `New drill: ${vehicle}.`,
       drillMany: (count: number) => `${count} new drills.`,
