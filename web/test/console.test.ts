@@ -259,6 +259,30 @@ scenario("what was missed is told until it is dismissed, though the stream is ba
   await told.filter({ hasText: "tram" }).waitFor({ state: "detached" });
 });
 
+const DEAD = "http://127.0.0.1:9/calls";
+
+scenario("on a phone banners leave room for the list and the map, and cover nothing", { args: ["--emergency-url", DEAD, "--drill-url", DEAD] }, async ({ vagn, open }) => {
+  await vagn.store(call("tram 4"), call("van 1", { Kind: "test" }), { ID: "nowhere", Emergency: true });
+  const { page, picture } = await open("/incidents", PHONE).then((window) => ({ page: window.page, picture: (name: string) => window.picture(name) }));
+  const more = page.getByRole("button", { name: /more messages?$/ });
+  await more.waitFor();
+  await page.locator("#map[data-drawn='3']").waitFor();
+  await picture("console-phone-banners");
+  const seen = await page.locator(".part-waiting .row-vehicle, .map-unplaced").evaluateAll((nodes) =>
+    nodes.slice(0, 2).map((node) => {
+      const box = node.getBoundingClientRect();
+      return box.bottom <= innerHeight && node.contains(document.elementFromPoint(box.left + 5, box.top + 5));
+    }),
+  );
+  assert.deepEqual(seen, [true, true], "the first row, and what the map says");
+  const [map, note] = await Promise.all([page.locator("#map").boundingBox(), page.locator(".map-unplaced").boundingBox()]);
+  assert.ok(map && note && note.y >= map.y + map.height - 1, "what the map says lies below it");
+  await more.click();
+  await banner(page, "The target of drills").waitFor();
+  await page.getByRole("button", { name: "Fewer messages" }).click();
+  await banner(page, "The target of drills").waitFor({ state: "hidden" });
+});
+
 scenario("axe finds nothing serious on the console, in every form of screen", {}, async ({ vagn, open }) => {
   await vagn.store({ ID: "unit 1", Lat: 30.28, Lon: -97.74 }, call("tram 4"), call("van 1", { Kind: "test" }));
   const id = await idOf(vagn, "tram 4");

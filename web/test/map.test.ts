@@ -216,6 +216,34 @@ scenario("a lost server is told, comes back, and what was missed is told", {}, a
   await page.getByText("Meanwhile a call for help of: bus 8, bus 9.").waitFor();
 });
 
+scenario("on a phone what tells of lost contact leaves calls and tools to be pressed", {}, async ({ vagn, open }) => {
+  await vagn.store({ ID: "bus 8", Lat: 30.27, Lon: -97.74, Emergency: true });
+  const window = await open(AUSTIN, { ...PHONE, allow: [OFFLINE] });
+  const { page } = window;
+  await mapReady(page);
+  await page.getByRole("button", { name: "1 call for help" }).waitFor();
+  await page.context().setOffline(true);
+  await page.getByText("No contact with the server since").waitFor();
+  await window.picture("map-phone-lost");
+  const covered = await page.locator(".calls, .search, .tools button").evaluateAll((nodes) =>
+    nodes.filter((node) => {
+      const { left, top, right, bottom } = node.getBoundingClientRect();
+      return [[left + 3, top + 3], [right - 3, bottom - 3]].some(([x, y]) => !node.contains(document.elementFromPoint(x!, y!)));
+    }).map((node) => node.className || node.getAttribute("aria-label")),
+  );
+  assert.deepEqual(covered, []);
+});
+
+scenario("an id with blanks around it is found, and one that has them too", {}, async ({ vagn, open }) => {
+  await vagn.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74 }, { ID: " tram 4 ", Lat: 30.28, Lon: -97.74 });
+  const { page } = await open(AUSTIN, { ...SMALL, allow: [UNKNOWN] });
+  await mapReady(page);
+  await find(page, "  bus 7 ");
+  await card(page, "bus 7").waitFor();
+  await find(page, " tram 4 ");
+  await page.getByText("30.28000, -97.74000").waitFor();
+});
+
 scenario("axe finds nothing serious on the map, whatever is open", {}, async ({ vagn, open }) => {
   await vagn.store(
     { ID: "bus 7", Lat: 30.27, Lon: -97.74, Speed: 8, Heading: 90 },

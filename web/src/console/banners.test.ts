@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Targets } from "../shared/api";
-import { bannersFor, type Situation } from "./banners";
+import { bannersFor, phoneLeavesOut, type Situation } from "./banners";
 import { AT, AT_MS } from "./sample";
 
 const target = (name: string, up: boolean) => ({ name, up, since: AT });
@@ -52,4 +52,13 @@ test("warnings of the server are told, but not twice", () => {
 
 test("what was missed and a crowd are told last", () => {
   check({ missed: "…", crowd: 14, sound: "missing" }, [["sound", "warning"], ["missed", "note"], ["crowd", "note"]]);
+});
+
+test("an alarm is told above what only warns, and no phone leaves one out", () => {
+  const silent = targets({ targets: [target("primary", false)], drill: target("drill", false), warnings: { journal: "it cannot be written" } });
+  const told: [string, string][] = [["all-silent", "alarm"], ["sound", "warning"], ["warning journal", "warning"], ["drill-silent", "note"]];
+  check({ sound: "blocked", targets: silent }, told);
+  const lost: Situation = { ...calm, sound: "blocked", targets: silent, contact: { kind: "lost", since: AT_MS, why: "" } };
+  const left = [{}, { sound: "blocked" as const }, { sound: "blocked" as const, targets: silent }].map((special) => phoneLeavesOut(bannersFor({ ...calm, ...special }, press)));
+  assert.deepEqual([...left, phoneLeavesOut(bannersFor(lost, press))], [0, 0, 2, 3]);
 });

@@ -48,15 +48,26 @@ export interface Presses {
 /** A stream that comes back within this time is no news. */
 const STREAM_AFTER_MS = 5_000;
 
+/** From the most to the least pressing. */
+const WEIGHTS: Weight[] = ["alarm", "warning", "note"];
+/** Banners that a phone shows whatever they are; beyond, it shows alarms alone until the person asks for the rest. */
+export const PHONE_MAX = 2;
+
 /** Lists the banners that are true now, the most pressing first. */
 export function bannersFor(now: Situation, press: Presses): Banner[] {
-  return [
+  const all = [
     ...contactBanners(now, press),
     ...soundBanners(now, press),
     ...targetBanners(now),
     ...warningBanners(now),
     ...newsBanners(now, press),
   ];
+  return all.sort((one, other) => WEIGHTS.indexOf(one.weight) - WEIGHTS.indexOf(other.weight));
+}
+
+/** Number of banners that a phone leaves out at first, so that they leave room for what they speak of. */
+export function phoneLeavesOut(banners: Banner[]): number {
+  return banners.slice(PHONE_MAX).filter((one) => one.weight !== "alarm").length;
 }
 
 function contactBanners(now: Situation, press: Presses): Banner[] {
@@ -119,22 +130,44 @@ function newsBanners(now: Situation, press: Presses): Banner[] {
 }
 
 export class Banners {
-  readonly node = el("div", { class: "banners", attrs: { role: "region", "aria-label": words.banner.label } });
+  readonly node: HTMLElement;
+  private readonly items = el("div");
+  /** Only on a phone. */
+  private readonly more = el("button", { class: "banners-more", hidden: true, attrs: { type: "button" }, on: { click: () => this.turn() } });
+  private all = false;
+  private leftOut = 0;
   private readonly list = new KeyedList<Banner>(
-    this.node,
+    this.items,
     (banner) => banner.key,
     () => new BannerView(),
   );
   private known = new Set<string>();
 
   /** `announce` is called once for each banner that is new. */
-  constructor(private readonly announce: (banner: Banner) => void) {}
+  constructor(private readonly announce: (banner: Banner) => void) {
+    this.node = el("div", { class: "banners", attrs: { role: "region", "aria-label": words.banner.label } }, this.items, this.more);
+  }
 
   show(banners: Banner[]): void {
     setHidden(this.node, banners.length === 0);
     this.list.show(banners);
+    this.leftOut = phoneLeavesOut(banners);
+    this.all &&= this.leftOut > 0;
+    this.showMore();
     for (const banner of banners) if (!this.known.has(banner.key)) this.announce(banner);
     this.known = new Set(banners.map((banner) => banner.key));
+  }
+
+  private turn(): void {
+    this.all = !this.all;
+    this.showMore();
+  }
+
+  private showMore(): void {
+    setAttr(this.node, "data-all", this.all);
+    setAttr(this.more, "aria-expanded", this.all ? "true" : "false");
+    setText(this.more, this.all ? words.banner.fewer : words.banner.more(this.leftOut));
+    setHidden(this.more, this.leftOut === 0);
   }
 }
 

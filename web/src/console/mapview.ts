@@ -20,6 +20,9 @@ import { signOf } from "./signs";
 const FIT_ZOOM_MAX = 13;
 /** Room around what is shown: more at the bottom, for names and the legend. */
 const PADDING = { top: 60, bottom: 96, left: 64, right: 64 };
+/** The same in the strip of a phone, whose buttons lie at the top; and the least height of one with so much room. */
+const STRIP_PADDING = { top: 48, bottom: 34, left: 44, right: 56 };
+const STRIP_MIN = 110;
 const START = { lat: 20, lon: 0, zoom: 1 };
 /** An emergency that nobody sees, in a corner of the Earth: with it the graphics card's programs are made before they are needed. */
 const UNSEEN: Feature = {
@@ -118,8 +121,8 @@ export class MapView {
     const bounds = new LngLatBounds(first, first);
     for (const [lon, lat] of points) bounds.extend([nearest(lon, first[0]), lat]);
     const { clientWidth, clientHeight } = this.map.getContainer();
-    const small = Math.min(clientWidth, clientHeight) < 320;
-    const padding = small ? Math.min(clientWidth, clientHeight) / 5 : PADDING;
+    const least = Math.min(clientWidth, clientHeight);
+    const padding = least >= 320 ? PADDING : least >= STRIP_MIN ? STRIP_PADDING : least / 5;
     const options = { padding, maxZoom: FIT_ZOOM_MAX };
     const to = this.map.cameraForBounds(bounds, options);
     const isInView = to?.center !== undefined && this.map.getBounds().contains(to.center);

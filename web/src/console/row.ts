@@ -119,7 +119,8 @@ export class Row implements View<Incident> {
   }
 
   private headline(): HTMLElement {
-    return el("span", { class: "row-head" }, this.vehicle, " ", this.badge, " ", this.drill, this.clock);
+    const name = el("span", { class: "row-name" }, this.vehicle, " ", this.badge, " ", this.drill);
+    return el("span", { class: "row-head" }, name, this.clock);
   }
 
   private toldText(now: number): string {

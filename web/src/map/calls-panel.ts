@@ -105,7 +105,7 @@ class Row {
   readonly button: HTMLButtonElement;
   private readonly vehicle = el("b");
   private readonly tag = el("span");
-  private readonly about = el("span", { class: "soft" });
+  private readonly about = el("span", { class: "soft about" });
 
   constructor(id: string, press: () => void) {
     this.button = el("button", { class: "row", attrs: { type: "button" }, on: { click: press } }, this.vehicle, this.tag, this.about);

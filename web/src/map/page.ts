@@ -77,7 +77,8 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
   );
   const side = el("div", { class: "side" }, head, parts.card);
   const foot = el("div", { class: "foot" }, parts.who, approximate, status);
-  new ResizeObserver(() => document.documentElement.style.setProperty("--foot-height", `${foot.offsetHeight}px`)).observe(foot);
+  tellHeight(foot, "--foot-height");
+  tellHeight(head, "--bar-height");
   document.body.append(
     skip,
     el("main", {}, map, side, tools, parts.empty, foot),
@@ -86,6 +87,11 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
     parts.voices,
   );
   return { map, search, searchNote, status, approximate, tools };
+}
+
+/** Keeps the height of a part in a property of the style, for what has its place beside it. */
+function tellHeight(part: HTMLElement, property: string): void {
+  new ResizeObserver(() => document.documentElement.style.setProperty(property, `${part.offsetHeight}px`)).observe(part);
 }
 
 function toolbar(actions: PageActions): HTMLElement {

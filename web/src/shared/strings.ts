@@ -456,6 +456,8 @@ export const strings = {
       warning: (subject: string, text: string) => `The server warns of “${subject}”: ${text}`,
       crowd: (count: number) => `${count} new emergencies within 10 minutes. They are grouped by area and vehicle; none is hidden.`,
       dismiss: "Dismiss",
+      more: (count: number) => (count === 1 ? "1 more message" : `${count} more messages`),
+      fewer: "Fewer messages",
     },
     missed: {
       away: (span: string) => `There was no contact for ${span}.`,
@@ -491,7 +493,7 @@ export const strings = {
       legendHandled: "in hand",
       legendDrill: "drill",
       legendResponder: "nearest vehicle",
-      noPlace: (count: number) => (count === 1 ? "1 emergency has no known place and is only in the list." : `${count} emergencies have no known place and are only in the list.`),
+      noPlace: (count: number) => (count === 1 ? "1 emergency without a known place: only in the list." : `${count} emergencies without a known place: only in the list.`),
       failed: (why: string) => `The map cannot be drawn here (${why}). The list shows everything.`,
     },
   },
