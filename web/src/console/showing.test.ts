@@ -36,11 +36,15 @@ test("what takes long is shown seldom, so that the person can do something in be
   assert.deepEqual(shown(300, [[0, false], [500, false], [600, false]]), [100, 1_700]);
 });
 
+test("a new emergency after a rest is shown at once, and the next one after a pause", () => {
+  assert.deepEqual(shown(1, [[500, true], [520, true], [2_000, true]]), [500, 600, 2_000]);
+});
+
 test("a new emergency does not wait for a showing that once took long", () => {
-  assert.deepEqual(shown(300, [[0, false], [500, true]]), [100, 800]);
-  assert.deepEqual(shown(300, [[0, false], [500, false], [700, true]]), [100, 1_000], "also when another change waits");
+  assert.deepEqual(shown(300, [[0, false], [500, true]]), [100, 700]);
+  assert.deepEqual(shown(300, [[0, false], [500, false], [700, true]]), [100, 700], "also when another change waits");
 });
 
 test("half of the time is left for the person, however many emergencies there are", () => {
-  assert.deepEqual(shown(1_000, [[0, true], [1_200, true], [3_300, true]]), [100, 2_200, 4_300]);
+  assert.deepEqual(shown(1_000, [[0, true], [1_200, true], [3_300, true]]), [0, 2_000, 4_000]);
 });

@@ -9,6 +9,7 @@ const URGENT_MS = 250;
 
 export class Showing {
   private costMs = 0;
+  private endedAt = -Infinity;
   private due: ReturnType<typeof setTimeout> | null = null;
   private dueAt = Infinity;
 
@@ -17,14 +18,15 @@ export class Showing {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Shows what has changed soon; `isUrgent` where an emergency is new. */
+  /** Shows what has changed soon; `isUrgent` where an emergency is new, which after a rest waits for nothing. */
   soon(isUrgent = false): void {
-    const at = this.now() + this.pauseMs(isUrgent);
+    const now = this.now();
+    const at = isUrgent ? Math.max(now, this.endedAt + this.pauseMs(isUrgent)) : now + this.pauseMs(isUrgent);
     // What is due earlier already shows all there is by then.
     if (at >= this.dueAt) return;
     if (this.due !== null) clearTimeout(this.due);
     this.dueAt = at;
-    this.due = setTimeout(() => this.run(), at - this.now());
+    this.due = setTimeout(() => this.run(), at - now);
   }
 
   private pauseMs(isUrgent: boolean): number {
@@ -37,6 +39,7 @@ export class Showing {
     this.dueAt = Infinity;
     const start = this.now();
     this.show();
-    this.costMs = this.now() - start;
+    this.endedAt = this.now();
+    this.costMs = this.endedAt - start;
   }
 }
