@@ -48,13 +48,21 @@ scenario("calls for help at overload", APART, async ({ vagn, open, random, test 
   const after = await counts(vagn);
   release();
   await flood.stop();
-  const { placed, rows } = await noticed(page);
+  const { events, placed, rows } = await noticed(page);
   const heard = await sounds(page);
   const [placedMs, rowMs] = [placed, rows].map((times) => Object.entries(sent).map(([id, at]) => times[id]! - at));
+  // One that came by the list, after the stream had broken, has no event.
+  const ways = Object.entries(sent).flatMap(([id, at]) => (events[id] ? [{ ...events[id], sent: at, placed: placed[id]! }] : []));
+  const waysMs = {
+    "until the door took it": ways.map(({ sent, arrived }) => arrived - sent),
+    "until it was told": ways.map(({ arrived, told }) => told - arrived),
+    "until the page had read it": ways.map(({ told, read }) => read - told),
+    "until its row was there": ways.map(({ read, placed }) => placed - read),
+  };
   // The console may sound for a call a moment before its row is there.
   const soundMs = Object.values(sent).map((at) => (heard.find((sound) => sound > at) ?? Infinity) - at);
   const offered = ratio(before, after);
-  keep("calls", { placedMs, rowMs, soundMs, sounds: heard.length, offered });
+  keep("calls", { placedMs, rowMs, soundMs, waysMs, sounds: heard.length, offered });
 });
 
 /** Lets the service run only so much that enough is offered to it. Returns what lets it run on. */
