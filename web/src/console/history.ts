@@ -4,7 +4,7 @@ import { el, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { moment } from "./clock";
 import { KeyedList, type View } from "./keyed";
-import { isQuotation, ledgerSentence, trailSentence } from "./words";
+import { isQuotation, ledgerSentence, reasonWords, trailSentence } from "./words";
 
 const words = strings.console;
 
@@ -53,7 +53,7 @@ function trailLine(entry: TrailEntry): Line {
     time: entry.time,
     sentence: trailSentence(entry),
     quotation: quoted ? entry.reason : "",
-    reason: quoted ? "" : entry.reason,
+    reason: quoted ? "" : reasonWords(entry),
   };
 }
 

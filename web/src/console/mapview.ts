@@ -51,7 +51,7 @@ export interface MapContext {
 
 export async function openMapView(container: HTMLElement, context: MapContext): Promise<MapView> {
   const settings = await mapSettings(readJson);
-  const map = await openMap(container, settings, theme(), { start: START, isFlat: true });
+  const map = await openMap(container, settings, theme(), { start: START, label: strings.console.map.canvas, isFlat: true });
   return new MapView(map, settings, context);
 }
 

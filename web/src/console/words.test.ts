@@ -7,7 +7,7 @@ import { running, ServerClock } from "./clock";
 import { incidentInLink, linkTo } from "./link";
 import { AT, AT_MS, deed, sample } from "./sample";
 import { isUntold } from "./arrange";
-import { changeSentence, ledgerSentence, list, missedSentence, newSentence, noticeStanding, placeWords, refusal, trailSentence, whereWords } from "./words";
+import { changeSentence, ledgerSentence, list, missedSentence, newSentence, noticeStanding, placeWords, reasonWords, refusal, trailSentence, whereWords } from "./words";
 
 const call = (special: Partial<Call>): Call => ({ ...sample().call, targets: [], ...special });
 
@@ -114,6 +114,13 @@ test("the server's clock counts, however wrong the one of the desk is", () => {
 test("an incident is found in a link, and a link leads to it", () => {
   assert.equal(incidentInLink(linkTo("019ab3c4-5d6e")), "019ab3c4-5d6e");
   assert.deepEqual(["", "#", "#incident=", "#map=1"].map(incidentInLink), [null, null, null, null]);
+});
+
+test("why an emergency was opened is told in the words for its kind", () => {
+  const opened = (reason: string): TrailEntry => ({ seq: 1, time: AT, action: "opened", by: "bus 7", reason });
+  const told = ["the flag", "manual", "raised by a person"].map((reason) => reasonWords(opened(reason)));
+  assert.deepEqual(told, ["The vehicle did not say how it was raised", "Raised by a person in the vehicle", "raised by a person"]);
+  assert.equal(reasonWords({ ...opened("manual"), action: "quiet" }), "manual");
 });
 
 test("a place that is not trusted is told as the last known one, wherever it stands", () => {

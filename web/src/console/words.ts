@@ -84,6 +84,14 @@ export function trailSentence(entry: TrailEntry): string {
   return tell ? tell(entry.by) : words.trailOther(entry.action, entry.by);
 }
 
+/** The service's own reasons for an opening, in the words in which the page tells of the kind. */
+const OPENED_BY: Record<string, string> = { "the flag": words.kind.unsaid, auto: words.kind.auto, manual: words.kind.manual, test: words.kind.test };
+
+/** Reason of an entry of the trail that no person wrote. */
+export function reasonWords({ action, reason }: TrailEntry): string {
+  return (action === "opened" ? OPENED_BY[reason] : undefined) ?? reason;
+}
+
 /** Actions of the trail whose reason was written by a person, and is shown as a quotation. */
 export function isQuotation(action: string): boolean {
   return action === "acknowledged" || action === "commented" || action === "resolved" || action === "replayed";

@@ -76,7 +76,8 @@ export class Details {
     this.set("heading", properties.heading_deg == null ? words.unknown : heading(properties.heading_deg));
     this.set("place", place(vehicle.geometry.coordinates[1], vehicle.geometry.coordinates[0], approximate ? 3 : 5));
     this.set("delay", words.delayNone);
-    this.set("trail", words.trailOf(selected.trail.length, distance(length(selected.trail), units)));
+    const metres = length(selected.trail);
+    this.set("trail", words.trailOf(metres, distance(metres, units)));
     this.showOdd(properties.odd ?? []);
   }
 

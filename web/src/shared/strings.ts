@@ -108,7 +108,7 @@ export const strings = {
     delayNone: "at its last report",
     unsure: "The clock of the vehicle is not trusted; the time is that of arrival.",
     trail: "Trail",
-    trailOf: (points: number, length: string) => (points < 2 ? "none since this page was opened" : `${length} since this page was opened`),
+    trailOf: (metres: number, length: string) => (metres < 1 ? "none since this page was opened" : `${length} since this page was opened`),
     odd: "Odd",
     oddSince: (word: string, reports: number) => `${word}, in ${reports} ${reports === 1 ? "report" : "reports"}`,
     oddWords: {
@@ -485,6 +485,7 @@ export const strings = {
     },
     map: {
       label: "Map of open emergencies and the nearest vehicles",
+      canvas: "Map of the emergencies. Arrow keys move it, plus and minus zoom.",
       show: "Show the map",
       hide: "Hide the map",
       fit: "Show all emergencies",
