@@ -27,4 +27,3 @@ pub mod stamp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod trust;
-pub mod words;

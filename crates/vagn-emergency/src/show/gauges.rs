@@ -9,7 +9,6 @@ use tracing::{error, warn};
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::ReasonLabel;
 use vagn_flow::readiness::Readiness;
-use vagn_flow::words::{Span, counted};
 
 use crate::desk::{Desk, Overview};
 use crate::intake::no_room::RefusedAlarms;
@@ -17,6 +16,7 @@ use crate::metrics::{EmergencyMetrics, OutcomeLabel, TargetLabel};
 use crate::record::shelf::Shelf;
 use crate::rules::{Places, Rules};
 use crate::show::targets::TargetBoard;
+use crate::show::words::{Span, counted};
 
 /// Name under which `/readyz` tells of a store that has not answered yet.
 const RECALL: &str = "incidents";

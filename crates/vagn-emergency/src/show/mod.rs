@@ -5,3 +5,4 @@ pub mod feed;
 pub(crate) mod gauges;
 pub mod targets;
 pub mod view;
+mod words;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 /// A count with its noun: `1 incident`, `4 incidents`.
 #[derive(Debug, Clone, Copy)]
-pub struct Counted {
-    count: u64,
+pub(crate) struct Counted {
+    count: usize,
     one: &'static str,
     many: &'static str,
 }
 
 /// Counts things of which one is called `one`, and several `many`.
-pub fn counted(count: usize, one: &'static str, many: &'static str) -> Counted {
-    Counted { count: count as u64, one, many }
+pub(crate) fn counted(count: usize, one: &'static str, many: &'static str) -> Counted {
+    Counted { count, one, many }
 }
 
 impl fmt::Display for Counted {
@@ -25,7 +25,7 @@ impl fmt::Display for Counted {
 
 /// A span of time in one unit: `45 s`, `12 min`, `3 h`, `5 d`. The larger unit begins at two of it, as on the pages.
 #[derive(Debug, Clone, Copy)]
-pub struct Span(pub Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
