@@ -15,7 +15,7 @@ use vagn_http::params::{InPath, NoParams};
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const CONSOLE_ROUTE: &str = "/incidents";
-/// The console as people type it who end an address with a slash.
+/// Address of the console with a slash behind it, as some type it.
 pub(crate) const CONSOLE_SLASH_ROUTE: &str = "/incidents/";
 pub(crate) const SHARE_ROUTE: &str = "/s/{secret}";
 pub(crate) const ASSET_ROUTE: &str = "/assets/{name}";
