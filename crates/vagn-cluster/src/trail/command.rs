@@ -125,7 +125,7 @@ pub enum Why {
     NoRoom,
     /// An earlier run of this node kept it.
     Kept,
-    /// It is too long to be handed over. It stays with this node until a person resolves it there.
+    /// It is too long to be handed over, so it stays with this node. A driver that bounds what alarms hold has none.
     TooLong,
 }
 
