@@ -155,7 +155,7 @@ impl Incidents {
     /// Opens the store if it is not open and it is time to try, and restores what an earlier run left in it.
     fn open(&self) {
         let lane = &*self.lane;
-        if let Some(live) = lane.shelf.open(lane.clock.monotonic()) {
+        if let Some(live) = lane.shelf.open(lane.clock.monotonic(), &|| self.beat()) {
             self.beat();
             self.learn_calls();
             if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {

@@ -33,7 +33,7 @@ const READ_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Door {
     max: usize,
-    waiting: BTreeMap<AlarmId, Waiting>,
+    waiting: BTreeMap<AlarmId, HeldAlarm>,
     dues: BTreeSet<(u64, AlarmId)>,
     leader: Option<NodeId>,
     /// The store may keep alarms that are not here.
@@ -46,8 +46,9 @@ pub(crate) struct Door {
     forgets: bool,
 }
 
+/// An alarm that the trail does not have.
 #[derive(Debug)]
-struct Waiting {
+struct HeldAlarm {
     alarm: Alarm,
     /// Moment at which it is kept in the store, unless it is.
     keep_at_ms: Option<u64>,
@@ -69,7 +70,7 @@ enum Kept {
     Reading(Option<AlarmId>, bool),
 }
 
-impl Waiting {
+impl HeldAlarm {
     fn due_ms(&self) -> u64 {
         let alone = (!self.alarm.unrecorded).then_some(self.alone_at_ms);
         alone.into_iter().chain(self.keep_at_ms).fold(self.hand_at_ms, u64::min)
@@ -118,7 +119,7 @@ impl Door {
         }
         let alone_at_ms = now.elapsed_ms + ALONE_MS;
         let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
-        self.insert(Waiting {
+        self.insert(HeldAlarm {
             alarm,
             keep_at_ms: Some(if self.is_leaving { now.elapsed_ms } else { alone_at_ms }),
             alone_at_ms,
@@ -127,22 +128,22 @@ impl Door {
         });
     }
 
-    fn insert(&mut self, waiting: Waiting) {
-        let id = waiting.alarm.id;
-        self.dues.insert((waiting.due_ms(), id));
-        self.waiting.insert(id, waiting);
+    fn insert(&mut self, held: HeldAlarm) {
+        let id = held.alarm.id;
+        self.dues.insert((held.due_ms(), id));
+        self.waiting.insert(id, held);
     }
 
-    fn remove(&mut self, id: AlarmId) -> Option<Waiting> {
-        let waiting = self.waiting.remove(&id)?;
-        self.dues.remove(&(waiting.due_ms(), id));
-        Some(waiting)
+    fn remove(&mut self, id: AlarmId) -> Option<HeldAlarm> {
+        let held = self.waiting.remove(&id)?;
+        self.dues.remove(&(held.due_ms(), id));
+        Some(held)
     }
 
-    fn change(&mut self, id: AlarmId, change: impl FnOnce(&mut Waiting)) {
-        if let Some(mut waiting) = self.remove(id) {
-            change(&mut waiting);
-            self.insert(waiting);
+    fn change(&mut self, id: AlarmId, change: impl FnOnce(&mut HeldAlarm)) {
+        if let Some(mut held) = self.remove(id) {
+            change(&mut held);
+            self.insert(held);
         }
     }
 
@@ -151,7 +152,7 @@ impl Door {
         self.leader = Some(leader);
         let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
         for (id, number) in ids.into_iter().zip(0..) {
-            self.change(id, |waiting| waiting.hand_at_ms = now.elapsed_ms + number / TOGETHER);
+            self.change(id, |held| held.hand_at_ms = now.elapsed_ms + number / TOGETHER);
         }
     }
 
@@ -165,8 +166,8 @@ impl Door {
         self.is_leaving = true;
         let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
         for id in ids {
-            self.change(id, |waiting| {
-                waiting.keep_at_ms = waiting.keep_at_ms.map(|at_ms| at_ms.min(now.elapsed_ms));
+            self.change(id, |held| {
+                held.keep_at_ms = held.keep_at_ms.map(|at_ms| at_ms.min(now.elapsed_ms));
             });
         }
     }
@@ -198,39 +199,39 @@ impl Door {
         mail: &mut Vec<(NodeId, TrailMessage)>,
         out: &mut Vec<TrailCommand>,
     ) {
-        let Some(mut waiting) = self.remove(id) else { return };
-        if waiting.keep_at_ms.take_if(|at_ms| *at_ms <= now.elapsed_ms).is_some() {
-            out.push(TrailCommand::Keep { alarm: id, bytes: waiting.alarm.bytes.clone() });
+        let Some(mut held) = self.remove(id) else { return };
+        if held.keep_at_ms.take_if(|at_ms| *at_ms <= now.elapsed_ms).is_some() {
+            out.push(TrailCommand::Keep { alarm: id, bytes: held.alarm.bytes.clone() });
         }
-        if !waiting.alarm.unrecorded && waiting.alone_at_ms <= now.elapsed_ms {
-            waiting.alarm.unrecorded = true;
+        if !held.alarm.unrecorded && held.alone_at_ms <= now.elapsed_ms {
+            held.alarm.unrecorded = true;
             out.push(TrailCommand::CallAlone {
                 alarm: id,
-                bytes: waiting.alarm.bytes.clone(),
+                bytes: held.alarm.bytes.clone(),
                 why: Why::Unanswered,
             });
             out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Unanswered)));
             // The leader hears that it is unrecorded now.
-            waiting.hand_at_ms = now.elapsed_ms;
+            held.hand_at_ms = now.elapsed_ms;
         }
-        if waiting.hand_at_ms <= now.elapsed_ms {
-            waiting.hand_at_ms = now.elapsed_ms + AGAIN_MS;
+        if held.hand_at_ms <= now.elapsed_ms {
+            held.hand_at_ms = now.elapsed_ms + AGAIN_MS;
             if let Some(leader) = self.leader {
-                mail.push((leader, TrailMessage::Alarm(waiting.alarm.clone())));
+                mail.push((leader, TrailMessage::Alarm(held.alarm.clone())));
                 if self.forgets {
                     return;
                 }
             }
         }
-        self.insert(waiting);
+        self.insert(held);
     }
 
     /// The leader called without a record.
     pub(crate) fn called(&mut self, id: AlarmId, now: Moment) {
-        self.change(id, |waiting| {
+        self.change(id, |held| {
             // Once: a leader that cannot record says so again and again.
-            if !std::mem::replace(&mut waiting.is_called, true) {
-                waiting.alone_at_ms = now.elapsed_ms + CALLED_MS;
+            if !std::mem::replace(&mut held.is_called, true) {
+                held.alone_at_ms = now.elapsed_ms + CALLED_MS;
             }
         });
     }
@@ -241,8 +242,8 @@ impl Door {
         if note.len() > NOTE_MAX {
             note.clear();
         }
-        self.change(id, |waiting| {
-            (waiting.alarm.note, waiting.hand_at_ms) = (note, now.elapsed_ms);
+        self.change(id, |held| {
+            (held.alarm.note, held.hand_at_ms) = (note, now.elapsed_ms);
         });
     }
 
@@ -268,10 +269,10 @@ impl Door {
     fn settled(&mut self, version: AlarmVersion) -> Option<Alarm> {
         let id = version.alarm;
         if self.waiting.get(&id)?.alarm.version() != version {
-            self.change(id, |waiting| waiting.hand_at_ms = 0);
+            self.change(id, |held| held.hand_at_ms = 0);
             return None;
         }
-        self.remove(id).map(|waiting| waiting.alarm)
+        self.remove(id).map(|held| held.alarm)
     }
 
     /// The store did not keep an alarm. One that found no room is taken in all the same: it is nowhere else.
@@ -279,11 +280,11 @@ impl Door {
         out.push(TrailCommand::Tell(TrailHappened::NotKept(id)));
         let keep_at_ms = Some(now.elapsed_ms + KEEP_MS);
         if self.waiting.contains_key(&id) {
-            self.change(id, |waiting| waiting.keep_at_ms = keep_at_ms);
+            self.change(id, |held| held.keep_at_ms = keep_at_ms);
         } else if self.waiting.len() < self.max * 2 && bytes.len() <= ALARM_MAX {
             let alarm = Alarm { id, bytes, unrecorded: true, note: Vec::new() };
             let at_ms = now.elapsed_ms;
-            self.insert(Waiting {
+            self.insert(HeldAlarm {
                 alarm,
                 keep_at_ms,
                 alone_at_ms: at_ms,
@@ -323,7 +324,7 @@ impl Door {
             } else if bytes.len() <= ALARM_MAX {
                 let alarm = Alarm { id, bytes, unrecorded: true, note };
                 let at_ms = now.elapsed_ms;
-                self.insert(Waiting {
+                self.insert(HeldAlarm {
                     alarm,
                     keep_at_ms: None,
                     alone_at_ms: at_ms,

@@ -45,7 +45,7 @@ pub(crate) struct Lead<D> {
     /// The trail is broken, or nobody leads and this node may not; the desk holds what may be owed.
     is_alone: bool,
     duty: Duty,
-    taken: BTreeMap<AlarmId, Waiting>,
+    taken: BTreeMap<AlarmId, Unrecorded>,
     releases: BTreeSet<(u64, AlarmId)>,
     deeds: BTreeMap<DeedId, NodeId>,
     /// Deeds that were refused lately: a copy of one that comes late must not be done.
@@ -84,7 +84,7 @@ pub(crate) struct Promised {
 
 /// An alarm that is not recorded.
 #[derive(Debug)]
-struct Waiting {
+struct Unrecorded {
     door: NodeId,
     hash: u64,
     release_at_ms: u64,
@@ -273,19 +273,19 @@ impl<D: DeskState> Lead<D> {
         }
         let id = alarm.id;
         let hash = alarm.version().hash;
-        let waiting = self.taken.get(&id);
-        if waiting.is_some_and(|waiting| waiting.hash == hash && !waiting.is_recorded) {
-            if waiting.is_some_and(|waiting| waiting.is_released) {
+        let known = self.taken.get(&id);
+        if known.is_some_and(|known| known.hash == hash && !known.is_recorded) {
+            if known.is_some_and(|known| known.is_released) {
                 mail.push((door, TrailMessage::Called { alarm: id }));
             }
             return false;
         }
-        let has_room = waiting.is_some() || self.has_room();
-        let waiting = self.taken.get(&id);
+        let has_room = known.is_some() || self.has_room();
+        let known = self.taken.get(&id);
         let taken = if has_room { self.desk.take(alarm) } else { Taken::NoRoom };
         match taken {
             Taken::Recorded => {
-                let is_recorded = waiting.is_none_or(|waiting| waiting.is_recorded);
+                let is_recorded = known.is_none_or(|known| known.is_recorded);
                 if is_recorded {
                     self.taken.remove(&id);
                 }
@@ -304,14 +304,14 @@ impl<D: DeskState> Lead<D> {
             Taken::Open => {}
         }
         self.has_news = true;
-        let (release_at_ms, is_released, is_recorded) = match waiting {
-            Some(waiting) => (waiting.release_at_ms, waiting.is_released, waiting.is_recorded),
+        let (release_at_ms, is_released, is_recorded) = match known {
+            Some(known) => (known.release_at_ms, known.is_released, known.is_recorded),
             None => (now.elapsed_ms + RELEASE_MS, false, false),
         };
         if !is_released && !is_recorded {
             self.releases.insert((release_at_ms, id));
         }
-        self.taken.insert(id, Waiting { door, hash, release_at_ms, is_released, is_recorded });
+        self.taken.insert(id, Unrecorded { door, hash, release_at_ms, is_released, is_recorded });
         false
     }
 
@@ -319,7 +319,7 @@ impl<D: DeskState> Lead<D> {
     /// again, if it is still there.
     fn has_room(&mut self) -> bool {
         if self.taken.len() >= self.max {
-            self.taken.retain(|_, waiting| !waiting.is_recorded);
+            self.taken.retain(|_, unrecorded| !unrecorded.is_recorded);
         }
         self.taken.len() < self.max
     }
@@ -373,9 +373,9 @@ impl<D: DeskState> Lead<D> {
             && due_ms <= now.elapsed_ms
         {
             self.releases.pop_first();
-            let Some(waiting) = self.taken.get_mut(&id) else { continue };
-            waiting.is_released = true;
-            mail.push((waiting.door, TrailMessage::Called { alarm: id }));
+            let Some(unrecorded) = self.taken.get_mut(&id) else { continue };
+            unrecorded.is_released = true;
+            mail.push((unrecorded.door, TrailMessage::Called { alarm: id }));
             self.desk.release(id);
             out.push(TrailCommand::Tell(TrailHappened::CalledUnrecorded(id)));
         }
@@ -412,7 +412,7 @@ impl<D: DeskState> Lead<D> {
 
     /// Returns alarms in the versions that the desk has now.
     pub(crate) fn versions(&self, alarms: &[AlarmId]) -> Vec<AlarmVersion> {
-        let hash = |alarm: &AlarmId| self.taken.get(alarm).map_or(0, |waiting| waiting.hash);
+        let hash = |alarm: &AlarmId| self.taken.get(alarm).map_or(0, |unrecorded| unrecorded.hash);
         alarms.iter().map(|alarm| AlarmVersion { alarm: *alarm, hash: hash(alarm) }).collect()
     }
 
@@ -431,14 +431,14 @@ impl<D: DeskState> Lead<D> {
         }
         let mut doors: BTreeMap<NodeId, Vec<AlarmVersion>> = BTreeMap::new();
         for version in alarms {
-            let Some(waiting) = self.taken.get_mut(&version.alarm) else { continue };
-            self.releases.remove(&(waiting.release_at_ms, version.alarm));
-            if waiting.hash == version.hash {
-                doors.entry(waiting.door).or_default().push(*version);
+            let Some(unrecorded) = self.taken.get_mut(&version.alarm) else { continue };
+            self.releases.remove(&(unrecorded.release_at_ms, version.alarm));
+            if unrecorded.hash == version.hash {
+                doors.entry(unrecorded.door).or_default().push(*version);
                 self.taken.remove(&version.alarm);
             } else {
                 // A newer one came while this one was under way. Its door hands it over again.
-                waiting.is_recorded = true;
+                unrecorded.is_recorded = true;
             }
         }
         for deed in deeds {

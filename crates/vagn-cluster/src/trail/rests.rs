@@ -18,12 +18,13 @@ const AGAIN_MS: u64 = 2_000;
 /// The parts that were read.
 #[derive(Debug)]
 pub(crate) struct Rests {
-    waiting: BTreeMap<DeedId, Waiting>,
+    parts: BTreeMap<DeedId, Part>,
     step: Step,
 }
 
+/// A part that the trail does not have.
 #[derive(Debug)]
-struct Waiting {
+struct Part {
     bytes: Vec<u8>,
     hand_at_ms: u64,
 }
@@ -41,12 +42,12 @@ enum Step {
 
 impl Rests {
     pub(crate) fn new() -> Self {
-        Self { waiting: BTreeMap::new(), step: Step::Unread }
+        Self { parts: BTreeMap::new(), step: Step::Unread }
     }
 
     /// Returns true while some may be there that the trail lacks.
     pub(crate) fn has_any(&self) -> bool {
-        self.step != Step::Read || !self.waiting.is_empty()
+        self.step != Step::Read || !self.parts.is_empty()
     }
 
     /// The store may have more now.
@@ -65,36 +66,34 @@ impl Rests {
         mail: &mut Vec<(NodeId, TrailMessage)>,
         out: &mut Vec<TrailCommand>,
     ) {
-        if self.step == Step::Unread && self.waiting.is_empty() {
+        if self.step == Step::Unread && self.parts.is_empty() {
             self.step = Step::Reading(false);
             out.push(TrailCommand::ReadRest { max: TOGETHER });
         }
         let Some(leader) = leader else { return };
-        for (deed, waiting) in
-            self.waiting.iter_mut().filter(|(_, waiting)| waiting.hand_at_ms <= now.elapsed_ms)
-        {
-            waiting.hand_at_ms = now.elapsed_ms + AGAIN_MS;
-            mail.push((leader, TrailMessage::Rest { deed: *deed, bytes: waiting.bytes.clone() }));
+        for (deed, part) in self.parts.iter_mut().filter(|(_, part)| part.hand_at_ms <= now.elapsed_ms) {
+            part.hand_at_ms = now.elapsed_ms + AGAIN_MS;
+            mail.push((leader, TrailMessage::Rest { deed: *deed, bytes: part.bytes.clone() }));
         }
     }
 
     /// Returns the moment at which a part is to be handed to a leader.
     pub(crate) fn due_ms(&self, leader: Option<NodeId>) -> Option<u64> {
-        leader.and_then(|_| self.waiting.values().map(|waiting| waiting.hand_at_ms).min())
+        leader.and_then(|_| self.parts.values().map(|part| part.hand_at_ms).min())
     }
 
     /// Takes in what was read.
     pub(crate) fn read(&mut self, rest: Vec<(DeedId, Vec<u8>)>, is_end: bool) {
         let Step::Reading(grew) = self.step else { return };
         let rest = rest.into_iter().take(TOGETHER).filter(|(_, bytes)| bytes.len() <= ALARM_MAX);
-        self.waiting = rest.map(|(deed, bytes)| (deed, Waiting { bytes, hand_at_ms: 0 })).collect();
-        let is_all = (is_end || self.waiting.is_empty()) && !grew;
+        self.parts = rest.map(|(deed, bytes)| (deed, Part { bytes, hand_at_ms: 0 })).collect();
+        let is_all = (is_end || self.parts.is_empty()) && !grew;
         self.step = if is_all { Step::Read } else { Step::Unread };
     }
 
     /// A part is settled. Returns true if it was one.
     pub(crate) fn settled(&mut self, deed: DeedId, out: &mut Vec<TrailCommand>) -> bool {
-        let is_one = self.waiting.remove(&deed).is_some();
+        let is_one = self.parts.remove(&deed).is_some();
         if is_one {
             out.push(TrailCommand::DropRest { deed });
         }

@@ -9,8 +9,8 @@ use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 
 impl Desk {
-    /// Shows what the store holds, and nothing else.
-    pub(crate) fn show_all(&mut self, incidents: Vec<Incident>, now: Moment) {
+    /// Begins to show what the store holds, and nothing else, part by part.
+    pub(crate) fn begin_show(&mut self, incidents: &[Incident]) {
         let held: BTreeSet<_> = incidents.iter().map(|incident| incident.id).collect();
         let shown = self.board.all().map(|live| live.incident.id);
         let is_over = |id: &_| !held.contains(id) && !self.called.has(*id);
@@ -18,9 +18,11 @@ impl Desk {
         for id in over {
             self.remove(id);
         }
-        for incident in incidents {
-            self.show_one(incident, now);
-        }
+    }
+
+    /// Shows some of what the store holds.
+    pub(crate) fn show_part(&mut self, incidents: impl IntoIterator<Item = Incident>, now: Moment) {
+        incidents.into_iter().for_each(|incident| self.show_one(incident, now));
     }
 
     /// Takes in a draft that the store has now.

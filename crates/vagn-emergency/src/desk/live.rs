@@ -277,7 +277,7 @@ impl Live {
         }
         let message_number = delivery.number(message, told, &mut numbers);
         notices.follow_ups = numbers;
-        self.begun += 1;
+        self.begun = self.begun.saturating_add(1);
         Some(Begun { message, message_number, told, attempt: self.begun, arrived: self.arrived.take() })
     }
 
@@ -366,9 +366,14 @@ impl Live {
         !self.events.is_empty() || !self.ledger.is_empty()
     }
 
-    /// Begins an attempt that another node has made, and returns its number.
-    pub(super) fn next_attempt(&mut self) -> u32 {
-        self.begun += 1;
+    /// Notes that another node has made as many attempts: those from here have numbers behind them.
+    pub(super) fn count_attempts(&mut self, made: u32) {
+        self.begun = self.begun.max(made);
+    }
+
+    /// Returns the number of an attempt that another node has made: the one that the target saw, unless another attempt has that here.
+    pub(super) fn number_of(&mut self, seen: u32) -> u32 {
+        self.begun = self.begun.saturating_add(1).max(seen);
         self.begun
     }
 

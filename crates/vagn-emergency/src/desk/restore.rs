@@ -16,16 +16,17 @@ pub(crate) struct Merged {
 }
 
 impl Desk {
-    /// Takes in what the store holds. What is owed is due at once, the oldest first, and a turn that should have ended
-    /// by now ends now. What is at the desk already is newer, and written again. A new incident whose notices have not
-    /// begun may turn out to be a repeat of a restored one: then it is merged into that.
+    /// Takes in what the store holds, all at once.
+    #[cfg(test)]
     pub(crate) fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
         self.begin_restore(now);
         self.restore_part(incidents, now);
         self.end_restore(now)
     }
 
-    /// Begins to take in what the store holds, part by part.
+    /// Begins to take in what the store holds, part by part. What is owed is due at once, the oldest first, and a turn that
+    /// should have ended by now ends now. What is at the desk already is newer, and written again. A new incident whose notices
+    /// have not begun may turn out to be a repeat of a restored one: then it is merged into that.
     pub(crate) fn begin_restore(&mut self, now: Moment) {
         self.restored = now.at;
         let at_desk: Vec<_> = self.board.all().map(|live| live.incident.id).collect();

@@ -179,20 +179,19 @@ impl Desk {
         now: Moment,
     ) -> bool {
         let mut is_new = self.note_by_door(id, now);
-        for (mut attempt, told) in calls {
+        for (mut attempt, told) in calls.into_iter().filter(|(attempt, _)| attempt.outcome.accepted()) {
             let has_it = self.get(id).is_none_or(|incident| {
-                incident
-                    .notices
-                    .delivery_to(&attempt.target)
-                    .is_some_and(|delivery| delivery.accepted_ms.is_some())
+                let delivery = incident.notices.delivery_to(&attempt.target);
+                delivery.is_some_and(|delivery| delivery.accepted_ms.is_some())
             });
-            if has_it || !attempt.outcome.accepted() {
+            if has_it {
+                self.board.update(id, |live| live.count_attempts(attempt.number));
                 continue;
             }
             is_new = true;
             let target = attempt.target.clone();
             self.board.update(id, |live| {
-                attempt.number = live.next_attempt();
+                attempt.number = live.number_of(attempt.number);
                 let message = attempt.message;
                 live.attempted(attempt);
                 live.change().notices.delivery(&target, now.ms).accepted(message, told, now.ms);

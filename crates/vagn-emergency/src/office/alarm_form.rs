@@ -142,6 +142,7 @@ impl AlarmForm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vagn_cluster::trail::ALARM_MAX;
     use vagn_wire::Kind;
 
     #[test]
@@ -164,5 +165,25 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(AlarmForm::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn the_longest_alarm_that_a_door_can_take_has_room_on_its_way_to_the_leader() {
+        // Of what an id may hold, JSON makes these characters longest.
+        let longest = "\"".repeat(vagn_wire::ID_LEN_MAX);
+        assert!(vagn_wire::VehicleId::new(&longest).is_ok());
+        let place = Some(Fix::at(-89.123_456_789_012, -179.123_456_789_012, i64::MIN, false));
+        let mut alarm = Alarm::example(&longest);
+        (alarm.id, alarm.vehicle_incident) = (IncidentId::from_u128(u128::MAX), Some(longest.into()));
+        (alarm.fix, alarm.origin, alarm.before) = (place, place, place);
+        (alarm.event_time_ms, alarm.received_ms, alarm.last_received_ms) = (i64::MIN, i64::MIN, i64::MIN);
+        (alarm.kind, alarm.reports) = (Some(Kind::Manual), u64::MAX);
+        alarm.source = Some(Source::from(IpAddr::V6(Ipv6Addr::from([0xab; 16]))));
+        alarm.seal = Some(CallSeal { key_id: KeyId([255; 8]), sequence: u64::MAX, number: u64::MAX });
+        // Names of persons have up to 64 characters, each of four bytes, or of six where JSON has none for it.
+        alarm.raised_by = Some("\u{1}".repeat(64).into());
+        let vehicle = KnownVehicle { standing: Standing::Undecided, last_fix: place };
+        let len = AlarmForm::new(&alarm, vehicle, u64::MAX, 0).to_bytes().len();
+        assert!(len <= ALARM_MAX / 4, "{len}");
     }
 }

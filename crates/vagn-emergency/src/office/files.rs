@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tracing::{error, info, warn};
 use vagn_cluster::DiskFault;
 use vagn_cluster::trail::{Mark, TrailEvent};
-use vagn_otp::{Actor, Addr, Context, Failure, Handle};
+use vagn_otp::{Actor, Addr, Context, Failure, Handle, Pulse};
 use vagn_seal::KeyId;
 
 use crate::office::copies::{Copies, CopyQueue, CopyTaken};
@@ -21,6 +21,9 @@ use crate::record::store::{Before, Store, StoreError};
 
 /// Time between two rounds that open a store that failed, and show the state of the lane.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// Incidents of a store that are shown together, under the desk's lock: a few milliseconds, for which readers have to wait.
+const SHOWN_AT_ONCE: usize = 512;
 
 /// What is to be done with the store. It belongs to no life of the actor.
 #[derive(Default)]
@@ -92,6 +95,8 @@ pub(crate) struct IncidentFiles {
     copies: Copies,
     /// Directory in which a single machine may have left incidents.
     before: Option<PathBuf>,
+    /// Sign of life: what a store holds may be much.
+    pulse: Option<Pulse>,
 }
 
 impl IncidentFiles {
@@ -101,13 +106,17 @@ impl IncidentFiles {
 
     /// An actor that puts copies aside in its own way, where no single machine has left anything.
     pub(crate) fn copying(room: Arc<Room>, copies: Copies) -> Self {
-        Self { room, copies, before: None }
+        Self { room, copies, before: None, pulse: None }
+    }
+
+    fn beat(&self) {
+        self.pulse.iter().for_each(Pulse::beat);
     }
 
     pub(crate) fn work(&mut self) {
         let room = self.room.clone();
         let (lane, queue) = (&room.lane, &room.files);
-        lane.shelf.open(lane.clock.monotonic());
+        lane.shelf.open(lane.clock.monotonic(), &|| self.beat());
         let Some(store) = lane.shelf.store() else { return };
         if let Err(err) = self.show_anew(&store) {
             return lane.store_failed(&err);
@@ -181,7 +190,7 @@ impl IncidentFiles {
         let queue = &self.room.files;
         let Some(_showing) = queue.showing.try_lock() else { return Ok(()) };
         if !queue.has_shown(store) {
-            self.show(store, store.live()?)?;
+            self.show(store, store.read_live(&|| self.beat())?)?;
             *queue.shown.lock() = Arc::downgrade(store);
         }
         Ok(())
@@ -206,9 +215,12 @@ impl IncidentFiles {
         self.room.known.lock().learn(applied.alarms, applied.deeds, self.room.alarms_max);
         *queue.mark.lock() = applied.mark;
         let now = lane.moment();
-        let mut desk = lane.desk.lock();
-        desk.show_all(live, now);
-        drop(desk);
+        lane.desk.lock().begin_show(&live);
+        let mut live = live.into_iter();
+        while live.len() > 0 {
+            self.beat();
+            lane.desk.lock().show_part(live.by_ref().take(SHOWN_AT_ONCE), now);
+        }
         self.room.calls.applied_anew();
         Ok(())
     }
@@ -317,6 +329,7 @@ impl IncidentFiles {
 
 impl Actor for IncidentFiles {
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
+        self.pulse = Some(ctx.pulse());
         ctx.tell_self_after(Duration::ZERO, Round);
         Ok(())
     }

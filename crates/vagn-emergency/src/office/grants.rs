@@ -20,11 +20,11 @@ const WAITING_MAX: usize = 4_096;
 /// Senders that wait, those of the oldest grant first.
 #[derive(Default)]
 pub(crate) struct Grants {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<GrantQueue>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct GrantQueue {
     grants: VecDeque<Grant>,
     /// Nobody waits any more: the node stops.
     is_over: bool,

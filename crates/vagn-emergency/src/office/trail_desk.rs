@@ -34,6 +34,9 @@ const TOGETHER: usize = 256;
 /// Longest draft, in bytes: a group has room for one, and for names.
 const DRAFT_MAX: usize = 160 << 10;
 
+/// Incidents that are recalled between two signs of life.
+const RECALLED_PER_BEAT: usize = 512;
+
 /// Time between two rounds of upkeep.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
@@ -379,7 +382,14 @@ impl DeskState for TrailDesk {
         self.forget(numbers.map_or(0, |numbers| *numbers.start()));
         let live = self.room.lane.desk.lock().all_shown();
         let now = self.now();
-        self.desk.restore(live, now);
+        self.desk.begin_restore(now);
+        let mut live = live.into_iter();
+        while live.len() > 0 {
+            // The door would take a driver that is silent for one that hangs, and call about all that waits.
+            self.room.beat();
+            self.desk.restore_part(live.by_ref().take(RECALLED_PER_BEAT), now);
+        }
+        self.desk.end_restore(now);
     }
 
     fn take(&mut self, alarm: &Alarm) -> Taken {

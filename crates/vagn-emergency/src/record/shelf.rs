@@ -80,15 +80,15 @@ impl Shelf {
     }
 
     /// Opens the store if it is not open and it is time to try at `now`. Returns the incidents that are live in it. If it
-    /// cannot be opened, returns once those that are live by the journal: their calls are owed.
-    pub fn open(&self, now: Duration) -> Option<Vec<Incident>> {
+    /// cannot be opened, returns once those that are live by the journal: their calls are owed. Gives signs of life while it reads.
+    pub fn open(&self, now: Duration, beat: &dyn Fn()) -> Option<Vec<Incident>> {
         {
             let state = self.state.lock();
             if state.store.is_some() || state.given_up || now < state.not_before {
                 return None;
             }
         }
-        match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
+        match catch_unwind(AssertUnwindSafe(|| self.try_open(beat))).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
                 self.remember(store.recalled());
                 *self.state.lock() = StoreState { store: Some(Arc::new(store)), ..StoreState::default() };
@@ -115,10 +115,11 @@ impl Shelf {
         Some(live)
     }
 
-    fn try_open(&self) -> Result<(Vec<Incident>, Store), StoreError> {
+    fn try_open(&self, beat: &dyn Fn()) -> Result<(Vec<Incident>, Store), StoreError> {
         let was_open = self.history.lock().was_open;
         let store = (self.opener)(if was_open { Recall::Confirmed } else { Recall::All })?;
-        Ok((store.live()?, store))
+        beat();
+        Ok((store.read_live(beat)?, store))
     }
 
     /// Remembers what an opening has found in the journal, and logs it.

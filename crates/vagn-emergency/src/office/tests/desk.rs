@@ -1,5 +1,6 @@
 //! The desk, and stores that apply what it decides.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vagn_cluster::trail::{AlarmId, DeedTaken, DeskState, Duty, Taken, Term};
@@ -286,8 +287,13 @@ fn an_alarm_that_comes_again_is_told_from_one_that_says_more() {
 
 /// A call of the door about an alarm as it is, which the county has accepted.
 fn accepted_call(alarm: &Handed) -> DoorCall {
+    accepted_at(1, alarm)
+}
+
+/// The same, at the attempt of this number.
+fn accepted_at(number: u32, alarm: &Handed) -> DoorCall {
     let attempt = Attempt {
-        number: 1,
+        number,
         target: "county".into(),
         message: Message::Opened,
         at_ms: NOW_MS,
@@ -310,6 +316,36 @@ fn a_target_that_a_door_has_called_hears_where_the_vehicle_has_gone_since() {
     leader.apply(&group, 2);
     let sent = leader.send(Duty::Full);
     assert!(matches!(&sent[..], [(target, _, UPDATED)] if target == "county"), "{sent:?}");
+}
+
+#[test]
+fn attempts_of_a_leader_have_numbers_behind_those_that_the_targets_saw_from_the_door() {
+    let mut leader = Bench::new();
+    leader.lead(1);
+    // The door has called alone, and its third attempt was accepted.
+    let alone = Handed::new(1, "bus 1", 1);
+    let note = note_of(&[accepted_at(3, &alone)]);
+    assert_eq!(leader.take(&alone.clone().more_at(59.5).called(&note)), Taken::Open);
+    // The leader has called as well, and heard of the door's call behind its own.
+    let both = Handed::new(2, "bus 2", 2);
+    assert_eq!(leader.take(&both), Taken::Open);
+    let group = leader.record(2).unwrap();
+    leader.apply(&group, 2);
+    leader.send(Duty::Full);
+    let numbers =
+        |leader: &Bench| leader.out.iter().map(|(_, notice)| notice.number).collect::<BTreeSet<_>>();
+    assert_eq!(numbers(&leader), BTreeSet::from([1, 4]));
+    leader.end(200, Duty::Full);
+    let note = note_of(&[accepted_at(5, &both)]);
+    assert_eq!(leader.take(&both.more_at(59.5).called(&note)), Taken::Open);
+    let group = leader.record(3).unwrap();
+    leader.apply(&group, 3);
+    leader.clock.advance(Duration::from_secs(30));
+    leader.send(Duty::Full);
+    assert_eq!(numbers(&leader), BTreeSet::from([6]));
+    let ledger = leader.store().ledger(alone.id()).unwrap();
+    let recorded: BTreeSet<_> = ledger.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(recorded, BTreeSet::from([3, 4]));
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::record::incident::Incident;
 use crate::record::stored;
 use crate::trail::{self, Ends, Entry, SubjectId};
 
+/// Incidents that are read between two signs of life.
+const READ_PER_BEAT: usize = 512;
+
 /// Entries of the trail that are read of one incident.
 pub(super) const TRAIL_READ: usize = 1_000;
 
@@ -20,12 +23,23 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn live(&self) -> Result<Vec<Incident>, StoreError> {
+        self.read_live(&|| {})
+    }
+
+    /// Does the same, and gives signs of life meanwhile: there may be very many.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn read_live(&self, beat: &dyn Fn()) -> Result<Vec<Incident>, StoreError> {
         self.query(|txn| {
             let all = txn.open_table(INCIDENTS)?;
             let mut incidents = Vec::new();
             for row in txn.open_table(LIVE)?.iter()? {
                 let id = row?.0.value();
                 let record = all.get(id)?;
+                if incidents.len().is_multiple_of(READ_PER_BEAT) {
+                    beat();
+                }
                 incidents.extend(record.and_then(|record| self.read(id, record.value())));
             }
             Ok(incidents)

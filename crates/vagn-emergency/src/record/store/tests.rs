@@ -64,6 +64,16 @@ fn has_after_a_restart_what_was_saved() {
 }
 
 #[test]
+fn gives_signs_of_life_while_it_reads_what_is_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+    save(&store, (1..=1_100).map(incident));
+    let beats = std::cell::Cell::new(0);
+    let live = store.read_live(&|| beats.set(beats.get() + 1)).unwrap();
+    assert_eq!((live.len(), beats.get()), (1_100, 3));
+}
+
+#[test]
 fn a_record_that_makes_no_sense_hides_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), RESERVED, 100).unwrap();
