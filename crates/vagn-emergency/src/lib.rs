@@ -62,7 +62,7 @@ use vagn_flow::trust::Trust;
 use vagn_otp::{Actor, Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::PartList;
 
-pub use crate::census::LiveFleet;
+pub use crate::census::{CENSUS_DIR, CensusParts, LiveFleet, census_child, census_files};
 pub use crate::desk::{Request, RequestKind};
 pub use crate::handle::EmergencyHandle;
 use crate::handle::Work;
