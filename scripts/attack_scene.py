@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -97,12 +98,13 @@ class Scene:
         settings = self.folder / "vagn.toml"
         settings.write_text(self.settings(f"http://{sink}/calls"))
         arguments = ["--config", settings, "--data-dir", self.data, "--log-level", "error"]
-        # The vehicles are known because they were there before the start.
+        # The vehicles are known because they were there before a start without a census.
         server, self.at = self.programs.serve(*arguments)
         self.populate()
         time.sleep(2)
         server.terminate()
         server.wait(15)
+        shutil.rmtree(self.data / "census", ignore_errors=True)
         self.server, self.at = self.programs.serve(*arguments, preexec_fn=self.limit)
         self.ways = itertools.cycle([self.call_udp, self.call_tcp, self.call_https])
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -21,6 +21,7 @@
 //! This is one machine. On a node of a cluster one desk decides for all nodes, and the `office` stands in the place of `incidents`: the head of `office/mod.rs` has
 //! its picture.
 
+mod census;
 mod desk;
 mod disk;
 pub mod fix;
@@ -61,13 +62,14 @@ use vagn_flow::trust::Trust;
 use vagn_otp::{Actor, Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::PartList;
 
+pub use crate::census::{CENSUS_DIR, CensusParts, LiveFleet, census_child, census_files};
 pub use crate::desk::{Request, RequestKind};
 pub use crate::handle::EmergencyHandle;
 use crate::handle::Work;
 pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
 pub use crate::incidents::RequestOutcome;
-pub use crate::intake::known::{KnownVehicle, KnownVehicles, LiveFleet};
+pub use crate::intake::known::{KnownVehicle, KnownVehicles};
 pub use crate::lane::Seeds;
 use crate::lane::{Attend, Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use thiserror::Error;
 
 use crate::vehicle::keep_nearest;
-use crate::{BBox, Hit, Key, KeyTag, Nearby, Reader, Vehicle, coarse, partition};
+use crate::{BBox, Hit, IndexMark, Key, KeyTag, Nearby, Reader, Vehicle, coarse, partition};
 
 /// Counts of vehicles that left that are looked at under one lock: some 0.5 ms.
 const DEPARTED_AT_ONCE: usize = 4_096;
@@ -181,6 +181,12 @@ impl Fleet {
     /// Returns the reader of one partition, if the partition is in place.
     pub fn reader(&self, partition: usize) -> Option<Reader> {
         self.readers.read().get(partition).cloned().flatten()
+    }
+
+    /// Returns true when the partition in place has this index.
+    pub fn has(&self, partition: usize, index: &IndexMark) -> bool {
+        let readers = self.readers.read();
+        readers.get(partition).and_then(Option::as_ref).is_some_and(|reader| index.is_of(reader))
     }
 
     /// Returns the readers of all partitions, by their numbers.

@@ -58,7 +58,7 @@ pub use partition::{
     AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
 };
 pub use question::{Age, Answer, Question, Whole};
-pub use reader::{DepartedCounts, Reader, Writer};
+pub use reader::{DepartedCounts, IndexMark, Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
 pub use roster::Roster;
 pub use sight::Sight;

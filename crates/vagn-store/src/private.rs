@@ -14,7 +14,7 @@ pub const FILE_MODE: u32 = 0o600;
 pub const DIR_MODE: u32 = 0o700;
 
 /// Begins of the names that are ours in a data directory. Whatever else somebody keeps there is left as it is.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
     "manifest",
     "lock",
     "clock",
@@ -22,6 +22,8 @@ const OURS: [&str; 12] = [
     "cert.",
     "key.",
     "incidents.",
+    "census",
+    "desk",
     "registry.",
     "control",
     "access.",
@@ -121,7 +123,8 @@ mod tests {
     fn makes_all_that_is_ours_private_and_nothing_else() {
         let outer = tempfile::tempdir().unwrap();
         let dir = outer.path().join("data");
-        let stores = ["incidents.redb", "fleet-1/0/log-1", "fleet-1/0/cut-1/log-1", "cluster/note"];
+        let stores =
+            ["incidents.redb", "fleet-1/0/log-1", "fleet-1/0/cut-1/log-1", "cluster/note", "census/0-of-1"];
         let ours: Vec<_> = ["manifest", "clock", "cert.pem"].into_iter().chain(stores).collect();
         make(&dir, &ours);
         make(outer.path(), &["elsewhere"]);
@@ -129,11 +132,11 @@ mod tests {
         std::os::unix::fs::symlink(outer.path().join("elsewhere"), dir.join("key.pem")).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
 
-        // Seven files, and the directories `data`, `fleet-1`, `0`, `cut-1` and `cluster`.
-        assert_eq!(open_to_others(&dir).open.len(), 12);
+        // Eight files, and the directories `data`, `fleet-1`, `0`, `cut-1`, `cluster` and `census`.
+        assert_eq!(open_to_others(&dir).open.len(), 14);
         assert_eq!(mode(&dir), 0o755, "looking changes nothing");
         let rights = tighten(&dir);
-        assert_eq!((rights.open.len(), rights.stuck.len()), (12, 0), "{rights:?}");
+        assert_eq!((rights.open.len(), rights.stuck.len()), (14, 0), "{rights:?}");
         assert!(ours.iter().all(|name| mode(&dir.join(name)) == FILE_MODE));
         assert!(
             ["", "fleet-1", "fleet-1/0", "fleet-1/0/cut-1"]

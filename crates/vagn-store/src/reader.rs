@@ -4,7 +4,7 @@
 //! load takes it again before any reader wakes.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
@@ -37,6 +37,18 @@ pub struct DepartedCounts {
 pub struct Reader {
     index: Arc<RwLock<Index>>,
     first_rows: u32,
+}
+
+/// Tells an index from all others, and keeps nothing of it.
+#[derive(Debug, Clone)]
+pub struct IndexMark(Weak<RwLock<Index>>);
+
+impl IndexMark {
+    /// Returns true for a reader of the index.
+    pub fn is_of(&self, reader: &Reader) -> bool {
+        // A mark keeps the place of an index that is gone, so no other one has it.
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&reader.index))
+    }
 }
 
 impl Writer {
@@ -87,6 +99,11 @@ impl Writer {
 }
 
 impl Reader {
+    /// Returns the mark of the index.
+    pub fn mark(&self) -> IndexMark {
+        IndexMark(Arc::downgrade(&self.index))
+    }
+
     /// Returns true if both read the same index.
     pub fn is_same(&self, other: &Reader) -> bool {
         Arc::ptr_eq(&self.index, &other.index)

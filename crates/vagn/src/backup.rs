@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use vagn_emergency::record::store::{self, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, Head};
-use vagn_emergency::{DESK_DIR, EmergencyHandle};
+use vagn_emergency::{CENSUS_DIR, DESK_DIR, EmergencyHandle, census_files};
 use vagn_registry::Registry;
 use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupWriter, FleetSource, Interrupt, UncheckedBackup};
@@ -63,7 +63,8 @@ pub fn copy_running(
     check_outside(&from, dir)?;
     let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
     let to = writer.data_dir().to_owned();
-    let others = store::copy_bytes(&from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
+    let others =
+        store::copy_bytes(&from) + len(&from.join(Registry::FILE)) + census_bytes(&from) + SMALL_BYTES;
     writer.copy_fleet(&fleet, others, spare)?;
     let is_wanted = || {
         let progress = vagn_store::BackupProgress { step: vagn_store::BackupStep::Copy, done: 0, total: 0 };
@@ -74,6 +75,7 @@ pub fn copy_running(
     writer.note_trail(head.to_string());
     registry.copy_to(&to).context("copy the registry")?;
     writer.adopt(Registry::FILE)?;
+    copy_census(&mut writer, &from, "")?;
     for name in SMALL.into_iter().chain(LAST) {
         writer.copy_file(&from.join(name), name)?;
     }
@@ -98,12 +100,14 @@ pub fn copy_stopped(
     let registries =
         len(&from.join(Registry::FILE)) + len(&from.join(Registry::COPY_DIR).join(Registry::FILE));
     let desk: u64 = DESK_FILES.iter().map(|name| len(&from.join(DESK_DIR).join(name))).sum();
-    let others = store::copy_bytes(from) + registries + desk + SMALL_BYTES;
+    let census = census_bytes(from) + census_bytes(&from.join(DESK_DIR));
+    let others = store::copy_bytes(from) + registries + desk + census + SMALL_BYTES;
     writer.copy_fleet(fleet, others, 0)?;
     let to = writer.data_dir().to_owned();
     for name in store::COPIED.into_iter().chain(SMALL).chain(LAST) {
         writer.copy_file(&from.join(name), name)?;
     }
+    copy_census(&mut writer, from, "")?;
     if from.join(Registry::FILE).exists() {
         vagn_store::disk::Disk::copy(&RealDisk, &from.join(Registry::FILE), &to.join(Registry::FILE))
             .context("copy the registry")?;
@@ -127,11 +131,33 @@ pub fn copy_stopped(
         for name in DESK_FILES {
             writer.copy_file(&desk.join(name), &format!("{DESK_DIR}/{name}"))?;
         }
+        copy_census(&mut writer, &desk, &format!("{DESK_DIR}/"))?;
     }
     if store::is_there(&to) {
         writer.note_trail(head_of(&to)?.to_string());
     }
     Ok(writer.close(fleet)?)
+}
+
+/// Copies who is known: else all vehicles in the copy would be. `from` is the directory of the incidents, and `below` that in the copy.
+/// Each file is replaced as a whole, so it is copied as it was at some moment.
+fn copy_census(writer: &mut BackupWriter<'_>, from: &Path, below: &str) -> anyhow::Result<()> {
+    let from = from.join(CENSUS_DIR);
+    let names = census_files(&from);
+    if !names.is_empty() {
+        let to = writer.data_dir().join(format!("{below}{CENSUS_DIR}"));
+        fs::create_dir_all(to).context("copy the census")?;
+    }
+    for name in names {
+        writer.copy_file(&from.join(&name), &format!("{below}{CENSUS_DIR}/{name}"))?;
+    }
+    Ok(())
+}
+
+/// Returns the bytes of the census in the directory of the incidents.
+fn census_bytes(dir: &Path) -> u64 {
+    let dir = dir.join(CENSUS_DIR);
+    census_files(&dir).iter().map(|name| len(&dir.join(name))).sum()
 }
 
 /// Refuses a directory in the data directory, whatever links lead there.
@@ -228,11 +254,16 @@ mod tests {
         let fleet = FleetSource::at_rest(Arc::new(RealDisk), &data).unwrap();
         fs::create_dir(data.join("desk")).unwrap();
         fs::write(data.join("desk/kept.redb"), "alarms").unwrap();
+        fs::create_dir(data.join("desk/census")).unwrap();
+        fs::write(data.join("desk/census/0-of-8"), "rounds").unwrap();
+        fs::write(data.join("desk/census/0-of-8.tmp"), "half").unwrap();
         let copy =
             copy_stopped(&fleet, &outer.path().join("copy"), 0, &|_| ControlFlow::Continue(())).unwrap();
         let copied = |name: &str| fs::read_to_string(copy.data_dir().join(name)).ok();
         assert_eq!(copied("desk/kept.redb").as_deref(), Some("alarms"));
         assert_eq!(copied("desk/incidents.redb"), None, "there was none");
+        assert_eq!(copied("desk/census/0-of-8").as_deref(), Some("rounds"));
+        assert_eq!(copied("desk/census/0-of-8.tmp"), None, "it was being written");
         assert!(copy.check(&|_| ControlFlow::Continue(())).is_ok());
     }
 }

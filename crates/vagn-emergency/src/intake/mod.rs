@@ -2,7 +2,6 @@
 
 pub(crate) mod ack;
 pub(crate) mod alarm;
-mod census;
 pub(crate) mod filter;
 mod gathering;
 mod ids;

@@ -37,7 +37,7 @@ pub struct EmergencySettings {
     pub escalate_after: Span,
     /// An incident that a person has acknowledged is resolved when it has been quiet for this time.
     pub resolve_after: Span,
-    /// A vehicle that was not in the fleet at the start is known once it was heard in each of ten parts of this time.
+    /// A vehicle is known once it was heard in each of ten parts of this time.
     pub known_after: Span,
     /// Most open incidents of vehicles that are not known, from one source: an IPv4 address, or an IPv6 network of 64 bits.
     pub strangers_per_source: u32,

@@ -73,6 +73,7 @@ async fn a_backup_of_a_running_service_has_all_that_was_answered_before_and_is_r
         })
         .await;
     }
+    eventually("the census", async || !census(&data).is_empty()).await;
     let made = said(&["backup", text(&backup), "--data-dir", text(&data)], 0);
     let during = answered.lock().unwrap().len();
     eventually("answers after it", async || answered.lock().unwrap().len() > during).await;
@@ -85,6 +86,7 @@ async fn a_backup_of_a_running_service_has_all_that_was_answered_before_and_is_r
     let head = made.lines().find_map(|line| line.strip_prefix("trail ")).unwrap();
     let restored = said(&["restore", text(&backup), "--data-dir", text(&to)], 0);
     assert!(restored.contains(head), "{restored}");
+    assert!(!census(&to).is_empty(), "not everybody is known there");
     assert!(to.join("answers").exists(), "the numbers of sealed answers go on from where they were");
     audit::said(&["verify", "--data-dir", text(&to), "--head", head], 0);
     let vagn = Vagn::start(&to, &[]);
@@ -97,6 +99,14 @@ async fn a_backup_of_a_running_service_has_all_that_was_answered_before_and_is_r
     assert!(!ready.contains("journal") && !ready.contains("lost"), "{ready}");
 }
 
+/// Returns the files of the census.
+fn census(data: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(data.join("census")).into_iter().flatten().flatten();
+    let named = files.map(|file| (file.file_name().into_string().unwrap(), file.path()));
+    let whole = named.filter(|(name, _)| !name.ends_with(".tmp"));
+    whole.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect()
+}
+
 #[tokio::test]
 async fn a_stopped_service_is_copied_too_and_a_full_directory_is_refused() {
     let outer = tempfile::tempdir().unwrap();
@@ -104,6 +114,7 @@ async fn a_stopped_service_is_copied_too_and_a_full_directory_is_refused() {
     let mut vagn = Vagn::start(&data, &[]);
     vagn.send(&report("bus-7", 59.33, 18.06, false));
     vagn.wait_settled(1).await;
+    eventually("the census", async || !census(&data).is_empty()).await;
     vagn.kill();
     drop(vagn);
     let made = said(&["backup", text(&backup), "--data-dir", text(&data)], 0);
@@ -111,6 +122,7 @@ async fn a_stopped_service_is_copied_too_and_a_full_directory_is_refused() {
     let refused = said(&["restore", text(&backup), "--data-dir", text(&data)], 64);
     assert!(refused.contains("is not empty"), "{refused}");
     said(&["restore", text(&backup), "--data-dir", text(&to)], 0);
+    assert_eq!(census(&to), census(&data), "who is known in the copy is known there, and nobody else");
     let vagn = Vagn::start(&to, &[]);
     assert_eq!(vagn.json("/api/v1/vehicles/bus-7").await["id"], "bus-7");
     let none =

@@ -23,7 +23,7 @@ const SLICE: usize = 9;
 const STARTS: u64 = 17;
 
 /// The files: how each is found, and the one with which it changes places.
-const ROWS: [(&str, Pick, Pick); 15] = [
+const ROWS: [(&str, Pick, Pick); 16] = [
     ("manifest", |dir| top(dir, "manifest"), |dir| top(dir, "clock")),
     ("lock", |dir| top(dir, "lock"), |dir| top(dir, "clock")),
     ("clock", |dir| top(dir, "clock"), |dir| top(dir, "lock")),
@@ -32,6 +32,7 @@ const ROWS: [(&str, Pick, Pick); 15] = [
     ("incidents.redb", |dir| top(dir, "incidents.redb"), |dir| top(dir, "clock")),
     ("incidents.journal.a", |dir| top(dir, "incidents.journal.a"), |dir| top(dir, "incidents.journal.b")),
     ("incidents.journal.b", |dir| top(dir, "incidents.journal.b"), |dir| top(dir, "clock")),
+    ("the census", |dir| top(dir, "census/0-of-2"), |dir| top(dir, "census/1-of-2")),
     ("a partition's manifest", |dir| top(dir, "fleet-1/0/manifest"), |dir| top(dir, "fleet-1/1/manifest")),
     ("a partition", |dir| top(dir, "fleet-1/0"), |dir| top(dir, "fleet-1/1")),
     ("the oldest segment", |dir| nth(dir, ".log", 0), |dir| nth(dir, ".log", 1)),

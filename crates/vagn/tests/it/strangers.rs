@@ -1,6 +1,7 @@
 //! A flood of alarms from invented vehicles, together with alarms of vehicles that were known before.
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -58,8 +59,7 @@ async fn invented_vehicles_get_no_more_than_their_share_and_delay_no_known_vehic
         vagn.send(&report(&known(number), 59.33, 18.06, false));
     }
     vagn.wait_settled(KNOWN as u64).await;
-    // Vehicles that were there before a start are known.
-    let vagn = vagn.restart();
+    let vagn = vagn.restart_knowing_all();
     let to = vagn.address("udp");
     let over = Arc::new(AtomicBool::new(false));
     // A first flood must not make its vehicles known for the second one.
@@ -119,7 +119,7 @@ async fn vehicles_that_are_made_up_and_report_once_stay_strangers_and_are_resolv
     let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     vagn.send(&report(&known(7), 59.33, 18.06, false));
     vagn.wait_settled(1).await;
-    let vagn = vagn.restart();
+    let vagn = vagn.restart_knowing_all();
     let made_up: Vec<_> = (0..2 * PER_SOURCE).map(|number| format!("made up {number}")).collect();
     made_up.iter().for_each(|id| vagn.send(&report(id, 59.33, 18.06, false)));
     vagn.wait_settled(made_up.len() as u64).await;
@@ -174,6 +174,8 @@ async fn what_calls_while_the_fleet_is_read_is_looked_up_again_and_known_vehicle
         assert_eq!(vagn.post("/api/v1/positions", serde_json::json!(body).to_string()).await.0, 200);
     }
     vagn.kill();
+    // Without a census all of them are known.
+    std::fs::remove_dir_all(data.join("census")).unwrap();
     let mut vagn = Vagn::launch(&data, &["--config", &config]);
     let to = vagn.address("udp");
     let flooding = tokio::task::spawn_blocking(move || flood(to, FLOOD));
@@ -191,6 +193,71 @@ async fn what_calls_while_the_fleet_is_read_is_looked_up_again_and_known_vehicle
     eventually("known ones", async || count(&vagn, "known").await == said(KNOWN + 1)).await;
     eventually("the flood", async || count(&vagn, "stranger").await == said(FLOOD)).await;
     assert_eq!(share(&vagn).await, FLOOD);
+}
+
+/// Returns the number of vehicles that are known by the census on disk.
+fn known_on_disk(data: &Path) -> usize {
+    // As `vagn-emergency/src/census/file.rs` says: 36 bytes before the entries, 12 behind them.
+    let files = std::fs::read_dir(data.join("census")).into_iter().flatten().flatten();
+    let known = files.filter_map(|file| std::fs::read(file.path()).ok()).map(|bytes| {
+        let entries = bytes.get(36..bytes.len().saturating_sub(12)).unwrap_or_default();
+        entries.as_chunks::<8>().0.iter().filter(|entry| entry[0] & 15 == 10).count()
+    });
+    known.sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_report_before_a_restart_makes_nobody_known_and_who_was_known_stays_so() {
+    const MADE_UP: usize = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (
+        dir.path().join("data"),
+        settings(dir.path(), "partitions = 2\n[emergency]\nknown_after = \"1s\"\n"),
+    );
+    let vagn = Vagn::start(&data, &["--config", &config]);
+    eventually("the bus to have been heard for long enough", async || {
+        vagn.send(&report(&known(7), 59.33, 18.06, false));
+        known_on_disk(&data) == 1
+    })
+    .await;
+    let before = vagn.fates().await as usize;
+    let made_up: Vec<_> = (0..MADE_UP).map(|number| format!("made up {number}")).collect();
+    made_up.iter().for_each(|id| vagn.send(&report(id, 59.33, 18.06, false)));
+    eventually("them to be stored", async || vagn.metric("vagn_vehicles").await as usize == MADE_UP + 1)
+        .await;
+    assert!(vagn.fates().await as usize >= before + MADE_UP);
+    // Killed, and stopped in order.
+    let vagn = vagn.restart();
+    vagn.stop();
+    let vagn = Vagn::start(&data, &["--config", &config]);
+    made_up.iter().for_each(|id| vagn.send(&report(id, 59.33, 18.06, true)));
+    vagn.send(&report(&known(7), 59.33, 18.06, true));
+    let said = |count: usize| format!("{count} incidents would be resolved\n");
+    eventually("the made-up ones to be strangers", async || count(&vagn, "stranger").await == said(MADE_UP))
+        .await;
+    eventually("the bus to be known", async || count(&vagn, "known").await == said(1)).await;
+    let (_, ready) = vagn.ops("/readyz").await;
+    assert!(!ready.contains("census"), "{ready}");
+}
+
+#[tokio::test]
+async fn a_damaged_census_makes_no_known_vehicle_a_stranger_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (dir.path().join("data"), settings(dir.path(), "partitions = 1\n"));
+    let mut vagn = Vagn::start(&data, &["--config", &config]);
+    vagn.send(&report(&known(7), 59.33, 18.06, false));
+    vagn.wait_settled(1).await;
+    let file = data.join("census/0-of-1");
+    eventually("a census", async || file.exists()).await;
+    vagn.kill();
+    std::fs::write(&file, "damaged").unwrap();
+    let vagn = vagn.restart();
+    eventually("a warning", async || vagn.ops("/readyz").await.1.contains("0-of-1.kept-")).await;
+    assert_eq!(vagn.ops("/readyz").await.0, 200, "it works all the same");
+    assert!(vagn.log().contains("the census cannot be read"));
+    vagn.send(&report(&known(7), 59.33, 18.06, true));
+    let said = "1 incidents would be resolved\n";
+    eventually("the bus to be known", async || count(&vagn, "known").await == said).await;
 }
 
 /// Returns the number of open incidents of vehicles that are not known for certain.

@@ -257,6 +257,13 @@ impl Vagn {
         Self::start_with(std::mem::take(&mut self.environment), &self.data_dir, &args)
     }
 
+    /// As [`Vagn::restart`], without the census that is on disk: so all vehicles that are there are known.
+    pub(crate) fn restart_knowing_all(mut self) -> Self {
+        self.kill();
+        std::fs::remove_dir_all(self.data_dir.join("census")).ok();
+        self.restart()
+    }
+
     /// Sends one datagram.
     pub(crate) fn send(&self, datagram: &[u8]) {
         // From whichever address leads there: a service may run in another network namespace.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use vagn_emergency::record::standing::Standing;
 use vagn_emergency::{
-    DESK_DIR, EmergencyHandle, EmergencyMetrics, KnownVehicles, LiveFleet, NodeLane, Seeds,
+    CensusParts, DESK_DIR, EmergencyHandle, EmergencyMetrics, KnownVehicles, LiveFleet, NodeLane, Seeds,
+    census_child,
 };
 use vagn_flow::batch::Traffic;
 use vagn_otp::ChildSpec;
@@ -30,6 +31,8 @@ pub(super) struct Lane {
     /// Tells the doors who is known.
     pub(super) is_known: IsKnown,
     pub(super) child: ChildSpec,
+    /// Keeps on disk who is known.
+    pub(super) census: ChildSpec,
 }
 
 /// Subscribes the lane to the topic, and returns its handle and its supervisor.
@@ -40,8 +43,10 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
     let vehicles = Arc::new(vehicles);
     let is_known = is_known(vehicles.clone());
+    let data_dir = if is_node { desk(parts)? } else { parts.settings.data_dir.clone() };
+    let census = census(parts, &vehicles, data_dir.clone());
     let lane = vagn_emergency::Parts {
-        data_dir: if is_node { desk(parts)? } else { parts.settings.data_dir.clone() },
+        data_dir,
         before: is_node.then(|| parts.settings.data_dir.clone()),
         // What a node lost it has again from the trail.
         part_list: (!is_node).then(|| parts.part_list.clone()),
@@ -62,13 +67,27 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     Ok(match is_node {
         true => {
             let (incidents, node, child) = vagn_emergency::start_node(traffic, lane);
-            Lane { incidents, node: Some(node), is_known, child }
+            Lane { incidents, node: Some(node), is_known, child, census }
         }
         false => {
             let (incidents, child) = vagn_emergency::start(traffic, lane);
-            Lane { incidents, node: None, is_known, child }
+            Lane { incidents, node: None, is_known, child, census }
         }
     })
+}
+
+/// Returns the child that keeps on disk who is known. It is of no use to alarms under way, so it is no part of the lane.
+fn census(parts: &Parts, vehicles: &Arc<LiveFleet>, data_dir: PathBuf) -> ChildSpec {
+    let child = census_child(CensusParts {
+        vehicles: vehicles.clone(),
+        data_dir,
+        every: parts.settings.emergency.known_after.0,
+        spare: parts.settings.free_floor_bytes,
+        secret: [fastrand::u64(..), fastrand::u64(..)],
+        clock: parts.clock.clone(),
+        readiness: parts.readiness.clone(),
+    });
+    child.watchdog(parts.settings.hang_limit.0)
 }
 
 fn is_known(vehicles: Arc<LiveFleet>) -> IsKnown {

@@ -22,6 +22,7 @@
 //! ├─ emergency    no other part's crash reaches it
 //! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher;
 //! │               with --nats in place of stores: cluster (one_for_one: shard-.. node · shelf · courier)
+//! ├─ census       keeps on disk who is known
 //! ├─ calls        with --nats: (one_for_one) trail · trail-watch
 //! ├─ ingest       pool
 //! ├─ queries      pool
@@ -204,7 +205,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     };
     let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
     let ingest_pool = ingest::build(&parts, &traffic, &keeping);
-    let emergency::Lane { incidents, node: lane, is_known, child: emergency } =
+    let emergency::Lane { incidents, node: lane, is_known, child: emergency, census } =
         emergency::build(&parts, &traffic, &fleet)?;
     let cluster = keeping.cluster().cloned();
     let calls = match cluster.as_ref().zip(lane) {
@@ -238,6 +239,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(ops)
         .child(emergency)
         .child(kept(ChildSpec::supervisor(traffic_tree)))
+        // It is stopped before the fleet that it reads.
+        .child(kept(census))
         // It is stopped before the connections that it uses, and before the lane.
         .children(calls.map(kept))
         .child(kept(ingest_pool))
