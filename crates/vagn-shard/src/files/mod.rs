@@ -51,7 +51,7 @@ use start::Start;
 use workers::Shared;
 pub use workers::{FileWorker, FileWorkers};
 
-/// Name of the file that tells who works here.
+/// Name of the file that tells which process works here.
 const LOCK: &str = "lock";
 
 /// The files of a node, for its driver. When it is dropped, what is not done yet stays undone, as in a crash.

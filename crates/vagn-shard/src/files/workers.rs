@@ -26,7 +26,7 @@ use super::recover;
 use super::rest::{self, RestReader};
 use super::site::{NotReplaced, Site};
 use super::snapshot;
-use super::start::{Start, Told};
+use super::start::{Start, StartStep};
 
 /// Threads that sync.
 const SYNCERS: usize = 4;
@@ -43,13 +43,13 @@ enum Role {
 }
 
 impl FileWorker {
-    /// All threads that are needed. A supervisor starts each of them.
+    /// Lists the threads that are needed. A supervisor starts each of them.
     pub fn all() -> impl Iterator<Item = Self> {
         let syncs = (0..SYNCERS).map(Role::Sync);
         [Role::Logs, Role::Files].into_iter().chain(syncs).map(Self)
     }
 
-    /// Name of the thread, at most 15 bytes.
+    /// Returns the name of the thread, at most 15 bytes: Linux takes no more.
     pub fn name(self) -> String {
         match self.0 {
             Role::Logs => "shard-logs".to_owned(),
@@ -97,22 +97,24 @@ impl FileWorkers {
     }
 }
 
-/// What the node and the threads share.
+/// State that the node and the threads share.
 pub(super) struct Shared {
     pub(super) site: Site,
     pub(super) desk: Mutex<Desk>,
     pub(super) counts: FileCounts,
     reader: Mutex<LogReader>,
     rests: Mutex<RestReader>,
-    /// Why logs cannot be read, as it was said last; with the life of the shard.
-    said: Mutex<BTreeMap<ShardId, (u64, String)>>,
+    /// Cause for which a log cannot be read, as it was logged last; with the life of the shard.
+    causes: Mutex<BTreeMap<ShardId, (u64, String)>>,
     /// Room for the byte forms of records.
     buffer: Mutex<Vec<u8>>,
-    /// Wake those who write logs, who sync, and who read.
+    /// Wakes the thread that writes logs.
     logs: Condvar,
+    /// Wakes the threads that sync.
     syncs: Condvar,
+    /// Wakes the thread that reads.
     files: Condvar,
-    /// Held as long as anybody may touch the files.
+    /// Held as long as a thread may touch the files.
     _lock: Box<dyn vagn_store::disk::DiskLock>,
 }
 
@@ -124,7 +126,7 @@ impl Shared {
             counts: FileCounts::default(),
             reader: Mutex::default(),
             rests: Mutex::default(),
-            said: Mutex::default(),
+            causes: Mutex::default(),
             buffer: Mutex::default(),
             logs: Condvar::new(),
             syncs: Condvar::new(),
@@ -145,9 +147,9 @@ impl Shared {
 
     pub(super) fn close(&self) {
         self.desk.lock().is_closed = true;
-        [&self.logs, &self.syncs, &self.files].into_iter().for_each(|each| {
-            each.notify_all();
-        });
+        for wake in [&self.logs, &self.syncs, &self.files] {
+            wake.notify_all();
+        }
     }
 
     fn run(&self, role: Role, within: Duration) -> bool {
@@ -368,10 +370,10 @@ impl Shared {
                 LogOutcome::Fault
             }
             Ok(LogOutcome::Damaged { next }) => {
-                let (shard, from) = (owed.shard.0, view.from());
+                let from = view.from();
                 if self.is_new_cause(owed, format!("damaged from {from}")) {
                     error!(
-                        shard,
+                        shard = owed.shard.0,
                         from,
                         next,
                         "a part of the log of a shard is damaged; the log is kept when it is let go"
@@ -388,28 +390,34 @@ impl Shared {
         }
     }
 
-    /// Notes why a log cannot be read. Returns false when that was the cause before: it is read again and again.
+    /// Notes the cause for which a log cannot be read. Returns false when it was the same before: a log is read again and again.
     fn is_new_cause(&self, owed: Owed, cause: String) -> bool {
         let cause = (owed.life, cause);
-        let is_new = self.said.lock().insert(owed.shard, cause.clone()).is_none_or(|before| before != cause);
+        let is_new =
+            self.causes.lock().insert(owed.shard, cause.clone()).is_none_or(|before| before != cause);
         add(&self.counts.damaged, u64::from(is_new));
         is_new
     }
 
     /// Keeps what a snapshot is to take the place of, if it must be. Returns the folder of copies whose originals are still there.
     fn keep(&self, id: LogId, old: Old) -> Result<Option<PathBuf>, DiskFault> {
-        let moved = || recover::keep_all(&self.site, id.shard).map(|()| None);
         let kept = match old {
             Old::Goes => Ok(None),
-            Old::All => moved(),
+            Old::All => self.move_aside(id.shard),
             Old::Log => match recover::keep_copies(&self.site, id.shard) {
                 Ok(folder) => Ok(Some(folder)),
                 Err(err) if is_no_room(&err) => Err(err),
                 // What cannot be copied can be moved.
-                Err(_) => moved(),
+                Err(_) => self.move_aside(id.shard),
             },
         };
         kept.map_err(|err| self.no_snapshot(id, &err))
+    }
+
+    /// Moves the files of a shard aside, which leaves no copies.
+    fn move_aside(&self, shard: ShardId) -> io::Result<Option<PathBuf>> {
+        recover::keep_all(&self.site, shard)?;
+        Ok(None)
     }
 
     fn snapshot(&self, id: LogId, sequence: u64, bytes: &[u8]) -> Result<(), NotReplaced> {
@@ -444,19 +452,19 @@ impl Shared {
     }
 
     fn start(&self, mut start: Box<Start>) {
-        let told = start.step(&self.site, &self.counts);
+        let step = start.step(&self.site, &self.counts);
         let mut desk = self.desk.lock();
         desk.starts(start);
-        match told {
-            Told::Part(part, bytes) => desk.tell_part(part, bytes),
-            Told::Opened(opened) => {
+        match step {
+            StartStep::Part(part, bytes) => desk.tell_part(part, bytes),
+            StartStep::Opened(opened) => {
                 if opened.log.is_none() {
                     // Bytes that are no content: so the node says that the shard cannot be read, and copies it.
                     desk.tell_part(DiskPart::Snapshot(opened.shard, Vec::new()), 0);
                 }
                 desk.opened(opened);
             }
-            Told::End => {
+            StartStep::End => {
                 desk.tell_part(DiskPart::End, 0);
                 self.logs.notify_one();
             }
