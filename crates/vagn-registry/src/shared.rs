@@ -1,7 +1,7 @@
 //! A registry that all nodes of a cluster have: written to a bucket first, and read from this node's copy of it.
 //!
 //! A write is judged by the copy, and names the sequence that the copy has. The bucket takes it only if it ends there. So all rules over several
-//! objects, such as one key for a name, hold over all nodes. Whoever was not first waits until the copy has what came, and judges anew.
+//! objects, such as one key for a name, hold over all nodes. A writer that was not first waits until the copy has what came, and judges anew.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use redb::ReadableDatabase;
+use redb::{ReadOnlyTable, ReadableDatabase};
 
 use crate::devices::has_secrets;
 use crate::file::{self, COMPARED, COPYING, INCARNATION, META, SEQUENCE, Seen, Told};
@@ -35,7 +35,7 @@ pub trait Bucket: Send + Sync {
     fn append(&self, after: u64, objects: &[Put<'_>]) -> Appended;
 }
 
-/// What became of objects that were to be written.
+/// Outcome of writing objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
     /// They are there; the last has this sequence, and those before it the ones before.
@@ -61,7 +61,7 @@ pub struct Arrived {
     pub value: Option<Vec<u8>>,
 }
 
-/// What a copy is of.
+/// Bucket that a copy is of, and how far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
     /// Incarnation of the bucket; 0 until there was a whole copy of one.
@@ -135,7 +135,7 @@ impl Shared {
         self.moved.notify_all();
     }
 
-    /// Waits until the copy has this sequence, and returns whether it has.
+    /// Waits until the copy has this sequence. Returns false if it has not in time.
     fn wait_for(&self, sequence: u64, until: Instant) -> bool {
         let mut state = self.state.lock();
         while state.sequence < sequence {
@@ -145,6 +145,18 @@ impl Shared {
         }
         true
     }
+}
+
+fn number(table: &ReadOnlyTable<&'static str, u64>, key: &str) -> Result<u64, RegistryError> {
+    Ok(table.get(key)?.map_or(0, |number| number.value()))
+}
+
+fn wraps_secrets(put: &Put<'_>) -> bool {
+    put.kind == Kind::Device && put.value.is_some_and(has_secrets)
+}
+
+fn is_of(change: &Change, put: &Put<'_>) -> bool {
+    change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
 }
 
 fn in_doubt() -> PutError {
@@ -180,18 +192,18 @@ impl Registry {
         Self::over(db, wrapping_key.map(Wrapping::new))
     }
 
-    /// Makes this registry, to which nobody else holds a clone, the copy of a bucket.
+    /// Makes this registry, of which there is no clone, the copy of a bucket.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn shared_by(mut self, bucket: Arc<dyn Bucket>) -> Result<Self, RegistryError> {
         let shared = Shared::new(bucket, self.copied()?);
-        let inner = Arc::get_mut(&mut self.inner).expect("it was opened here, so nobody else has it");
+        let inner = Arc::get_mut(&mut self.inner).expect("it was opened here, so there is no clone of it");
         inner.shared = Some(shared);
         Ok(self)
     }
 
-    /// Returns true for the copy of a bucket of which there never was a whole one: nothing is known of who may do what.
+    /// Returns true for the copy of a bucket of which there never was a whole one: nothing is known of tokens and keys.
     pub fn awaits_copy(&self) -> bool {
         self.inner.shared.as_ref().is_some_and(Shared::awaits_copy)
     }
@@ -201,18 +213,17 @@ impl Registry {
         self.inner.shared.as_ref().map_or(0, |shared| shared.refused.load(Ordering::Relaxed))
     }
 
-    /// Returns what the copy is of.
+    /// Returns the bucket that the copy is of, and how far it has come.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn copied(&self) -> Result<Copied, RegistryError> {
         let table = self.inner.db.begin_read()?.open_table(META)?;
-        let number = |key| Ok::<_, RegistryError>(table.get(key)?.map_or(0, |number| number.value()));
         Ok(Copied {
-            incarnation: number(INCARNATION)?,
-            sequence: number(SEQUENCE)?,
-            is_copying: number(COPYING)? != 0,
-            compared_ms: i64::try_from(number(COMPARED)?).unwrap_or(0),
+            incarnation: number(&table, INCARNATION)?,
+            sequence: number(&table, SEQUENCE)?,
+            is_copying: number(&table, COPYING)? != 0,
+            compared_ms: i64::try_from(number(&table, COMPARED)?).unwrap_or(0),
         })
     }
 
@@ -277,7 +288,7 @@ impl Registry {
         self.tell(through, |inner| file::finish_copy(&inner.db, (incarnation, through), &copy.seen, now_ms))
     }
 
-    /// Notes that there is a whole copy, once everybody who watches has taken it in.
+    /// Notes that there is a whole copy, once all watchers have taken it in.
     pub fn note_copy(&self) {
         if let Some(shared) = &self.inner.shared {
             shared.has_copy.store(true, Ordering::Release);
@@ -293,14 +304,14 @@ impl Registry {
         file::note_compared(&self.inner.db, now_ms)
     }
 
-    /// Writes something, and tells those who watch.
+    /// Writes something, and tells the watchers.
     fn tell(
         &self,
         through: u64,
         write: impl FnOnce(&Inner) -> Result<Told, RegistryError>,
     ) -> Result<(), RegistryError> {
         let _in_order = self.inner.writing.lock();
-        let (changes, last) = write(&self.inner)?;
+        let Told { changes, last } = write(&self.inner)?;
         let kinds: Vec<_> =
             Kind::ALL.into_iter().filter(|kind| changes.iter().any(|change| change.kind == *kind)).collect();
         self.inner.changes.push(changes, last);
@@ -323,8 +334,7 @@ impl Registry {
     fn put_in_turn(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
         shared.open()?;
         // What has no secrets, such as a key that is revoked, needs no key that others have.
-        let has_secrets = |put: &Put<'_>| put.kind == Kind::Device && put.value.is_some_and(has_secrets);
-        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(has_secrets) {
+        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(wraps_secrets) {
             return Err(PutError::Unavailable(
                 "registry.key_file of this node is not that of the cluster: other nodes could not unwrap what it writes; give it the same \
                  file, or change devices at another node"
@@ -410,13 +420,10 @@ impl Registry {
         self.seen(after, objects).ok_or_else(in_doubt)
     }
 
-    /// True if what the copy has seen of the sequences behind `after` is these objects; `None` if it has seen nothing of them.
+    /// Returns true if what the copy has seen of the sequences behind `after` is these objects; `None` if it has seen nothing of them.
     fn seen(&self, after: u64, objects: &[Put<'_>]) -> Option<bool> {
         let seen = objects.iter().zip(after + 1..).filter_map(|(put, sequence)| {
-            let is_it = |change: &Change| {
-                change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
-            };
-            self.inner.changes.was_written(sequence, is_it)
+            self.inner.changes.was_written(sequence, |change| is_of(change, put))
         });
         seen.reduce(|one, other| one && other)
     }
