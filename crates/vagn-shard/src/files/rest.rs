@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use vagn_cluster::{LogOutcome, LogRecord, ShardId};
 
 use super::aside;
-use super::desk::Reading;
 use super::frame::{HEADER, LogId};
 use super::segment::{Expected, Scanner, Segment, Step};
 use super::site::Site;
+use super::tasks::Reading;
 
 /// Marks a folder whose records the node has not published again yet.
 const MARK: &str = "unpublished";
