@@ -12,7 +12,7 @@
 //! | `devices/` | keys of vehicles and gateways |
 //! | `tokens.rs`, `sessions.rs` | tokens, roles, and the sessions of browsers |
 //! | `shares.rs` | links to one vehicle |
-//! | `shared.rs` | the copy of a bucket that all nodes of a cluster write and follow |
+//! | `shared.rs` | the copy of a bucket that all nodes of a cluster write and follow; `shared/write.rs` writes to the bucket |
 //! | `facts.rs` | the identity of a cluster's registry, and its nodes with their numbers |
 
 mod changes;
