@@ -5,6 +5,8 @@
 //! back behind all others: when its queue overflows, the oldest changes are dropped, and it looks at their partition
 //! again, at most once a second. So under a flood it costs one look a second and no more.
 
+mod looks;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,20 +15,19 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 use vagn_flow::clock::Clock;
 use vagn_otp::{ChildSpec, Failure, Policy, PopError, Queue, QueueSubscriber, Subscription, ThreadContext};
-use vagn_store::{Changes, Fleet, Reader, Sight};
+use vagn_store::{Changes, Fleet, Sight};
 
 use crate::Positions;
 use crate::counts::{Census, Levels, Taken};
 use crate::fixes::Fixes;
 use crate::mercator::{Cell, grid};
 use crate::metrics::TileMetrics;
+pub(crate) use looks::Looks;
 
 /// Rows looked at under one lock: some 30 µs that a writer may have to wait.
 const ROWS_AT_ONCE: u32 = 1024;
 /// Time without a tile that needs it after which the keeper goes to sleep.
 const AWAKE_FOR: Duration = Duration::from_secs(60);
-/// Shortest time between the begins of two looks at the same partition.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest the thread waits before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
 /// Time between two rounds in which fixes that no client looks at are forgotten.
@@ -293,83 +294,6 @@ impl Keeper {
         }
         for vacant in next..from + ROWS_AT_ONCE {
             census.put(partition, vacant, None);
-        }
-    }
-}
-
-/// The looks that are due, and the one under way.
-pub(crate) struct Looks {
-    partitions: Vec<Due>,
-    under_way: Option<Look>,
-}
-
-/// The state of the look at one partition.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    is_wanted: bool,
-    /// It has been looked at since its rows became unknown.
-    is_seen: bool,
-    /// Begin of its last look, on the monotonic clock.
-    begun: Option<Duration>,
-}
-
-impl Due {
-    fn may_begin(&self, now: Duration) -> bool {
-        self.is_wanted && self.begun.is_none_or(|begun| now.saturating_sub(begun) >= LOOK_EVERY)
-    }
-}
-
-/// A look at one partition.
-struct Look {
-    partition: usize,
-    reader: Reader,
-    next: u32,
-}
-
-impl Looks {
-    /// Returns the looks at all partitions.
-    fn new(partitions: usize) -> Self {
-        let due = Due { is_wanted: true, is_seen: false, begun: None };
-        Self { partitions: vec![due; partitions], under_way: None }
-    }
-
-    /// Notes that a partition is to be looked at, from its first row on; `anew`: nothing is known of it.
-    fn want(&mut self, partition: usize, anew: bool) {
-        let Some(due) = self.partitions.get_mut(partition) else { return };
-        due.is_wanted = true;
-        if anew {
-            // Its reader may be that of the writer before, and waiting would hide the fleet.
-            *due = Due { is_wanted: true, is_seen: false, begun: None };
-            self.under_way.take_if(|look| look.partition == partition);
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.partitions.iter().any(|due| due.is_wanted)
-    }
-
-    fn all_seen(&self) -> bool {
-        self.partitions.iter().all(|due| due.is_seen)
-    }
-
-    /// Returns the look under way, or begins one that is due.
-    fn next(&mut self, now: Duration, fleet: &Fleet) -> Option<&mut Look> {
-        if self.under_way.is_none() {
-            let partition = self.partitions.iter().position(|due| due.may_begin(now))?;
-            // While a partition is missing there is no fleet to look at.
-            let reader = fleet.readers().ok()?.into_iter().nth(partition)?;
-            let due = &mut self.partitions[partition];
-            due.is_wanted = false;
-            due.begun = Some(now);
-            self.under_way = Some(Look { partition, reader, next: 0 });
-        }
-        self.under_way.as_mut()
-    }
-
-    fn end(&mut self) {
-        if let Some(look) = self.under_way.take() {
-            self.partitions[look.partition].is_seen = true;
         }
     }
 }
