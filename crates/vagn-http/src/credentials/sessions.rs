@@ -83,7 +83,7 @@ impl Credentials {
     pub(super) fn renew(&self, digest: &Digest, now_ms: i64) -> bool {
         let end_ms = now_ms + LASTS_S * 1000;
         let due_ms = end_ms - RENEW_AFTER_MS;
-        if !self.0.known.read().sessions.get(digest).is_some_and(|session| session.expires_ms < due_ms) {
+        if self.0.known.read().sessions.get(digest).is_none_or(|session| session.expires_ms >= due_ms) {
             return false;
         }
         if let Some(session) = self.0.known.write().sessions.get_mut(digest) {
