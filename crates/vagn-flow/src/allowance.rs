@@ -1,7 +1,7 @@
 //! Allowances by address: each source may do so much at once, and then so much a second.
 //!
-//! The memory is bounded and its places are drawn by a secret seed, so that nobody can choose addresses that push out a certain
-//! other one. A source that is pushed out begins anew.
+//! The memory is bounded and its places are drawn by a secret seed, so that a sender cannot choose addresses that push out a
+//! certain other one. A source that is pushed out begins anew.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -58,11 +58,12 @@ pub struct Quota {
 pub struct Allowances {
     quota: Quota,
     seed: u64,
-    places: Box<[Place]>,
+    places: Box<[Remaining]>,
 }
 
+/// Remaining allowance of one source.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Remaining {
     source: Source,
     /// Time at which the whole quota is there again.
     rested: Duration,
@@ -71,7 +72,7 @@ struct Place {
 impl Allowances {
     /// Gives each source this quota. `seed` is any secret number.
     pub fn new(quota: Quota, seed: u64) -> Self {
-        let free = Place { source: Source(Ipv6Addr::UNSPECIFIED), rested: Duration::ZERO };
+        let free = Remaining { source: Source(Ipv6Addr::UNSPECIFIED), rested: Duration::ZERO };
         Self { quota, seed, places: vec![free; ROWS * WAYS].into() }
     }
 
@@ -83,7 +84,7 @@ impl Allowances {
         let Quota { burst, every } = self.quota;
         let place = self.place(source);
         if place.source != source {
-            *place = Place { source, rested: now };
+            *place = Remaining { source, rested: now };
         }
         let rested = place.rested.max(now) + every;
         let latest = now + every * burst;
@@ -103,7 +104,7 @@ impl Allowances {
     }
 
     /// Returns the place of `source`, or the one in its row that is missed least.
-    fn place(&mut self, source: Source) -> &mut Place {
+    fn place(&mut self, source: Source) -> &mut Remaining {
         let row = self.row(source);
         let row = &mut self.places[row];
         let own = row.iter().position(|place| place.source == source);

@@ -84,7 +84,8 @@ impl AnswerSequence {
     /// The disk does not take it. What is reserved is still given out.
     pub fn reserve(&self, now_ms: i64) -> io::Result<()> {
         let file = self.file.lock();
-        let (next, reserved) = (self.next.load(Ordering::Acquire), self.reserved.load(Ordering::Acquire));
+        let next = self.next.load(Ordering::Acquire);
+        let reserved = self.reserved.load(Ordering::Acquire);
         // Without use nothing is written.
         if next + RESERVE / 2 <= reserved {
             return Ok(());
@@ -110,7 +111,7 @@ impl AnswerSequence {
         self.node.store(node, Ordering::Release);
     }
 
-    /// True if the number of the node is known.
+    /// Returns true if the number of the node is known.
     pub fn has_node(&self) -> bool {
         self.node.load(Ordering::Acquire) != NO_NODE
     }
@@ -119,9 +120,10 @@ impl AnswerSequence {
     pub fn take(&self) -> Option<u64> {
         let node = Some(self.node.load(Ordering::Acquire)).filter(|node| *node != NO_NODE)?;
         let reserved = self.reserved.load(Ordering::Acquire).min(1 << COUNTER_BITS);
-        let next = |next: u64| (next < reserved).then_some(next + 1);
-        let taken = self.next.try_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
-        Some(node | taken)
+        let taken = self
+            .next
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |next| (next < reserved).then_some(next + 1));
+        Some(node | taken.ok()?)
     }
 }
 

@@ -65,7 +65,7 @@ impl Batch {
         self.origin
     }
 
-    /// Arrival time, ms since 1970.
+    /// Returns the arrival time, ms since 1970.
     #[inline]
     pub fn time_ms(&self) -> i64 {
         self.stamp.time_ms
@@ -76,7 +76,7 @@ impl Batch {
         self.ends.len()
     }
 
-    /// True if it holds no report.
+    /// Returns true if it holds no report.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -86,7 +86,7 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Each report: its index in the batch, its receive sequence and its bytes.
+    /// Lists the reports: of each its index in the batch, its receive sequence and its bytes.
     #[inline]
     pub fn reports(&self) -> impl Iterator<Item = (u32, u64, &[u8])> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -96,7 +96,7 @@ impl Batch {
         })
     }
 
-    /// The reports that carry the flag: the index of each in the batch, and its bytes.
+    /// Returns the reports that carry the flag: the index of each in the batch, and its bytes.
     #[inline]
     pub fn alarms(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.alarms.iter().map(|&index| {
@@ -131,7 +131,7 @@ impl Batch {
         &self.seals
     }
 
-    /// Each report: its index, its seal if it had one, and its bytes.
+    /// Lists the reports: of each its index, its seal if it had one, and its bytes.
     pub fn sealed_reports(&self) -> impl Iterator<Item = (u32, Option<SealMark>, &[u8])> {
         let mut seals = self.seals.iter().peekable();
         self.reports().map(move |(index, _, bytes)| {
@@ -177,7 +177,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch.
+    /// Returns an empty batch.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -242,7 +242,7 @@ impl BatchBuilder {
         self.ends.len()
     }
 
-    /// True if it holds no report.
+    /// Returns true if it holds no report.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -252,18 +252,18 @@ impl BatchBuilder {
         self.ends.first().map(|end| &self.bytes[..*end as usize])
     }
 
-    /// True if a report in it came under a seal.
+    /// Returns true if a report in it came under a seal.
     pub fn has_seal(&self) -> bool {
         !self.seals.is_empty()
     }
 
-    /// True if it has no room for another report.
+    /// Returns true if it has no room for another report.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.ends.len() >= BATCH_MAX
     }
 
-    /// True if it has no room for all these reports, which must not be parted.
+    /// Returns true if it has no room for all these reports, which must not be parted.
     pub fn lacks_room_for(&self, reports: usize) -> bool {
         !self.is_empty() && self.len() + reports > BATCH_MAX
     }

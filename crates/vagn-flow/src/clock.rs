@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time, handed to each part of the service.
 pub trait Clock: Send + Sync + 'static {
-    /// Wall time in milliseconds since 1970, UTC. May jump, as wall clocks do.
+    /// Returns the wall time in milliseconds since 1970, UTC. May jump, as wall clocks do.
     fn now_ms(&self) -> i64;
-    /// Time since the clock was made; never runs backwards.
+    /// Returns the time since the clock was made; never runs backwards.
     fn monotonic(&self) -> Duration;
 }
 
@@ -70,7 +70,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `now_ms` milliseconds since 1970.
+    /// Returns a clock that stands at `now_ms` milliseconds since 1970.
     pub fn at(now_ms: i64) -> Self {
         Self { start_ms: now_ms, now_ms: AtomicI64::new(now_ms), jumped_ms: AtomicI64::new(0) }
     }

@@ -83,7 +83,7 @@ impl Intake {
 }
 
 impl Offered {
-    /// Bytes of all reports in the batch.
+    /// Counts the bytes of all reports in the batch.
     pub fn bytes(&self) -> usize {
         self.batch.bytes()
     }

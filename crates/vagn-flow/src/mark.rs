@@ -69,13 +69,13 @@ pub struct MarkError {
 
 /// The file of the mark, as this run writes it.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct MarkFile {
     path: PathBuf,
     /// Open once this run has written it.
     file: Option<File>,
 }
 
-impl Mark {
+impl MarkFile {
     /// Looks for the mark in `data_dir`, and puts a damaged one aside.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Mark {
     /// Makes the file anew, aside, so that it is there as a whole or not at all.
     fn make(&mut self, text: &str) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
-        // For nobody else, as all in the data directory.
+        // For the service's user alone, as all in the data directory.
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_all()?;
@@ -174,7 +174,7 @@ mod tests {
     };
 
     fn written(dir: &Path) -> PathBuf {
-        let (mut mark, found) = Mark::open(dir).unwrap();
+        let (mut mark, found) = MarkFile::open(dir).unwrap();
         assert_eq!(found, Found::Nothing);
         mark.write(Marked { time_ms: 1, next_seq: 2, believed_since_ms: 3 }).unwrap();
         mark.write(MARKED).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     fn is_read_back_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         written(dir.path());
-        assert_eq!(Mark::open(dir.path()).unwrap().1, Found::Whole(MARKED));
+        assert_eq!(MarkFile::open(dir.path()).unwrap().1, Found::Whole(MARKED));
         for time_ms in [i64::MIN, -1, 0, i64::MAX] {
             let marked = Marked { time_ms, next_seq: u64::MAX, believed_since_ms: -time_ms.max(-9) };
             assert_eq!(parse(text(marked).as_bytes()), Some(marked));
@@ -206,34 +206,34 @@ mod tests {
         let longer = [[&whole[..], b"x"].concat(), [&whole[..], &whole].concat(), vec![0; 4096]];
         for bytes in flipped.chain(cut).chain(longer) {
             fs::write(&path, &bytes).unwrap();
-            let (mut mark, found) = Mark::open(dir.path()).unwrap();
+            let (mut mark, found) = MarkFile::open(dir.path()).unwrap();
             assert_eq!(found, Found::Damaged(dir.path().join(DAMAGED)), "{bytes:?}");
             assert!(fs::read(dir.path().join(DAMAGED)).unwrap() == bytes && !path.exists());
             mark.write(MARKED).unwrap();
-            assert_eq!(Mark::open(dir.path()).unwrap().1, Found::Whole(MARKED));
+            assert_eq!(MarkFile::open(dir.path()).unwrap().1, Found::Whole(MARKED));
         }
     }
 
     #[test]
     fn a_mark_that_is_removed_or_replaced_while_the_service_runs_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut mark, _) = Mark::open(dir.path()).unwrap();
+        let (mut mark, _) = MarkFile::open(dir.path()).unwrap();
         let path = dir.path().join(FILE);
         mark.write(MARKED).unwrap();
         fs::remove_file(&path).unwrap();
         mark.write(MARKED).unwrap();
-        assert_eq!(Mark::open(dir.path()).unwrap().1, Found::Whole(MARKED));
+        assert_eq!(MarkFile::open(dir.path()).unwrap().1, Found::Whole(MARKED));
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
         mark.write(MARKED).unwrap();
-        assert_eq!(Mark::open(dir.path()).unwrap().1, Found::Whole(MARKED));
+        assert_eq!(MarkFile::open(dir.path()).unwrap().1, Found::Whole(MARKED));
     }
 
     #[test]
     fn what_cannot_be_read_is_named_with_the_remedy() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(FILE)).unwrap();
-        let said = Mark::open(dir.path()).unwrap_err().to_string();
+        let said = MarkFile::open(dir.path()).unwrap_err().to_string();
         assert!(said.contains("/clock;") && said.contains("remove it"), "{said}");
     }
 }

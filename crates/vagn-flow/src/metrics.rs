@@ -39,7 +39,7 @@ pub struct MetricRegistry {
 }
 
 impl MetricRegistry {
-    /// A registry without metrics.
+    /// Returns a registry without metrics.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { metrics: Mutex::new(registry::Registry::with_prefix(PREFIX)) })
     }
@@ -50,7 +50,7 @@ impl MetricRegistry {
         metric
     }
 
-    /// Like [`register`](Self::register), with the unit at the end of the name.
+    /// Does as [`register`](Self::register), with the unit at the end of the name.
     pub fn register_with_unit<M: Metric + Clone>(&self, name: &str, help: &str, unit: Unit, metric: M) -> M {
         self.metrics.lock().register_with_unit(name, help, unit, metric.clone());
         metric

@@ -52,7 +52,7 @@ impl NoProof {
     pub const ALL: [Self; 5] =
         [Self::NoSeal, Self::UnknownKey, Self::Revoked, Self::BadTag, Self::WrongVehicle];
 
-    /// Label under which it is counted, in snake case.
+    /// Returns the label under which it is counted, in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoSeal => "no_seal",

@@ -93,7 +93,7 @@ impl Readiness {
         self.note(name.into(), Obstacle { why: why.into(), blocks, no_space: false })
     }
 
-    /// Like [`missing`](Self::missing), for a part that lacks nothing but free space on its disk.
+    /// Does as [`missing`](Self::missing), for a part that lacks nothing but free space on its disk.
     pub fn lacks_space(
         &self,
         name: impl Into<String>,
@@ -112,7 +112,7 @@ impl Readiness {
         self.notes.lock().missing.values().any(|obstacle| obstacle.no_space)
     }
 
-    /// Like [`missing`](Self::missing), but keeps the reason that is known already.
+    /// Does as [`missing`](Self::missing), but keeps the reason that is known already.
     pub fn missing_for_now(
         &self,
         name: impl Into<String>,
@@ -149,7 +149,7 @@ impl Readiness {
         self.notes.lock().warnings.insert(name.into(), what.into());
     }
 
-    /// Like [`warn`](Self::warn); returns true if there was no such warning.
+    /// Does as [`warn`](Self::warn). Returns true if there was no such warning.
     pub fn warn_first(&self, name: impl Into<String>, what: impl Into<String>) -> bool {
         self.notes.lock().warnings.insert(name.into(), what.into()).is_none()
     }

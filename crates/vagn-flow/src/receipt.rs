@@ -68,7 +68,7 @@ impl Receipt {
         AlarmPart::declare(&self.sheet, index).expect("the answer waits for this receipt")
     }
 
-    /// The sheet on which parts are declared. It keeps no answer from going out.
+    /// Returns the sheet on which parts are declared. It keeps no answer from going out.
     pub(crate) fn sheet(&self) -> Arc<Sheet> {
         self.sheet.clone()
     }

@@ -48,7 +48,7 @@ pub(crate) struct SealedReply {
 }
 
 impl ReplyTo {
-    /// The way back to `peer` through the door of `outlet`.
+    /// Returns the way back to `peer` through the door of `outlet`.
     pub fn new(outlet: Arc<dyn Outlet>, peer: Peer) -> Self {
         Self { outlet, peer, sealed: None }
     }
@@ -63,7 +63,7 @@ impl ReplyTo {
         self.outlet.answer(answer, &self.peer);
     }
 
-    /// Returns true for the sender of an envelope, to whom no answer goes in clear: it gets one by [`grant`](Self::grant).
+    /// Returns true for the sender of an envelope, which gets no answer in clear: it gets one by [`grant`](Self::grant).
     pub fn is_sealed(&self) -> bool {
         self.sealed.is_some()
     }
@@ -83,7 +83,7 @@ impl ReplyTo {
 }
 
 impl SealedReply {
-    /// An answer, in clear, to the sender of an envelope with so many calls.
+    /// Returns an answer, in clear, to the sender of an envelope with so many calls.
     pub(crate) fn new(
         keys: Arc<KeyTable>,
         sequence: Arc<AnswerSequence>,
@@ -94,7 +94,7 @@ impl SealedReply {
         Self { keys, sequence, seal, answer, pending: AtomicUsize::new(calls) }
     }
 
-    /// Length of the sealed answer, in bytes.
+    /// Returns the length of the sealed answer, in bytes.
     pub(crate) fn len(&self) -> usize {
         OVERHEAD + self.answer.len()
     }

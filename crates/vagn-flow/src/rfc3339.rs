@@ -13,7 +13,7 @@ pub const YEAR_0: i64 = -62_167_219_200_000;
 
 const MS_PER_DAY: u64 = 86_400_000;
 
-/// `2026-11-22T07:10:00.000Z`. A time beyond the year 9999 is shown as its last moment, and one before the year 0 as its first.
+/// Writes a time as `2026-11-22T07:10:00.000Z`. A time beyond the year 9999 is shown as its last moment, and one before the year 0 as its first.
 pub fn rfc3339(time_ms: i64) -> String {
     if BY_HAND.contains(&time_ms) {
         return std::str::from_utf8(&plain(time_ms.unsigned_abs())).expect("digits and signs").to_owned();
@@ -59,7 +59,7 @@ fn digits(out: &mut [u8], mut value: u64) {
     }
 }
 
-/// Year, month and day of a day since 1970. Years begin in March here, so that a leap day comes last; from Howard Hinnant,
+/// Returns year, month and day of a day since 1970. Years begin in March here, so that a leap day comes last; from Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::clock::{Believed, Clock};
-use crate::mark::{Found, Mark, MarkError, Marked};
+use crate::mark::{Found, MarkError, MarkFile, Marked};
 
 /// Lead of the mark on disk over the clock. It is renewed at a third of this; after a crash, stamps stand
 /// still for at most this long until the wall clock has caught up.
@@ -44,7 +44,7 @@ pub struct Stamp {
 /// Hands out stamps to all doors.
 pub struct Stamper {
     clock: Arc<dyn Clock>,
-    mark: Mutex<Mark>,
+    mark: Mutex<MarkFile>,
     found: Found,
     last: Mutex<Stamp>,
 }
@@ -59,7 +59,7 @@ impl Stamper {
     /// # Errors
     /// There is a mark, and the disk does not give it.
     pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, MarkError> {
-        let (mark, found) = Mark::open(data_dir)?;
+        let (mark, found) = MarkFile::open(data_dir)?;
         let now_ms = clock.now_ms();
         let time_ms = found.marked().map_or(now_ms, |marked| follow(marked.time_ms, now_ms));
         // One run never hands out a sequence per nanosecond, so starting at the nanosecond keeps runs apart even where the

@@ -1,4 +1,4 @@
-//! Access: the role that a route asks of its caller, and which roles have it.
+//! Access: the role that a route asks of its caller, and the roles that include it.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl fmt::Display for Access {
 
 /// Returns true if a principal with the role `held` may what `asked` may.
 ///
-/// To send reports is no step of the ladder: who reads the fleet cannot invent vehicles, and who sends reports sees none.
+/// To send reports is no step of the ladder: a reader of the fleet cannot invent vehicles, and a sender of reports sees none.
 pub fn may(held: Role, asked: Role) -> bool {
     match (held, asked) {
         (Role::Admin, _) => true,

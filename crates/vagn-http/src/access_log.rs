@@ -1,4 +1,4 @@
-//! The access log: who has read incidents, followed shares, or asked for a change, in a file of its own.
+//! The access log: the principals that have read incidents, followed shares, or asked for a change, in a file of its own.
 //!
 //! A read has one line per principal, subject and minute, a deed one each time. It is no trail: what is read changes nothing, and there
 //! is far more of it; and what is done to incidents is in the trail as well.

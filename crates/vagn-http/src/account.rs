@@ -1,4 +1,4 @@
-//! Accounts of what is scarce, such as bytes or places: how much of it there is, who holds how much, and what is kept back.
+//! Accounts of what is scarce, such as bytes or places: the amount of it, the part that each holder has, and what is kept back.
 //!
 //! A portion belongs to one holder and goes back when it is dropped, so that an account cannot be wrong for long.
 
@@ -13,7 +13,7 @@ use vagn_flow::allowance::Source;
 /// Gauges of an account.
 #[derive(Debug, Clone, Default)]
 pub struct AccountGauges {
-    /// What is held now.
+    /// Amount that is held now.
     pub held: Gauge<u64, AtomicU64>,
     /// Most that was ever held at once.
     pub highest: Gauge<u64, AtomicU64>,
@@ -34,7 +34,7 @@ struct Book {
     highest: usize,
     /// Most that was held since the last look.
     peak: usize,
-    /// Peers that hold something, and how much.
+    /// Amount that each peer holds, for peers that hold something.
     by_peer: HashMap<Source, usize>,
 }
 
@@ -61,12 +61,12 @@ impl Account {
         Arc::new(Self { limit, per_peer, book: Mutex::default(), gauges })
     }
 
-    /// All that there is.
+    /// Returns all that there is.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// All that is held now.
+    /// Returns all that is held now.
     pub fn held(&self) -> usize {
         self.book.lock().held
     }
@@ -160,7 +160,7 @@ impl Portion {
         self.amount -= less;
     }
 
-    /// How much it is.
+    /// Returns the amount.
     pub fn amount(&self) -> usize {
         self.amount
     }

@@ -53,7 +53,7 @@ pub(crate) fn admit<B>(
 }
 
 impl Way {
-    /// Returns the one who asks, and how: the connection itself, or a client behind a proxy whose word is taken.
+    /// Returns the caller, and the way in which it reached this service: the connection itself, or a client behind a proxy whose word is taken.
     fn behind(&self, connection: &Caller, headers: &HeaderMap) -> (Caller, Reached) {
         let is_forwarded = is_forwarded(headers);
         // A proxy that is not named is there to end TLS, in general; and the cookie of a session comes over TLS only.

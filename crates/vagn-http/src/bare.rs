@@ -83,7 +83,9 @@ impl<S: AsyncWrite + Unpin> Dressing<S> {
         while !self.rest.is_empty() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                taken => drop(self.rest.drain(..taken)),
+                taken => {
+                    self.rest.drain(..taken);
+                }
             }
         }
         Poll::Ready(Ok(()))

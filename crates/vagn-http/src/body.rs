@@ -26,7 +26,7 @@ const PEERS_MIN: usize = 4;
 
 /// Time after which a body that has not arrived is slow. One that comes at once takes less, over any network.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
-/// Longest wait for a slow body to give way, and how many may be asked to for one that wants its room.
+/// Longest wait for a slow body to give way, and the most of them that are asked for one that wants room.
 const GIVE_WAY_WITHIN: Duration = Duration::from_millis(100);
 const ASKED_MAX: usize = 4;
 
@@ -185,13 +185,16 @@ impl Budget {
                 Err(Full::All) if asked == ASKED_MAX || !self.ask_the_slowest() => {
                     return Err(overloaded(&held.caller, "full_small"));
                 }
-                Err(Full::All) => drop(timeout(GIVE_WAY_WITHIN, self.given_way.notified()).await),
+                // Whether it has given way in time or not, the next turn finds out.
+                Err(Full::All) => {
+                    timeout(GIVE_WAY_WITHIN, self.given_way.notified()).await.ok();
+                }
             }
         }
         Ok(())
     }
 
-    /// Asks the oldest body that is slow to give way; false if none is.
+    /// Asks the oldest body that is slow to give way. Returns false if none is.
     fn ask_the_slowest(&self) -> bool {
         let mut readings = self.readings.lock();
         let Some(oldest) = readings.first_entry().filter(|oldest| oldest.get().since.elapsed() >= SLOW_AFTER)

@@ -67,12 +67,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// Returns the caller behind a new connection from `address`.
     pub fn new(memory: Arc<Memory>, address: IpAddr) -> Self {
-        let (peer, is_shared) = (memory.peer(address), memory.is_shared(address));
+        let peer = memory.peer(address);
+        let is_shared = memory.is_shared(address);
         let source = Some(address.into());
         Self(Arc::new(Connection { memory, peer, is_shared, source, ..Connection::default() }))
     }
 
-    /// Returns the client at `address` for whom the proxy at the other end of this connection asks. It has limits of its own; those of
+    /// Returns the client at `address`, as the proxy at the other end of this connection names it. It has limits of its own; those of
     /// a connection do not apply, because many clients are on it.
     pub(crate) fn behind(&self, address: IpAddr) -> Self {
         let Connection { memory, signs, watch, .. } = &*self.0;
@@ -87,12 +88,12 @@ impl Caller {
         }))
     }
 
-    /// Returns a caller who shares nothing with others.
+    /// Returns a caller that shares nothing with others.
     pub fn alone() -> Self {
         Self(Arc::default())
     }
 
-    /// The peer, as far as there is a limit for it.
+    /// Returns the peer, as far as there is a limit for it.
     pub(crate) fn peer(&self) -> Option<Source> {
         self.0.peer
     }
@@ -114,12 +115,12 @@ impl Caller {
         &self.0.memory.metrics
     }
 
-    /// Signs of life of the connection: requests, and pieces of answers that are taken.
+    /// Returns the signs of life of the connection: requests, and pieces of answers that are taken.
     pub(crate) fn signs(&self) -> &Arc<AtomicU64> {
         &self.0.signs
     }
 
-    /// The watch over what the connection itself sends.
+    /// Returns the watch over what the connection itself sends.
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.0.watch
     }
@@ -191,13 +192,13 @@ impl Caller {
         self.0.memory.unsent.owe(self.peer(), bytes)
     }
 
-    /// Bytes of output that wait for sockets now, those of all callers together.
+    /// Returns the bytes of output that wait for sockets now, those of all callers together.
     #[cfg(test)]
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.0.memory.unsent.held()
     }
 
-    /// Bytes that answers hold now, those of all callers together.
+    /// Returns the bytes that answers hold now, those of all callers together.
     pub fn answer_bytes(&self) -> usize {
         self.0.memory.answer_bytes()
     }

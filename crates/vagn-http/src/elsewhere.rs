@@ -1,4 +1,4 @@
-//! Work on another runtime, by which the one who waits for it stays free for others.
+//! Work on another runtime, so that the task that waits for it stays free for others.
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 /// Does work on `runtime`, or here if there is none. It ends when this is dropped.
 ///
 /// For handshakes: their arithmetic takes longer than anything else on a connection, so that a crowd of new clients would hold up those
-/// who are connected already.
+/// that are connected already.
 pub async fn do_on<T: Send + 'static>(
     runtime: Option<&Handle>,
     work: impl Future<Output = T> + Send + 'static,

@@ -66,7 +66,7 @@ impl Flight {
         if self.bytes.load(Ordering::Acquire) <= room { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Returns when the answer is ended, and why, unless more of it is sent until then; none while all is sent.
+    /// Returns the time at which the answer is ended, and the reason, unless more of it is sent until then; none while all is sent.
     pub(crate) fn deadline(&self, limit: Duration) -> Option<(Instant, &'static str)> {
         if self.bytes.load(Ordering::Acquire) == 0 {
             return None;

@@ -1,6 +1,6 @@
-//! Requests that came through a proxy: who sent them, and under which name.
+//! Requests that came through a proxy: their client, and the name that it used.
 //!
-//! Anybody can write these headers, so they are believed only from the addresses in the setting `http.trusted_proxies`. From all others
+//! Any client can write these headers, so they are believed only from the addresses in the setting `http.trusted_proxies`. From all others
 //! they tell one thing: that the request may come from elsewhere than its connection.
 
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// Headers by which a proxy says for whom it asks, as was usual before RFC 7239.
+/// Headers by which a proxy names its client, as was usual before RFC 7239.
 const OLDER: [&str; 5] =
     ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server"];
 
@@ -76,9 +76,6 @@ impl TrustedProxies {
     fn standard(&self, headers: &HeaderMap) -> Word {
         let hops: Vec<Vec<(String, String)>> =
             items(headers, &header::FORWARDED).map(|hop| pairs(&hop)).collect();
-        let value = |hop: &[(String, String)], name: &str| {
-            hop.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-        };
         let last = hops.last().map(Vec::as_slice).unwrap_or_default();
         Word {
             client: self.client(hops.iter().map(|hop| value(hop, "for").unwrap_or_default())),
@@ -88,11 +85,10 @@ impl TrustedProxies {
     }
 
     fn older(&self, headers: &HeaderMap) -> Word {
-        let last = |name| items(headers, &HeaderName::from_static(name)).last();
         Word {
             client: self.client(items(headers, &HeaderName::from_static("x-forwarded-for"))),
-            scheme: last("x-forwarded-proto").and_then(|proto| scheme(&proto)),
-            host: last("x-forwarded-host").map(String::into_boxed_str),
+            scheme: last_item(headers, "x-forwarded-proto").and_then(|proto| scheme(&proto)),
+            host: last_item(headers, "x-forwarded-host").map(String::into_boxed_str),
         }
     }
 
@@ -133,6 +129,14 @@ pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
 fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> + use<'a> {
     let items = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     items.map(|item| String::from_utf8_lossy(item).trim().to_owned())
+}
+
+fn last_item(headers: &HeaderMap, name: &'static str) -> Option<String> {
+    items(headers, &HeaderName::from_static(name)).last()
+}
+
+fn value(hop: &[(String, String)], name: &str) -> Option<String> {
+    hop.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
 /// Reads `for=192.0.2.60;proto=https;host="a.example"`.

@@ -1,4 +1,4 @@
-//! The gate in front of a handler: judges who asks before anything is looked at that the request is about.
+//! The gate in front of a handler: judges the principal before anything is looked at that the request is about.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(crate) struct Gate {
 }
 
 /// A request that may go on.
-struct Admitted {
+struct Passed {
     checked: Result<Principal, Refusal>,
     cookie: Option<String>,
 }
@@ -88,7 +88,7 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     if gate.takes_all && !ANSWERED.contains(request.method()) {
         return unknown_method();
     }
-    let Admitted { checked, cookie } = match gate.judge(&mut request) {
+    let Passed { checked, cookie } = match gate.judge(&mut request) {
         Ok(admitted) => admitted,
         Err(refusal) => return Problem::from(refusal).into_response(),
     };
@@ -115,13 +115,14 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
 }
 
 impl Gate {
-    fn judge(&self, request: &mut Request) -> Result<Admitted, Refusal> {
+    fn judge(&self, request: &mut Request) -> Result<Passed, Refusal> {
         self.check(request).inspect_err(|refusal| self.entry.credentials.count(self.class, *refusal))
     }
 
-    fn check(&self, request: &mut Request) -> Result<Admitted, Refusal> {
+    fn check(&self, request: &mut Request) -> Result<Passed, Refusal> {
         let extensions = request.extensions();
-        let (caller, reached) = (extensions.get::<Caller>(), extensions.get::<Reached>());
+        let caller = extensions.get::<Caller>();
+        let reached = extensions.get::<Reached>();
         if !self.traits.has_no_rate {
             self.entry.rates.of_address(caller)?;
         }
@@ -141,20 +142,20 @@ impl Gate {
             (Access::Anyone, Some(data)) => {
                 // Nothing that could be refused is asked for. Its data is kept from others all the same.
                 let checked = self.check_role(&found.principal, data.role).map(|()| found.principal);
-                return Ok(Admitted { checked, cookie: found.cookie });
+                return Ok(Passed { checked, cookie: found.cookie });
             }
             (Access::Anyone, None) => {}
         }
-        Ok(Admitted { checked: Ok(found.principal), cookie: found.cookie })
+        Ok(Passed { checked: Ok(found.principal), cookie: found.cookie })
     }
 
     /// Lets anyone have what is open to all.
-    fn page_for(&self, refusal: Refusal) -> Admitted {
+    fn page_for(&self, refusal: Refusal) -> Passed {
         // A page is asked for without a token; one that is sent all the same counts as anywhere.
         if !matches!(refusal, Refusal::Missing | Refusal::NotLocal) {
             self.entry.credentials.count(self.class, refusal);
         }
-        Admitted { checked: Err(refusal), cookie: None }
+        Passed { checked: Err(refusal), cookie: None }
     }
 
     fn check_principal(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
@@ -226,18 +227,18 @@ impl Entry {
 
     /// Returns true if the request comes from a page of this service, as the browser says.
     fn is_own_page(&self, uri: &Uri, headers: &HeaderMap, reached: Option<&Reached>) -> bool {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if text("sec-fetch-site") == Some("same-origin") {
+        if text(headers, "sec-fetch-site") == Some("same-origin") {
             return true;
         }
-        let Some(origin) = text("origin") else { return false };
+        let Some(origin) = text(headers, "origin") else { return false };
         let reached = reached.cloned().unwrap_or_default();
-        let (scheme, host) = (reached.scheme, reached.host(uri, headers));
+        let scheme = reached.scheme;
+        let host = reached.host(uri, headers);
         let is_public = !self.public_origin.is_empty() && *origin == *self.public_origin;
         is_public || origin == format!("{scheme}://{host}")
     }
 
-    /// Notes that somebody looks at what is shared under this number.
+    /// Notes a look at what is shared under this number.
     pub fn note_share(&self, number: u64, status: u16, caller: &Caller) {
         let subject = format!("/s/… (share {number})");
         self.access_log.note(&Asked {
@@ -305,6 +306,10 @@ fn subject(uri: &Uri) -> String {
     let vehicle = pairs.find(|pair| pair.starts_with("vehicle_id=") || pair.starts_with("id="));
     let whole = vehicle.map_or_else(|| uri.path().to_owned(), |vehicle| format!("{}?{vehicle}", uri.path()));
     whole.chars().take(SUBJECT_MAX).collect()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn address(caller: Option<&Caller>) -> Option<String> {

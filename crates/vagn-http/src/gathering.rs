@@ -1,10 +1,10 @@
-//! Gathering: what a connection writes while it is polled goes to the socket at the end, in one piece.
+//! Gathering: the output that a connection writes while it is polled goes to the socket at the end, in one piece.
 //!
 //! HTTP/2 flushes after each frame of data, and so each frame would be a write of its own, with records of TLS of its own. To send and to be
 //! woken is most of what a viewer costs; so a second's answers to a map, or the changes in its box, are one write.
 //!
 //! Memory for it is granted while there is room. Without, a connection gathers crumbs: the rest stays where it was, among the answers, which have
-//! an account and ranks of their own. So peers who read nothing cost others a few writes more, and no connection is ever ended to make room.
+//! an account and ranks of their own. So peers that read nothing cost others a few writes more, and no connection is ever ended to make room.
 
 use std::cell::Cell;
 use std::io;
@@ -32,14 +32,14 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A stream whose output is gathered. Clones are the same one: the connection writes to one, and who polls it sends with the other.
+/// A stream whose output is gathered. Clones are the same one: the connection writes to one, and the task that polls it sends with the other.
 #[derive(Debug)]
 pub(crate) struct Gathering<S>(Arc<Mutex<Gathered<S>>>);
 
 #[derive(Debug)]
 struct Gathered<S> {
     stream: S,
-    /// What was written and not handed on.
+    /// Output that was written and not handed on.
     bytes: Vec<u8>,
     /// Bytes of it that the stream has taken.
     taken: usize,
@@ -79,7 +79,7 @@ impl<S: Output> Gathering<S> {
         sent
     }
 
-    /// Bytes that the socket has taken.
+    /// Returns the bytes that the socket has taken.
     pub(crate) fn sent(&self) -> u64 {
         self.0.lock().stream.sent()
     }
@@ -89,7 +89,7 @@ impl<S: Output> Gathering<S> {
         self.0.lock().stream.abandon();
     }
 
-    /// Memory that is held for what waits for the socket.
+    /// Returns the memory that is held for what waits for the socket.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.0.lock().held()
@@ -148,7 +148,7 @@ impl<S: Output> Gathered<S> {
         }
     }
 
-    /// Bytes that may be gathered now.
+    /// Returns the bytes that may be gathered now.
     fn room(&self) -> usize {
         let most = GATHERED_MAX.min(CRUMB + self.portion.amount());
         most.saturating_sub(self.bytes.len() - self.taken + self.stream.held())

@@ -67,7 +67,7 @@ pub fn refused(strange: &str, setting: &str) -> Problem {
     Problem::new(Kind::Misdirected, why)
 }
 
-/// All that a request says about the name it was sent to. No browser leaves it out, so what does is no page.
+/// Lists all that a request says about the name it was sent to. No browser leaves it out, so a request without it comes from no page.
 fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
     // What cannot be read as text is no name of ours.
     let of_headers = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));

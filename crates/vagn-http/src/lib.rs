@@ -1,8 +1,8 @@
 //! HTTP as every page of Vagn speaks it: the server with its limits, TLS, request bodies and parameters, problems, and
 //! the table of routes with the role that each one needs. It knows no route itself.
 //!
-//! A request passes three judges, in this order: `server.rs` and `talk.rs` judge its connection, `admission.rs` the request whoever asks,
-//! and `gate.rs`, in front of each handler, who asks.
+//! A request passes three judges, in this order: `server.rs` and `talk.rs` judge its connection, `admission.rs` the request, from any
+//! principal, and `gate.rs`, in front of each handler, the principal.
 //!
 //! | its connection | |
 //! |---|---|
@@ -15,25 +15,25 @@
 //! | any request | |
 //! |---|---|
 //! | `admission.rs` | judges it: it names one host, and there is memory for its answer |
-//! | `forwarded.rs`, `reached.rs` | what a proxy says of it, and who is believed; scheme and host that its client used |
+//! | `forwarded.rs`, `reached.rs` | what a proxy says of it, and which proxies are believed; scheme and host that its client used |
 //! | `host.rs`, `cors.rs` | names of this machine, against pages of other sites; origins whose pages may ask |
 //! | `caller.rs` | its connection, as limits see it: address, and what is scarce |
 //!
-//! | who asks | |
+//! | its principal | |
 //! |---|---|
 //! | `route.rs`, `access.rs` | the table of routes; the role that each asks for, and the ladder of roles |
 //! | `gate.rs` | judges by all of these: rate, credentials, role, person; then notes it |
 //! | `credentials/` | tokens, sessions and shares in memory: finds the principal |
 //! | `principal.rs` | the person or program that was let in, and the name under which its deeds are recorded |
-//! | `token_guard.rs`, `rates.rs` | slows down those who try tokens; how often a principal or address may ask |
-//! | `refusal.rs`, `access_log.rs` | the reasons of a no; the file of who read and changed |
+//! | `token_guard.rs`, `rates.rs` | slows down addresses that try tokens; limits how often a principal or address may ask |
+//! | `refusal.rs`, `access_log.rs` | the reasons of a no; the file of reads and changes |
 //!
 //! | what a handler takes and gives | |
 //! |---|---|
 //! | `params.rs`, `body.rs`, `rest.rs` | its query; its body, and what was left unread of it |
 //! | `answer.rs`, `etag.rs`, `problem.rs`, `strict.rs`, `bare.rs` | answers and errors, with the headers that every one has, those of the library too |
 //! | `pieces.rs`, `taken.rs`, `flight.rs`, `watch.rs` | large answers, made and sent as they are taken; the end of those that are not |
-//! | `account.rs`, `memory.rs`, `streams.rs` | what is scarce: who holds how much; bytes of answers; places for event streams |
+//! | `account.rs`, `memory.rs`, `streams.rs` | what is scarce, and the part that each holder has; bytes of answers; places for event streams |
 
 pub mod access;
 pub mod access_log;

@@ -1,4 +1,4 @@
-//! The memory that answers may take, all servers together, and the counters of what it cost whom.
+//! The memory that answers may take, all servers together, and the counters of what was refused or ended for want of it.
 //!
 //! ```text
 //! 0 ──────────────── 70 % ─── 80 % ─── 90 % ─── 100 %
@@ -33,7 +33,7 @@ const UNSENT_PART: usize = 4;
 /// Reasons to end an answer that its peer does not take.
 const CUT_REASONS: [&str; 2] = ["not_taken", "too_slow"];
 
-/// How far into the memory an answer may go.
+/// Rank of an answer, which decides how far into the memory it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
     /// An answer of any size.
@@ -86,50 +86,63 @@ pub struct MemoryMetrics {
 impl MemoryMetrics {
     /// Registers the counters. Every label is there from the start.
     pub fn new(registry: &MetricRegistry) -> Self {
-        let times = |name: &str, help: &str, reasons: &[&'static str]| {
-            let family = registry.register(name, help, Family::<ReasonLabel, Counter>::default());
-            reasons.iter().for_each(|reason| drop(family.get_or_create(&ReasonLabel { reason })));
-            family
-        };
-        let gauge = |name: &str, help: &str| registry.register(name, help, Gauge::default());
         Self {
             answer_bytes: AccountGauges {
-                held: gauge("http_answer_bytes", "Bytes of answers that are made or wait to be taken"),
-                highest: gauge("http_answer_bytes_highest", "Most bytes of answers at once since the start"),
+                held: gauge(
+                    registry,
+                    "http_answer_bytes",
+                    "Bytes of answers that are made or wait to be taken",
+                ),
+                highest: gauge(
+                    registry,
+                    "http_answer_bytes_highest",
+                    "Most bytes of answers at once since the start",
+                ),
             },
             unsent_bytes: AccountGauges {
                 held: gauge(
+                    registry,
                     "http_unsent_bytes",
                     "Bytes that wait for sockets, but for the first few KiB of each",
                 ),
                 highest: gauge(
+                    registry,
                     "http_unsent_bytes_highest",
                     "Most bytes that waited for sockets at once since the start",
                 ),
             },
-            ungathered: times(
+            ungathered: counters(
+                registry,
                 "http_unsent_refused",
                 "Times that output went out in small pieces for lack of memory by reason",
                 &["full", "address"],
             ),
-            refused: times(
+            refused: counters(
+                registry,
                 "http_answers_refused",
                 "Answers refused for lack of memory by reason",
                 &["full", "address"],
             ),
-            cut: times(
+            cut: counters(
+                registry,
                 "http_answers_cut",
                 "Answers ended because their peer did not take them, by reason",
                 &CUT_REASONS,
             ),
-            body_bytes: gauge("http_body_bytes", "Bytes of request bodies that are held"),
-            body_bytes_limit: gauge("http_body_bytes_limit", "Most bytes of request bodies at once"),
-            bodies_refused: times(
+            body_bytes: gauge(registry, "http_body_bytes", "Bytes of request bodies that are held"),
+            body_bytes_limit: gauge(
+                registry,
+                "http_body_bytes_limit",
+                "Most bytes of request bodies at once",
+            ),
+            bodies_refused: counters(
+                registry,
                 "http_bodies_refused",
                 "Request bodies refused for lack of memory by reason",
                 &["full", "full_small", "address", "connection", "gave_way"],
             ),
-            streams_refused: times(
+            streams_refused: counters(
+                registry,
                 "http_streams_refused",
                 "Event streams refused by reason",
                 &["full", "address", "connection", "token", "share"],
@@ -174,12 +187,38 @@ impl MemoryMetrics {
     }
 }
 
-/// The word of the counters.
+fn gauge(registry: &MetricRegistry, name: &str, help: &str) -> Gauge<u64, AtomicU64> {
+    registry.register(name, help, Gauge::default())
+}
+
+fn counters(
+    registry: &MetricRegistry,
+    name: &str,
+    help: &str,
+    reasons: &[&'static str],
+) -> Family<ReasonLabel, Counter> {
+    let family = registry.register(name, help, Family::<ReasonLabel, Counter>::default());
+    for reason in reasons {
+        // There from the first scrape on, so that an increase is seen.
+        drop(family.get_or_create(&ReasonLabel { reason }));
+    }
+    family
+}
+
+fn sum(family: &Family<ReasonLabel, Counter>, reasons: &[&'static str]) -> u64 {
+    reasons.iter().map(|reason| family.get_or_create(&ReasonLabel { reason }).get()).sum()
+}
+
+/// Returns the word of the counters.
 pub(crate) fn reason(full: Full) -> &'static str {
     match full {
         Full::All => "full",
         Full::Peer => "address",
     }
+}
+
+fn account(bytes: usize, gauges: &AccountGauges) -> Arc<Account> {
+    Account::new(bytes, bytes / PEERS_MIN, gauges.clone())
 }
 
 impl Default for Memory {
@@ -192,25 +231,25 @@ impl Memory {
     /// Allows `answer_bytes` for all answers. Peers at `shared` addresses have no limit of their own.
     pub fn new(answer_bytes: usize, shared: SharedAddresses, registry: &MetricRegistry) -> Self {
         let metrics = MemoryMetrics::new(registry);
-        let account = |limit_name: &str, help: &str, bytes: usize, gauges: &AccountGauges| {
-            let limit: Gauge<u64, AtomicU64> = Gauge::default();
-            limit.set(bytes as u64);
-            registry.register(limit_name, help, limit);
-            Account::new(bytes, bytes / PEERS_MIN, gauges.clone())
-        };
-        let most = "Most bytes of answers at once";
-        let answers = account("http_answer_bytes_limit", most, answer_bytes, &metrics.answer_bytes);
-        let (unsent, most) = (answer_bytes / UNSENT_PART, "Most bytes that may wait for sockets at once");
-        let unsent = account("http_unsent_bytes_limit", most, unsent, &metrics.unsent_bytes);
-        Self { answers, unsent, shared, metrics }
+        let unsent_bytes = answer_bytes / UNSENT_PART;
+        let limit = gauge(registry, "http_answer_bytes_limit", "Most bytes of answers at once");
+        limit.set(answer_bytes as u64);
+        let help = "Most bytes that may wait for sockets at once";
+        gauge(registry, "http_unsent_bytes_limit", help).set(unsent_bytes as u64);
+        Self {
+            answers: account(answer_bytes, &metrics.answer_bytes),
+            unsent: account(unsent_bytes, &metrics.unsent_bytes),
+            shared,
+            metrics,
+        }
     }
 
-    /// Notes how many bytes all bodies together may have. What bounds them are their [budgets](crate::body::Budget).
+    /// Notes how many bytes all bodies together may have. They are bounded by their [budgets](crate::body::Budget).
     pub fn note_bodies(&self, most: usize) {
         self.metrics.body_bytes_limit.set(most as u64);
     }
 
-    /// Bytes of answers that are held now.
+    /// Returns the bytes of answers that are held now.
     pub fn answer_bytes(&self) -> usize {
         self.answers.held()
     }
@@ -222,9 +261,6 @@ impl Memory {
 
     /// Returns how many answers were refused, and how many ended, for any reason.
     pub fn refused_and_cut(&self) -> (u64, u64) {
-        let sum = |family: &Family<ReasonLabel, Counter>, reasons: &[&'static str]| {
-            reasons.iter().map(|reason| family.get_or_create(&ReasonLabel { reason }).get()).sum()
-        };
         (sum(&self.metrics.refused, &["full", "address"]), sum(&self.metrics.cut, &CUT_REASONS))
     }
 

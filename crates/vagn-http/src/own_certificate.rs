@@ -4,11 +4,11 @@
 //! place by itself: then all that pinned the old one would be cut off without a word. A renewed one keeps the key, by which it can be
 //! pinned for good.
 
-use std::collections::BTreeSet;
+mod names;
+
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 use vagn_flow::rfc3339::rfc3339;
 
-use super::host;
 use super::tls::{Identity, TlsError, file_error};
 use super::validity::Validity;
+use names::names;
 
 const CERT_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
@@ -35,7 +35,7 @@ const DIGEST_OF: &str = "SHA-256 of this certificate and its key: ";
 /// Days for which a certificate is valid, from the day before it is made: what clients take at most.
 const DAYS: i64 = 398;
 
-/// Time before its end at which it is renewed, ms: 30 days, for those who have to be given the new one.
+/// Time before its end at which it is renewed, ms: 30 days, for clients that have to be given the new one.
 const RENEW_BEFORE_MS: i64 = 30 * DAY_MS;
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -43,10 +43,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Last time that is written with a year of four digits, ms since 1970.
 const LAST_MS: i64 = 253_402_300_799_000;
 
-/// Most addresses of this machine in a certificate.
-const ADDRESSES_MAX: usize = 64;
-
-/// What a certificate is made for.
+/// Names and time that a certificate is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Names and addresses that it must carry, besides those of this machine.
@@ -61,9 +58,8 @@ pub struct Wanted {
 /// # Errors
 /// When it cannot be made, written or read back, or is damaged.
 pub fn of_data_dir(data_dir: &Path, wanted: &Wanted) -> Result<Identity, TlsError> {
-    let files = Files::of(data_dir);
-    let (has_cert, has_key) = (files.cert.exists(), files.key.exists());
-    if !has_cert || !has_key {
+    let files = OwnFiles::of(data_dir);
+    if !files.cert.exists() || !files.key.exists() {
         // What is left of a pair goes aside: once the other half is found, it can be put back.
         for half in [&files.cert, &files.key].into_iter().filter(|path| path.exists()) {
             let kept = aside(half.clone())?;
@@ -92,7 +88,7 @@ pub fn of_data_dir(data_dir: &Path, wanted: &Wanted) -> Result<Identity, TlsErro
 /// # Errors
 /// When it cannot be read or written.
 pub fn renew(data_dir: &Path, wanted: &Wanted) -> Result<Option<Identity>, TlsError> {
-    let files = Files::of(data_dir);
+    let files = OwnFiles::of(data_dir);
     let identity = files.load()?;
     let is_due = identity.validity().is_none_or(|Validity { begins_ms, ends_ms }| {
         wanted.now_ms < begins_ms || wanted.now_ms > ends_ms.saturating_sub(RENEW_BEFORE_MS)
@@ -126,7 +122,7 @@ pub struct SetAside {
 
 /// Returns the reason why the identity of this data directory cannot be used. `None`: it can be used, or there is none.
 pub fn damage(data_dir: &Path) -> Option<TlsError> {
-    let files = Files::of(data_dir);
+    let files = OwnFiles::of(data_dir);
     if !files.cert.exists() || !files.key.exists() {
         return None;
     }
@@ -140,7 +136,7 @@ pub fn damage(data_dir: &Path) -> Option<TlsError> {
 /// When a file cannot be renamed.
 pub fn set_aside(data_dir: &Path) -> Result<Option<SetAside>, TlsError> {
     let Some(why) = damage(data_dir) else { return Ok(None) };
-    let files = Files::of(data_dir);
+    let files = OwnFiles::of(data_dir);
     // The certificate first: wherever this is cut off, the next start makes both anew.
     let moved_to = [files.cert, files.key].into_iter().map(aside).collect::<Result<_, _>>()?;
     sync_dir(data_dir)?;
@@ -157,12 +153,12 @@ fn aside(path: PathBuf) -> Result<PathBuf, TlsError> {
 }
 
 /// Paths of the identity.
-struct Files {
+struct OwnFiles {
     cert: PathBuf,
     key: PathBuf,
 }
 
-impl Files {
+impl OwnFiles {
     fn of(data_dir: &Path) -> Self {
         Self { cert: data_dir.join(CERT_FILE), key: data_dir.join(KEY_FILE) }
     }
@@ -247,48 +243,6 @@ fn day(time_ms: i64) -> (i32, u8, u8) {
 fn leading(text: &str) -> u32 {
     let digits = text.bytes().take_while(u8::is_ascii_digit);
     digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
-}
-
-/// Names that clients on this machine and its network use for it, and those that are wanted.
-fn names(wanted: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
-    names.extend(addresses().into_iter().map(|address| address.to_string()));
-    let host = host::of_machine();
-    let named = wanted.iter().map(|name| name.trim()).chain([&*host]);
-    // A name with other characters would make the whole certificate fail.
-    let plain = |name: &&str| {
-        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_'))
-    };
-    names.extend(named.filter(|name| !name.is_empty()).filter(plain).map(str::to_owned));
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
-/// Returns the addresses of this machine in its networks, as far as the kernel tells them.
-fn addresses() -> Vec<IpAddr> {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let v4 = local_v4(&read("/proc/net/fib_trie"));
-    let v6 = global_v6(&read("/proc/net/if_inet6"));
-    v4.into_iter().map(IpAddr::from).chain(v6.into_iter().map(IpAddr::from)).take(ADDRESSES_MAX).collect()
-}
-
-/// Reads the addresses that the kernel takes for its own from its routing table: `|-- ADDRESS`, and then `/32 host LOCAL`.
-fn local_v4(table: &str) -> BTreeSet<Ipv4Addr> {
-    let lines: Vec<_> = table.lines().map(str::trim).collect();
-    let own = lines.windows(2).filter(|pair| pair[1] == "/32 host LOCAL");
-    let addresses = own.filter_map(|pair| pair[0].strip_prefix("|-- ")?.parse::<Ipv4Addr>().ok());
-    addresses.filter(|address| !address.is_loopback()).collect()
-}
-
-/// Reads the addresses with global scope, `00`, from the list of the kernel.
-fn global_v6(list: &str) -> BTreeSet<Ipv6Addr> {
-    let address = |line: &str| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let global = words.get(3).is_some_and(|scope| *scope == "00");
-        u128::from_str_radix(words.first().filter(|_| global)?, 16).ok().map(Ipv6Addr::from)
-    };
-    list.lines().filter_map(address).collect()
 }
 
 /// Writes a file as a whole or not at all: aside, synced, then renamed.
@@ -407,18 +361,6 @@ mod tests {
         assert!(renew(dir.path(), &wanted(&[], 390)).unwrap().is_none());
         let same = super::of_data_dir(dir.path(), &wanted(&["fleet.example"], 0)).unwrap();
         assert_eq!(same.certificate(), made.certificate());
-    }
-
-    #[test]
-    fn reads_the_addresses_of_the_machine_as_the_kernel_writes_them() {
-        let table = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.0\n        \
-                     /24 link UNICAST\n     |-- 192.0.2.7\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
-        assert_eq!(Vec::from_iter(local_v4(table)), [Ipv4Addr::new(192, 0, 2, 7)]);
-        let list = "00000000000000000000000000000001 01 80 10 80       lo\n\
-                    20010db8000000000000000000000007 02 40 00 80     eth0\n\
-                    fe800000000000000042acfffe110002 02 40 20 80     eth0\n";
-        assert_eq!(Vec::from_iter(global_v6(list)), ["2001:db8::7".parse::<Ipv6Addr>().unwrap()]);
-        assert!(local_v4("nonsense").is_empty() && global_v6("nonsense 1").is_empty());
     }
 
     #[test]

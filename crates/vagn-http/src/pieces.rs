@@ -15,7 +15,7 @@ const PIECE_LEN: usize = 16 << 10;
 /// Bytes set aside for the entry that ends a piece.
 const ENTRY_LEN: usize = 512;
 
-/// Returns the pieces of a list: `head`, what `write` makes of each of the `items`, with `between` in between, and `tail`.
+/// Returns the pieces of a list: `head`, the items as `write` writes them, with `between` in between, and `tail`.
 pub fn list<T>(
     head: Vec<u8>,
     items: Vec<T>,
@@ -23,7 +23,9 @@ pub fn list<T>(
     mut write: impl FnMut(&mut Vec<u8>, &T),
     tail: Vec<u8>,
 ) -> impl Iterator<Item = Vec<u8>> {
-    let (mut items, mut head, mut tail) = (items.into_iter().peekable(), Some(head), Some(tail));
+    let mut items = items.into_iter().peekable();
+    let mut head = Some(head);
+    let mut tail = Some(tail);
     std::iter::from_fn(move || {
         let mut piece = Vec::with_capacity(PIECE_LEN + ENTRY_LEN);
         piece.append(&mut head.take().unwrap_or_default());
@@ -49,8 +51,8 @@ pub fn live(
     room: Portion,
     mut pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
 ) -> Response {
-    let (first, second) = (pieces.next().unwrap_or_default(), pieces.next());
-    let Some(second) = second else { return answer::live(media_type, first) };
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else { return answer::live(media_type, first) };
     let bytes = room.amount();
     let pieces = [first, second].into_iter().chain(pieces).map(move |piece| {
         // Belongs to the closure, so that it is held as long as there are pieces.

@@ -1,6 +1,6 @@
 //! The principal of a request: the person or program that the service let in, with its role.
 //!
-//! What is done is recorded under its name. Only callers who have none, and trusted consoles, are believed the name in a body.
+//! A deed is recorded under its name. Only callers without a name, and trusted consoles, are believed the name in a body.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::streams::Holder;
 
 /// Name of the callers of a service without tokens.
 const LOCAL: &str = "local";
-/// Name of those who show a token of the setting `http.tokens`.
+/// Name of callers with a token of the setting `http.tokens`.
 const SETTING: &str = "http.tokens";
 
 /// The person or program that a request comes from; an extractor for handlers. Cheap to clone.
@@ -33,7 +33,7 @@ pub struct Principal {
 pub enum Naming {
     /// It is the person, and must be there: the principal has no name of its own.
     Needed,
-    /// It is the person for whom a trusted console acts; both names are recorded.
+    /// It is the person behind a trusted console; both names are recorded.
     OnBehalf,
     /// It is ignored.
     Ignored,
@@ -53,7 +53,7 @@ pub(crate) enum Proof {
 }
 
 impl Principal {
-    /// Returns the caller of a service without tokens: whoever is on its machine.
+    /// Returns the principal of a service without tokens: any caller on its machine.
     pub(crate) fn local() -> Self {
         Self::nameless(LOCAL, Proof::Open, None)
     }
@@ -80,37 +80,37 @@ impl Principal {
         Self { name: name.into(), role: Role::Admin, is_person: true, naming: Naming::Needed, proof, token }
     }
 
-    /// Name of the token, or a word for callers without a name of their own.
+    /// Returns the name of the token, or a word for callers without a name of their own.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The role.
+    /// Returns the role.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// True for a person. A trusted console is one when it names one.
+    /// Returns true for a person. A trusted console is one when it names one.
     pub fn is_person(&self) -> bool {
         self.is_person
     }
 
-    /// The meaning of the name in a body.
+    /// Returns the meaning of the name in a body.
     pub fn naming(&self) -> Naming {
         self.naming
     }
 
-    /// The thing by which it was let in.
+    /// Returns the thing by which it was let in.
     pub(crate) fn proof(&self) -> Proof {
         self.proof
     }
 
-    /// Digest of its token, or of that of its session: what limits of one token go by, as those of the settings share a name.
+    /// Returns the digest of its token, or of that of its session: what limits of one token go by, as those of the settings share a name.
     pub(crate) fn token(&self) -> Option<Digest> {
         self.token
     }
 
-    /// Holder of the event streams that it opens; `None` where no token is needed.
+    /// Returns the holder of the event streams that it opens; `None` where no token is needed.
     pub fn holder(&self) -> Option<Holder> {
         self.token.map(Holder::Token)
     }

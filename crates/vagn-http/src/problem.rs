@@ -53,7 +53,7 @@ pub enum Kind {
     DeadlinePassed,
     /// The fleet is being read from disk; a part of it is never shown as if it were all.
     NotReady,
-    /// It may be done: nobody says so in time. To ask again at once may do it twice.
+    /// It may be done, but no answer says so in time. To ask again at once may do it twice.
     InDoubt,
 }
 
@@ -84,12 +84,12 @@ impl Kind {
         Self::InDoubt,
     ];
 
-    /// Last part of the problem's `type`.
+    /// Returns the last part of the problem's `type`.
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// HTTP status of the answer.
+    /// Returns the HTTP status of the answer.
     pub fn status(self) -> StatusCode {
         self.row().1
     }
@@ -221,7 +221,7 @@ impl Problem {
         Self { again_after: Some(wait), ..self }
     }
 
-    /// Seconds after which the same request may work; `None` where waiting does not help.
+    /// Returns the seconds after which the same request may work; `None` where waiting does not help.
     fn retry_after_s(&self) -> Option<u64> {
         let known = self.again_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64);
         match self.kind {

@@ -18,20 +18,24 @@ pub struct Reached {
 impl Reached {
     /// Returns the host that the client named; empty where it named none.
     pub(crate) fn host<'a>(&'a self, uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
-        let named = || uri.authority().map(|authority| authority.as_str());
-        let of_header = || headers.get(header::HOST)?.to_str().ok();
-        self.host.as_deref().or_else(named).or_else(of_header).unwrap_or_default()
+        let told = self.host.as_deref();
+        let named = told.or_else(|| uri.authority().map(|authority| authority.as_str()));
+        named.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default()
     }
 
     /// Returns scheme and host of a request, for links to be sent on; nothing where that is no host.
     pub fn origin(&self, uri: &Uri, headers: &HeaderMap) -> String {
         let host = self.host(uri, headers);
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_host) {
+        if host.is_empty() || !host.bytes().all(is_of_host) {
             return String::new();
         }
         format!("{}://{host}", self.scheme)
     }
+}
+
+/// Returns true for a byte that a name or an address with its port may have.
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte)
 }
 
 impl Default for Reached {

@@ -53,7 +53,7 @@ impl Refusal {
         "rate_per_address",
     ];
 
-    /// The word of the metrics.
+    /// Returns the word of the metrics.
     pub(crate) fn reason(self) -> &'static str {
         let at = match self {
             Self::Missing => 0,

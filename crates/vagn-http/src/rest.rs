@@ -1,4 +1,4 @@
-//! The rest of a request's body: what its handler left unread when it answered.
+//! The rest of a request's body: the part that its handler left unread when it answered.
 //!
 //! A client that is still sending when the answer ends often sees a broken stream instead of it. So the rest is passed over
 //! before the answer goes out, for every route and every refusal alike.

@@ -51,7 +51,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         Self::new(Some(Method::DELETE), path, access.into(), routing::delete(handler))
     }
 
-    /// Answers every method at `path` that is in common use, except `TRACE`: what that asks for is the request itself.
+    /// Answers every method at `path` that is in common use, except `TRACE`, which asks for the request itself.
     pub fn any<H: Handler<T, S>, T: 'static>(
         path: &'static str,
         access: impl Into<Access>,
@@ -78,7 +78,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// Notes in the access log who has asked it, as is done for all that change something.
+    /// Notes its requests in the access log, as is done for all that change something.
     pub fn noted(mut self) -> Self {
         self.traits.is_noted = true;
         self
@@ -86,7 +86,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
 
     /// Leaves it out of the rates and the access log: what it takes are reports, which are many, and one may be a call for help.
     pub fn for_reports(mut self) -> Self {
-        (self.traits.has_no_rate, self.traits.is_noted) = (true, false);
+        self.traits.has_no_rate = true;
+        self.traits.is_noted = false;
         self
     }
 
@@ -97,32 +98,32 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// The method that is answered; `None` for all of [`Route::any`].
+    /// Returns the method that is answered; `None` for all of [`Route::any`].
     pub fn method(&self) -> Option<&Method> {
         self.method.as_ref()
     }
 
-    /// The path, with names in braces for its variable parts.
+    /// Returns the path, with names in braces for its variable parts.
     pub fn path(&self) -> &'static str {
         self.path
     }
 
-    /// The access that it gives.
+    /// Returns the access that it gives.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// True where only persons are let in.
+    /// Returns true where only persons are let in.
     pub fn is_by_person(&self) -> bool {
         self.traits.by_person
     }
 
-    /// True where the access log has who asked.
+    /// Returns true where the access log has its requests.
     pub fn is_noted(&self) -> bool {
         self.traits.is_noted
     }
 
-    /// The role that the data of a route for all is for.
+    /// Returns the role that the data of a route for all is for.
     pub fn data_role(&self) -> Option<Role> {
         self.traits.data.map(|data| data.role)
     }

@@ -99,10 +99,10 @@ pub struct ServerParts {
     pub places: Arc<Places>,
     /// Counts what goes wrong.
     pub metrics: DoorMetrics,
-    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way), as long as nothing on them is to
-    /// [come first](Liveness::come_first): its threads should come after all others. `None`: they stay where they are.
+    /// Runtime on which connections go on once a route was asked that [gives way](crate::route::Route::gives_way), as long as nothing on them
+    /// is to [come first](Liveness::come_first): its threads should come after all others. `None`: they stay where they are.
     pub behind: Option<Handle>,
-    /// Where clients are let in; `None`: where the server runs.
+    /// Runtime on which clients are let in; `None`: that of the server.
     pub handshakes: Option<Handle>,
 }
 
@@ -136,7 +136,7 @@ const SEND_BUFFER_MAX: usize = 64 << 10;
 pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListener>) -> ChildSpec {
     let stop = server.limits.stop;
     let listeners = Arc::new(listeners);
-    let run = move |ctx: TaskContext| {
+    let task = ChildSpec::task(name, move |ctx: TaskContext| {
         let server = server.clone();
         let listeners = listeners.clone();
         async move {
@@ -145,8 +145,8 @@ pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListen
             server.serve(listeners, ctx.stopping(), || ctx.beat()).await;
             Ok(())
         }
-    };
-    ChildSpec::task(name, run).watchdog(WATCHDOG).shutdown(stop + Duration::from_secs(1))
+    });
+    task.watchdog(WATCHDOG).shutdown(stop + Duration::from_secs(1))
 }
 
 fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
@@ -286,7 +286,8 @@ impl Server {
             Liveness { signs: caller.signs().clone(), station: station.clone(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
         let signs = liveness.signs.clone();
-        let (watched, limits) = (caller.clone(), &self.limits);
+        let watched = caller.clone();
+        let limits = &self.limits;
         let way = Way {
             is_operators: limits.is_operators,
             is_tls: self.tls.is_some(),
@@ -331,7 +332,7 @@ impl Server {
         station.go_between(talk, Talk::go_on_at).await.unwrap_or_else(report_crash);
     }
 
-    /// Returns what speaks on a connection, with all its answers at this station.
+    /// Returns the speaker of HTTP on a connection, with all its answers at this station.
     fn http(&self, station: &Station) -> Builder<StreamExecutor> {
         let Limits { untaken, memory, head, handshake, .. } = &self.limits;
         let mut http = Builder::new(StreamExecutor::new(*untaken, memory.clone(), station.clone()));
@@ -360,7 +361,7 @@ impl Liveness {
         self.station.give_way();
     }
 
-    /// Keeps the connection from giving way until this is dropped: for answers that must not come after those to people who only look.
+    /// Keeps the connection from giving way until this is dropped: for answers that must not come after those to clients that only look.
     pub fn come_first(&self) -> First {
         self.station.come_first()
     }

@@ -1,4 +1,4 @@
-//! A connection's socket: its options, and what it has taken of all that was written to it.
+//! A connection's socket: its options, and the account of what it has taken of all that was written to it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tracing::debug;
 const UNSENT_MAX: u32 = 64 << 10;
 
 /// Longest time for which the kernel keeps what a peer does not take. Without a limit it keeps the rest of a connection that was closed
-/// here for as long as the peer says that it has no room, where nobody counts it and nobody else would end it. Twice as long as
+/// here for as long as the peer says that it has no room, where it is in no account and nothing else would end it. Twice as long as
 /// an answer may wait, so that it is the watch that ends an open connection.
 pub const KEPT_MAX: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ pub fn keep(stream: &TcpStream, max: Duration) {
     note(SockRef::from(stream).set_tcp_user_timeout(Some(max)));
 }
 
-/// It works without: only later.
+/// Logs a limit that was not set: the service works without it, but sees a peer that does not read later.
 fn note(limited: io::Result<()>) {
     if let Err(err) = limited {
         debug!(error = %err, "failed to limit what the kernel takes of an answer");
@@ -55,12 +55,12 @@ impl Abandon for TcpStream {
     }
 }
 
-/// What a connection is written to: a socket, or a layer of TLS above one.
+/// Output of a connection: a socket, or a layer of TLS above one.
 pub(crate) trait Output: AsyncWrite + Unpin + Abandon {
-    /// Bytes that the socket has taken: those are on their way.
+    /// Returns the bytes that the socket has taken: those are on their way.
     fn sent(&self) -> u64;
 
-    /// Bytes that the layer holds above the socket, which has not taken them.
+    /// Returns the bytes that the layer holds above the socket, which has not taken them.
     fn held(&self) -> usize;
 }
 
@@ -80,7 +80,7 @@ impl<S> Socket<S> {
         Self { stream, taken: 0, untaken: 0, begun: 0 }
     }
 
-    /// Bytes that a writer keeps which frees its pieces one by one.
+    /// Returns the bytes that a writer keeps which frees its pieces one by one.
     fn kept(&self) -> usize {
         self.untaken + self.begun
     }
@@ -119,7 +119,7 @@ impl<S: AsyncWrite + Unpin + Abandon> Output for Socket<S> {
     }
 
     fn held(&self) -> usize {
-        // What it does not take stays with who writes.
+        // What it does not take stays with the writer.
         0
     }
 }

@@ -1,7 +1,7 @@
 //! The station of a connection: among those that are served first, or behind them.
 //!
-//! A browser asks for everything of one server on one connection: a person who has the console open, and the map beside it, would wait for
-//! calls for help behind all who only look. So a connection on which calls are followed stays where it is, whatever else is asked on it.
+//! A browser asks for everything of one server on one connection: a person with the console open, and the map beside it, would wait for
+//! calls for help behind all clients that only look. So a connection on which calls are followed stays where it is, whatever else is asked on it.
 //!
 //! A connection goes from station to station with all its answers: between two runtimes each piece of an answer would wake a thread.
 
@@ -20,7 +20,7 @@ pub(crate) struct Station {
     behind: Option<Handle>,
 }
 
-/// What was asked on the connection, as far as it decides its station.
+/// Requests on the connection, as far as they decide its station.
 #[derive(Debug, Clone, Copy, Default)]
 struct Wishes {
     /// Pictures were asked for, which may be late.
@@ -87,7 +87,7 @@ impl Station {
         });
     }
 
-    /// As [`spawn`](Self::spawn), within the caller's own task: `go_on` works until it is done, or until what it is given resolves;
+    /// Does as [`spawn`](Self::spawn), within the caller's own task: `go_on` works until it is done, or until what it is given resolves;
     /// then it returns what is left. Returns the crash of a part that did not run in this task.
     pub(crate) async fn go_between<W, F>(
         &self,

@@ -57,7 +57,7 @@ impl StreamPlaces {
         Self::shown(most, of_address, of_holder, AccountGauges::default())
     }
 
-    /// The same, with gauges of how many are in use.
+    /// Does as [`new`](Self::new), with gauges of how many are in use.
     pub fn shown(most: usize, of_address: usize, of_holder: usize, in_use: AccountGauges) -> Arc<Self> {
         let places = Account::new(most, of_address, in_use);
         Arc::new(Self { places, of_holder, held: Mutex::default() })
@@ -68,16 +68,13 @@ impl StreamPlaces {
     /// # Errors
     /// [`Kind::Overloaded`] when all places are taken, [`Kind::TooManyRequests`] when this address, connection or holder has too many.
     pub fn take(self: &Arc<Self>, caller: &Caller, holder: Option<Holder>) -> Result<StreamPlace, Problem> {
-        let refuse = |reason: &'static str, problem: Problem| {
-            caller.metrics().stream(reason);
-            problem
-        };
         let place = self
             .places
             .take(caller.peer(), 1, usize::MAX)
-            .map_err(|full| refuse(memory::reason(full), self.full(full)))?;
-        let of_connection = caller.add_stream().ok_or_else(|| refuse("connection", full_connection()))?;
-        self.add(holder).map_err(|(reason, problem)| refuse(reason, problem))?;
+            .map_err(|full| refused(caller, memory::reason(full), self.full(full)))?;
+        let of_connection =
+            caller.add_stream().ok_or_else(|| refused(caller, "connection", full_connection()))?;
+        self.add(holder).map_err(|(reason, problem)| refused(caller, reason, problem))?;
         Ok(StreamPlace { _place: place, _of_connection: of_connection, holder, places: self.clone() })
     }
 
@@ -123,6 +120,12 @@ impl StreamPlaces {
         };
         (reason, Problem::new(Kind::TooManyRequests, why))
     }
+}
+
+/// Counts a refusal, and passes its problem on.
+fn refused(caller: &Caller, reason: &'static str, problem: Problem) -> Problem {
+    caller.metrics().stream(reason);
+    problem
 }
 
 fn full_connection() -> Problem {

@@ -71,10 +71,10 @@ pub(crate) fn prepare(response: Response, slip: Portion, rank: Rank, caller: &Ca
         },
     };
     let flight = Flight::new(pace, [Some(slip), held]);
-    let (rest, caller) = (Bytes::new(), caller.clone());
+    let caller = caller.clone();
     response.map(|body| Taken {
         body,
-        rest,
+        rest: Bytes::new(),
         flight,
         caller,
         form,
@@ -103,7 +103,7 @@ impl Taken {
         }
     }
 
-    /// Most bytes that may be on their way when the body is asked for more.
+    /// Returns the most bytes that may be on their way when the body is asked for more.
     fn ahead(&self) -> usize {
         // What is made is not made before it is wanted: that is where it waits best.
         if self.form == Form::Made { 0 } else { AHEAD - PIECE }

@@ -22,13 +22,13 @@ use super::station::Station;
 use vagn_flow::descriptors::{Asked, Displaced, Place};
 use vagn_flow::metrics::DoorMetrics;
 
-/// What ends a connection early.
+/// Failure that ends a connection early.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// One connection, which can go on at another station.
 pub(crate) struct Talk<C, S> {
     pub(crate) connection: Pin<Box<C>>,
-    /// What the connection writes to.
+    /// Output of the connection, gathered.
     pub(crate) output: Gathering<S>,
     pub(crate) peer: SocketAddr,
     pub(crate) signs: Arc<AtomicU64>,
@@ -45,7 +45,7 @@ pub(crate) struct Talk<C, S> {
     pub(crate) end_by: Option<Instant>,
 }
 
-/// What a connection is to do next.
+/// Next thing for a connection.
 enum Turn {
     Ended(Option<Result<(), Fault>>),
     Displaced(Displaced),

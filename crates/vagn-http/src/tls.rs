@@ -63,11 +63,11 @@ pub enum TlsError {
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    files: Files,
+    files: PemFiles,
     served: Arc<Served>,
 }
 
-/// What is shown to clients. Connections that begin later get a newer one; those that have begun keep theirs.
+/// The certificate that clients are shown. Connections that begin later get a newer one; those that have begun keep theirs.
 #[derive(Debug, Default)]
 struct Served(RwLock<Option<Arc<CertifiedKey>>>);
 
@@ -77,8 +77,9 @@ impl ResolvesServerCert for Served {
     }
 }
 
+/// Paths of a certificate chain and its key.
 #[derive(Debug, Clone)]
-struct Files {
+struct PemFiles {
     cert: PathBuf,
     key: PathBuf,
 }
@@ -89,7 +90,7 @@ impl Identity {
     /// # Errors
     /// When a file cannot be read or holds something else.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
-        Files { cert: cert.into(), key: key.into() }.load()
+        PemFiles { cert: cert.into(), key: key.into() }.load()
     }
 
     /// Sets up the server's side of TLS 1.2 and 1.3, which offers `protocols` (ALPN, in order of preference; may be empty).
@@ -133,22 +134,22 @@ impl Identity {
     }
 
     fn unfit(&self, source: rustls::Error) -> TlsError {
-        let Files { cert, key } = self.files.clone();
+        let PemFiles { cert, key } = self.files.clone();
         TlsError::Pair { cert, key, source }
     }
 
-    /// The private key.
+    /// Returns the private key.
     pub(crate) fn key(&self) -> &PrivateKeyDer<'static> {
         &self.key
     }
 
-    /// First certificate of the chain, in DER, which clients pin.
+    /// Returns the first certificate of the chain, in DER, which clients pin.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.chain[0]
     }
 }
 
-impl Files {
+impl PemFiles {
     fn load(self) -> Result<Identity, TlsError> {
         let text = read(&self.cert)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)

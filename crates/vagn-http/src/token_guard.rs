@@ -1,8 +1,8 @@
-//! Guard of the tokens: counts those that are refused, and slows down whoever tries many.
+//! Guard of the tokens: counts those that are refused, and slows down an address that tries many.
 //!
-//! A token is looked up before its address is judged. One that nobody can guess passes if it is right, whatever else came from there: a
-//! stranger behind the same address locks nobody out, and to whoever tries many it tells nothing. Only short tokens of the settings, which
-//! people may have made up, are waited for with the wrong ones, so that nobody learns which is right faster than the quota allows. One of
+//! A token is looked up before its address is judged. One that cannot be guessed passes if it is right, whatever else came from there: a
+//! stranger behind the same address locks no client out, and a caller that tries many learns nothing by it. Only short tokens of the settings,
+//! which people may have made up, are waited for with the wrong ones, so that a caller learns which is right no faster than the quota allows. One of
 //! them that was right from an address before passes there all the same; and where many are known to share an address, as behind a proxy
 //! or on this machine, every right one does.
 
@@ -25,7 +25,7 @@ use super::caller::Caller;
 use super::refusal::Refusal;
 
 /// Wrong tokens that one address may send: ten in any minute. Half of them at once, because a page asks several times with one that a
-/// person has mistyped; and so whoever was slowed down waits for some seconds only.
+/// person has mistyped; and so a caller that was slowed down waits for some seconds only.
 pub const WRONG_TOKENS: Quota = Quota { burst: 5, every: Duration::from_secs(12) };
 
 /// Lines in the log about one address.
@@ -42,7 +42,7 @@ pub(crate) enum LookedUp {
     Sure,
 }
 
-/// Most tokens that are known to have been right from an address. Only who has a token adds to them.
+/// Most tokens that are known to have been right from an address. Only the holder of a token adds to them.
 const FAMILIAR_MAX: usize = 1 << 14;
 
 /// The guard. One is enough for all routes.
@@ -84,7 +84,7 @@ impl TokenGuard {
             LookedUp::Guessable(mark) => {
                 caller.and_then(Caller::peer).map_or(Ok(()), |peer| self.admit(mark, peer, now))
             }
-            // Without a caller, as in tests of a router alone, nobody can be told from others, and so nobody is slowed.
+            // Without a caller, as in tests of a router alone, one cannot be told from others, and so none is slowed.
             LookedUp::Wrong => Err(caller.map_or(Refusal::Wrong, |caller| self.wrong(source(caller), now))),
         }
     }
@@ -130,7 +130,7 @@ impl fmt::Debug for TokenGuard {
     }
 }
 
-/// Returns the source of a wrong token: all who share addresses are one.
+/// Returns the source of a wrong token: all callers that share addresses are one.
 fn source(caller: &Caller) -> Source {
     caller.peer().unwrap_or_else(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into())
 }

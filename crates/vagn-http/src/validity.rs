@@ -75,8 +75,8 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let at = |from: usize| &rest[from..from + 2];
-    rfc3339::parse(&format!("{year}-{}-{}T{}:{}:{}Z", at(0), at(2), at(4), at(6), at(8)))
+    let [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map(|from| &rest[from..from + 2]);
+    rfc3339::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
 }
 
 #[cfg(test)]

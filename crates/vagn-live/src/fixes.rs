@@ -1,4 +1,4 @@
-//! The fix before the last of each vehicle, where somebody looks: the movement between two fixes is drawn from both.
+//! The fix before the last of each vehicle, where a client looks: the movement between two fixes is drawn from both.
 //!
 //! Kept only for the cells of level 11 that were asked for in the last half minute, for the fleet itself keeps one fix per
 //! vehicle. A vehicle is known by partition and row, and by its key, for another may have the row later.
@@ -55,7 +55,7 @@ pub(crate) struct Fixes {
     grid: &'static Grid,
     /// Time of the last question by cell, on the monotonic clock.
     watched: HashMap<u32, Duration, RandomState>,
-    /// A bit per cell: most changes are of vehicles that nobody looks at, and are passed over with one look.
+    /// A bit per cell: most changes are of vehicles that no client looks at, and are passed over with one look.
     bits: Vec<u64>,
     pairs: HashMap<(u32, u32), Pair, RandomState>,
     refused: Counter,
@@ -128,7 +128,7 @@ impl Fixes {
                     self.refused.inc();
                 }
             }
-            // Gone from where somebody looks, or another vehicle in the row.
+            // Gone from where a client looks, or another vehicle in the row.
             Some(before) if self.is_watched(self.grid.cell(before.position)) => {
                 self.pairs.remove(&row);
             }
@@ -161,9 +161,11 @@ impl Fixes {
         for cell in self.watched.keys() {
             self.bits[*cell as usize / 64] |= 1 << (cell % 64);
         }
-        let (grid, bits) = (self.grid, &self.bits);
+        let grid = self.grid;
+        let bits = &self.bits;
         self.pairs.retain(|_, pair| {
-            let (lat, lon) = (f64::from(pair.last.lat) / 1e7, f64::from(pair.last.lon) / 1e7);
+            let lat = f64::from(pair.last.lat) / 1e7;
+            let lon = f64::from(pair.last.lon) / 1e7;
             let cell = Position::new(lat, lon).map(|position| grid.cell(position).at(LEVEL));
             cell.is_ok_and(|cell| bits[cell as usize / 64] & 1 << (cell % 64) != 0)
         });

@@ -1,9 +1,11 @@
-//! The keeper: follows the fleet while somebody looks at the map, and keeps the counts and the fixes before.
+//! The keeper: follows the fleet while a client looks at the map, and keeps the counts and the fixes before.
 //!
 //! It sleeps until a tile needs it, and again a minute after the last that did; asleep it is no subscriber, so that changes
 //! are not even made. Awake it first looks at the fleet, some rows at a time, and takes the changes in between. It stands
 //! back behind all others: when its queue overflows, the oldest changes are dropped, and it looks at their partition
 //! again, at most once a second. So under a flood it costs one look a second and no more.
+
+mod looks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,23 +15,22 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 use vagn_flow::clock::Clock;
 use vagn_otp::{ChildSpec, Failure, Policy, PopError, Queue, QueueSubscriber, Subscription, ThreadContext};
-use vagn_store::{Changes, Fleet, Reader, Sight};
+use vagn_store::{Changes, Fleet, Sight};
 
 use crate::Positions;
 use crate::counts::{Census, Levels, Taken};
 use crate::fixes::Fixes;
 use crate::mercator::{Cell, grid};
 use crate::metrics::TileMetrics;
+pub(crate) use looks::Looks;
 
 /// Rows looked at under one lock: some 30 µs that a writer may have to wait.
 const ROWS_AT_ONCE: u32 = 1024;
 /// Time without a tile that needs it after which the keeper goes to sleep.
 const AWAKE_FOR: Duration = Duration::from_secs(60);
-/// Shortest time between the begins of two looks at the same partition.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest the thread waits before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
-/// Time between two rounds in which fixes that nobody looks at are forgotten.
+/// Time between two rounds in which fixes that no client looks at are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Parts that the keeper is made of.
@@ -82,7 +83,8 @@ impl Keeper {
 
     /// Returns the child that runs the keeper, at this nice value.
     pub(crate) fn child(self: &Arc<Self>, nice: i32) -> ChildSpec {
-        let (keeper, queue) = (self.clone(), self.queue.clone());
+        let keeper = self.clone();
+        let queue = self.queue.clone();
         ChildSpec::thread(self.name(), move |ctx| keeper.run(&ctx)).nice(nice).shows_queue(&queue)
     }
 
@@ -102,7 +104,7 @@ impl Keeper {
         }
     }
 
-    /// Waits until the counts are those of the whole fleet; false when that takes longer than `within`.
+    /// Waits until the counts are those of the whole fleet. Returns false when that takes longer than `within`.
     pub(crate) async fn seen(&self, within: Duration) -> bool {
         let mut seen = self.seen.subscribe();
         tokio::time::timeout(within, seen.wait_for(|seen| *seen)).await.is_ok_and(|seen| seen.is_ok())
@@ -122,7 +124,7 @@ impl Keeper {
         self.parts.clock.monotonic().as_millis() as u64
     }
 
-    /// True while a tile needed it in the last minute.
+    /// Returns true while a tile needed it in the last minute.
     fn is_wanted(&self) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);
         asked > 0 && self.now_ms().saturating_sub(asked - 1) < AWAKE_FOR.as_millis() as u64
@@ -146,7 +148,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Follows the fleet until nobody looks.
+    /// Follows the fleet until no client looks any more.
     fn follow(&self, ctx: &ThreadContext) -> Result<(), Failure> {
         let mut looks = self.wake_up();
         let mut tidied = self.parts.clock.monotonic();
@@ -185,9 +187,12 @@ impl Keeper {
         self.seen.send_replace(false);
         let mut subscription = self.subscription.lock();
         if subscription.is_none() {
-            let (lost, metrics) = (self.lost.clone(), self.parts.metrics.clone());
-            let take = |changes: &Arc<Changes>| Some(changes.clone());
-            let subscriber = QueueSubscriber::new(&self.queue, Policy::DropOldest, take);
+            let lost = self.lost.clone();
+            let metrics = self.parts.metrics.clone();
+            let subscriber =
+                QueueSubscriber::new(&self.queue, Policy::DropOldest, |changes: &Arc<Changes>| {
+                    Some(changes.clone())
+                });
             let subscriber = subscriber.on_drop(move |changes: Arc<Changes>| {
                 metrics.lost.inc();
                 if let Some(lost) = lost.get(changes.partition as usize) {
@@ -238,7 +243,7 @@ impl Keeper {
         self.fixes.lock().take(changes, taken == Taken::Anew);
     }
 
-    /// Looks at the next rows of a partition that is to be looked at; false when there is none.
+    /// Looks at the next rows of a partition that is to be looked at. Returns false when there is none.
     fn look(&self, looks: &mut Looks) -> bool {
         for (partition, lost) in self.lost.iter().enumerate() {
             if lost.swap(false, Ordering::AcqRel) {
@@ -248,7 +253,8 @@ impl Keeper {
         let now = self.parts.clock.monotonic();
         let Some(look) = looks.next(now, &self.parts.fleet) else { return false };
         let mut found = Vec::with_capacity(ROWS_AT_ONCE as usize);
-        let (grid, sight) = (grid(), self.sight);
+        let grid = grid();
+        let sight = self.sight;
         let there_are_more = look.reader.visit_rows(look.next, ROWS_AT_ONCE, |vehicle| {
             found.push((vehicle.row, grid.cell(sight.place(vehicle.sighting.position))));
         });
@@ -263,7 +269,7 @@ impl Keeper {
         true
     }
 
-    /// Does one round of its work without a wait; false when there is nothing to do.
+    /// Does one round of its work without a wait. Returns false when there is nothing to do.
     #[cfg(test)]
     pub(crate) fn step(&self, looks: &mut Looks) -> bool {
         let is_looking = self.look(looks);
@@ -280,84 +286,14 @@ impl Keeper {
         }
         let mut next = from;
         for (row, cell) in found {
-            (next..*row).for_each(|vacant| census.put(partition, vacant, None));
+            for vacant in next..*row {
+                census.put(partition, vacant, None);
+            }
             census.put(partition, *row, Some(*cell));
             next = row + 1;
         }
-        (next..from + ROWS_AT_ONCE).for_each(|vacant| census.put(partition, vacant, None));
-    }
-}
-
-/// The looks that are due, and the one under way.
-pub(crate) struct Looks {
-    partitions: Vec<Due>,
-    under_way: Option<Look>,
-}
-
-/// The state of the look at one partition.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    is_wanted: bool,
-    /// It has been looked at since its rows became unknown.
-    is_seen: bool,
-    /// Begin of its last look, on the monotonic clock.
-    begun: Option<Duration>,
-}
-
-/// A look at one partition.
-struct Look {
-    partition: usize,
-    reader: Reader,
-    next: u32,
-}
-
-impl Looks {
-    /// Everything is to be looked at.
-    fn new(partitions: usize) -> Self {
-        let due = Due { is_wanted: true, is_seen: false, begun: None };
-        Self { partitions: vec![due; partitions], under_way: None }
-    }
-
-    /// Notes that a partition is to be looked at, from its first row on; `anew`: nothing is known of it.
-    fn want(&mut self, partition: usize, anew: bool) {
-        let Some(due) = self.partitions.get_mut(partition) else { return };
-        due.is_wanted = true;
-        if anew {
-            // Its reader may be that of the writer before, and waiting would hide the fleet.
-            *due = Due { is_wanted: true, is_seen: false, begun: None };
-            self.under_way.take_if(|look| look.partition == partition);
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.partitions.iter().any(|due| due.is_wanted)
-    }
-
-    fn all_seen(&self) -> bool {
-        self.partitions.iter().all(|due| due.is_seen)
-    }
-
-    /// Returns the look under way, or begins one that is due.
-    fn next(&mut self, now: Duration, fleet: &Fleet) -> Option<&mut Look> {
-        if self.under_way.is_none() {
-            let is_due = |due: &Due| {
-                due.is_wanted && due.begun.is_none_or(|begun| now.saturating_sub(begun) >= LOOK_EVERY)
-            };
-            let partition = self.partitions.iter().position(is_due)?;
-            // While a partition is missing there is no fleet to look at.
-            let reader = fleet.readers().ok()?.into_iter().nth(partition)?;
-            let due = &mut self.partitions[partition];
-            due.is_wanted = false;
-            due.begun = Some(now);
-            self.under_way = Some(Look { partition, reader, next: 0 });
-        }
-        self.under_way.as_mut()
-    }
-
-    fn end(&mut self) {
-        if let Some(look) = self.under_way.take() {
-            self.partitions[look.partition].is_seen = true;
+        for vacant in next..from + ROWS_AT_ONCE {
+            census.put(partition, vacant, None);
         }
     }
 }

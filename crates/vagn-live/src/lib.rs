@@ -1,4 +1,4 @@
-//! The live map: what changes in the fleet, as tiles and streams for those who look at it.
+//! The live map: the changes in the fleet, as tiles and streams for clients that look at it.
 //!
 //! Everything here follows the topic `positions` and reads the fleet. It holds nothing that a restart could lose.
 

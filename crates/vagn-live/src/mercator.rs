@@ -52,8 +52,8 @@ pub(crate) fn grid() -> &'static Grid {
 impl Grid {
     fn new() -> Self {
         let edges: Box<[f64]> = (0..=SIDE).map(|row| latitude(f64::from(row) / f64::from(SIDE))).collect();
-        let rows = |piece: usize| row(lat_of_piece(&edges, piece)) as f32;
-        let pieces = (0..PIECES).map(|piece| (rows(piece), rows(piece + 1) - rows(piece))).collect();
+        let begins: Vec<f32> = (0..=PIECES).map(|piece| row(lat_of_piece(&edges, piece)) as f32).collect();
+        let pieces = begins.windows(2).map(|ends| (ends[0], ends[1] - ends[0])).collect();
         Self { edges, pieces }
     }
 
@@ -67,14 +67,16 @@ impl Grid {
     /// row tell whether the other latitude is in it.
     #[inline]
     pub(crate) fn crossed(&self, from: Position, to: Position) -> Option<Cell> {
-        let (x, y) = (column(to.lon()), self.row(to.lat()));
+        let x = column(to.lon());
+        let y = self.row(to.lat());
         let is_same = column(from.lon()) == x && self.is_in_row(from.lat(), y);
         (!is_same).then(|| Cell(spread(x) | spread(y) << 1))
     }
 
     #[inline]
     fn is_in_row(&self, lat: f64, row: u32) -> bool {
-        let (north, south) = (self.edges[row as usize], self.edges[row as usize + 1]);
+        let north = self.edges[row as usize];
+        let south = self.edges[row as usize + 1];
         (row == 0 || lat <= north) && (row == SIDE - 1 || lat > south)
     }
 
@@ -159,7 +161,7 @@ impl Tile {
         (z <= Tile::ZOOM_MAX && x < 1 << z && y < 1 << z).then_some(Tile { z, x, y })
     }
 
-    /// Zoom.
+    /// Returns the zoom.
     pub fn zoom(self) -> u8 {
         self.z
     }
@@ -180,11 +182,11 @@ impl Tile {
     }
 
     /// Returns one part of the tile, which is cut into `parts` times `parts`.
-    pub(crate) fn part(self, column: u32, row: u32, parts: u32) -> Part {
+    pub(crate) fn part(self, column: u32, row: u32, parts: u32) -> TilePart {
         let side = f64::from(1_u32 << self.z) * f64::from(parts);
         let lon = |column: u32| f64::from(self.x * parts + column) / side * 360.0 - 180.0;
         let lat = |row: u32| latitude(f64::from(self.y * parts + row) / side);
-        Part {
+        TilePart {
             edges: [lon(column), lat(row + 1), lon(column + 1), lat(row)],
             is_outer: [column == 0, row + 1 == parts, column + 1 == parts, row == 0],
             is_polar: [self.y + 1 == 1 << self.z && row + 1 == parts, self.y == 0 && row == 0],
@@ -205,7 +207,7 @@ impl Tile {
 
 /// A part of a tile. The parts of a tile have no vehicle in common.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Part {
+pub(crate) struct TilePart {
     /// West, south, east and north, in degrees.
     edges: [f64; 4],
     /// By edge: it is one of the tile, whose cells decide there.
@@ -214,22 +216,25 @@ pub(crate) struct Part {
     is_polar: [bool; 2],
 }
 
-impl Part {
+impl TilePart {
     /// Returns a box with all vehicles of the part in it, and perhaps some of its neighbours.
     pub(crate) fn bbox(&self) -> BBox {
         let [west, south, east, north] = self.edges;
         let [is_southmost, is_northmost] = self.is_polar;
         let south = if is_southmost { -90.0 } else { south - PADDING };
         let north = if is_northmost { 90.0 } else { north + PADDING };
-        let (west, east) = ((west - PADDING).max(-180.0), (east + PADDING).min(180.0));
+        let west = (west - PADDING).max(-180.0);
+        let east = (east + PADDING).min(180.0);
         BBox::new(west, south, east, north).expect("its edges are within the globe, and in order")
     }
 
     /// Returns true when a position that is in the tile is in this part.
     #[inline]
     pub(crate) fn holds(&self, position: Position) -> bool {
-        let ([west, south, east, north], outer) = (self.edges, self.is_outer);
-        let (lat, lon) = (position.lat(), eastward(position.lon()));
+        let [west, south, east, north] = self.edges;
+        let outer = self.is_outer;
+        let lat = position.lat();
+        let lon = eastward(position.lon());
         (outer[0] || lon >= west)
             && (outer[1] || lat > south)
             && (outer[2] || lon < east)

@@ -47,15 +47,13 @@ impl TileMetrics {
         let help =
             "Tiles by outcome: made, made and unchanged, answered from cache, answered as not modified";
         let tiles = registry.register("tiles", help, Family::<OutcomeLabel, Counter>::default());
-        let tiles = |outcome| tiles.get_or_create_owned(&OutcomeLabel { outcome });
-        let counter = |name: &str, help: &str| registry.register(name, help, Counter::default());
         Self {
-            made: tiles("made"),
-            unchanged: tiles("unchanged"),
-            cached: tiles("cached"),
-            not_modified: tiles("not_modified"),
-            bytes: counter("tile_sent_bytes", "Bytes of tiles sent"),
-            evicted: counter("tiles_evicted", "Tiles dropped from the cache for others"),
+            made: outcome(&tiles, "made"),
+            unchanged: outcome(&tiles, "unchanged"),
+            cached: outcome(&tiles, "cached"),
+            not_modified: outcome(&tiles, "not_modified"),
+            bytes: counter(registry, "tile_sent_bytes", "Bytes of tiles sent"),
+            evicted: counter(registry, "tiles_evicted", "Tiles dropped from the cache for others"),
             held_bytes: registry.register(
                 "tile_cache_bytes",
                 "Bytes of tiles in the cache",
@@ -66,9 +64,25 @@ impl TileMetrics {
                 "Keepers, exact and coarse, that follow the fleet because somebody looks at the map",
                 Gauge::default(),
             ),
-            looks: counter("keeper_looks", "Looks of the keeper at a whole partition"),
-            lost: counter("keeper_changes_lost", "Batches of changes that the keeper had no room for"),
-            fixes_refused: counter("keeper_fixes_refused", "Fixes before that were not kept, for too many"),
+            looks: counter(registry, "keeper_looks", "Looks of the keeper at a whole partition"),
+            lost: counter(
+                registry,
+                "keeper_changes_lost",
+                "Batches of changes that the keeper had no room for",
+            ),
+            fixes_refused: counter(
+                registry,
+                "keeper_fixes_refused",
+                "Fixes before that were not kept, for too many",
+            ),
         }
     }
+}
+
+fn outcome(tiles: &Family<OutcomeLabel, Counter>, outcome: &'static str) -> Counter {
+    tiles.get_or_create_owned(&OutcomeLabel { outcome })
+}
+
+fn counter(registry: &MetricRegistry, name: &str, help: &str) -> Counter {
+    registry.register(name, help, Counter::default())
 }

@@ -1,6 +1,6 @@
-//! Who a node is to a broker, as the address says: `tls://USER:PASSWORD@HOST`, or `tls://TOKEN@HOST`.
+//! The account of a node at a broker, as the address gives it: `tls://USER:PASSWORD@HOST`, or `tls://TOKEN@HOST`.
 //!
-//! It is taken out of the address, so that whatever shows the address shows no password. The client would not use it there.
+//! It is taken out of the address, so that no place that shows the address shows the password. The client would not use it there.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -18,10 +18,9 @@ impl Account {
     /// Takes the account out of an address; `None`: it has bytes that are no text.
     pub(crate) fn take(address: ServerAddr) -> Option<(ServerAddr, Option<Self>)> {
         let mut url = address.into_inner();
-        let read = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
-        let (name, password) = (read(url.username())?, url.password().map(read));
-        let password = match password {
-            Some(password) => Some(password?),
+        let name = decoded(url.username())?;
+        let password = match url.password() {
+            Some(password) => Some(decoded(password)?),
             None => None,
         };
         let has_any = !name.is_empty() || password.is_some();
@@ -44,6 +43,11 @@ impl Account {
     }
 }
 
+fn decoded(text: &str) -> Option<String> {
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
+}
+
+/// Shows no name and no password: either may be a secret.
 impl Debug for Account {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("Account")

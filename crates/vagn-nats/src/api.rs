@@ -1,4 +1,4 @@
-//! JetStream's requests and answers: JSON over subjects below `$JS.API`, and what its errors mean here.
+//! JetStream's requests and answers: JSON over subjects below `$JS.API`, and the meaning of its errors here.
 //!
 //! They are written here and not by the client's own module for them, whose requests keep memory when they are not answered and whose consumers
 //! stop silently. The forms are NATS' own: <https://docs.nats.io/reference/reference-protocols/nats_api_reference>.
@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use crate::brokers::Brokers;
 use crate::link::Link;
 
-/// What brokers said.
+/// Answer of brokers to a request.
 #[derive(Debug)]
 pub(crate) enum Said<T> {
-    /// What was asked for.
+    /// The value that was asked for.
     Is(T),
     /// An error.
     Refused(Refusal),
-    /// Nothing in time, or nothing that can be read.
+    /// No answer in time, or none that can be read.
     Nothing,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Refusal {
     pub(crate) description: String,
 }
 
-/// What an error means to a node.
+/// Meaning of an error to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// There is no such stream.
@@ -66,6 +66,15 @@ impl Refusal {
     pub(crate) fn last(&self) -> Option<u64> {
         self.description.rsplit(' ').next()?.parse().ok()
     }
+}
+
+/// Acknowledgement of a message that was written to a stream.
+#[derive(Deserialize)]
+pub(crate) struct Ack {
+    pub(crate) seq: u64,
+    /// The stream has it from before.
+    #[serde(default)]
+    pub(crate) duplicate: bool,
 }
 
 #[derive(Deserialize)]

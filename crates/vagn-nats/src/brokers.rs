@@ -59,7 +59,7 @@ struct Shared {
     number: AtomicU64,
 }
 
-/// What comes over the connections. It must be polled all the time: answers to requests come through it too.
+/// Messages that come over the connections. It must be polled all the time: answers to requests come through it too.
 pub struct Incoming {
     links: SelectAll<BoxStream<'static, FromNode>>,
 }
@@ -74,21 +74,27 @@ pub(crate) struct FromNode {
 impl Brokers {
     /// Begins to connect. It returns at once, and goes on to try for ever: brokers may come later than nodes.
     pub fn connect(options: Options) -> (Self, Incoming) {
-        let inbox = |at: usize| format!("_INBOX.answer.{:x}.{:x}.{at}", options.node.0, options.run);
-        let links = [Link::new(inbox(0)), Link::new(inbox(1))];
-        let (places, refusals, counts) = (Mutex::default(), Mutex::default(), Counts::default());
-        let shared = Shared { links, places, refusals, counts, options, number: AtomicU64::new(0) };
+        let links =
+            [0, 1].map(|at| Link::new(format!("_INBOX.answer.{:x}.{:x}.{at}", options.node.0, options.run)));
+        let shared = Shared {
+            options,
+            links,
+            places: Mutex::default(),
+            refusals: Mutex::default(),
+            counts: Counts::default(),
+            number: AtomicU64::new(0),
+        };
         let brokers = Self { shared: Arc::new(shared) };
         let links = [0, 1].map(|at| incoming(brokers.clone(), at).boxed());
         (brokers, Incoming { links: stream::select_all(links) })
     }
 
-    /// Returns what was dropped or given up.
+    /// Returns the counts of messages and requests that were dropped or given up.
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
     }
 
-    /// True while at least one connection stands.
+    /// Returns true while at least one connection stands.
     pub fn is_connected(&self) -> bool {
         self.connections() > 0
     }
@@ -189,8 +195,9 @@ impl Brokers {
     }
 
     fn connect_options(&self, at: usize) -> ConnectOptions {
-        let (brokers, account) = (self.clone(), self.clone());
-        let options = ConnectOptions::with_auth_callback(move |_| std::future::ready(account.auth(at)))
+        let brokers = self.clone();
+        let accounts = self.clone();
+        let options = ConnectOptions::with_auth_callback(move |_| std::future::ready(accounts.auth(at)))
             .name(format!("vagn-{:x}-{at}", self.node().0))
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -210,7 +217,7 @@ impl Brokers {
         }
     }
 
-    /// Returns who the node is to the broker that a connection tries.
+    /// Returns the account of the node at the broker that a connection tries.
     fn auth(&self, at: usize) -> Result<Auth, AuthError> {
         let Options { addresses, accounts, .. } = &self.shared.options;
         let place = self.shared.places.lock()[at].clone();
@@ -223,15 +230,14 @@ impl Brokers {
         self.shared.refusals.lock().tell(servers, Instant::now());
         let mut places = self.shared.places.lock();
         let other = places[1 - at].clone();
-        let turn = |server: &Server| self.turn(at, &server.addr);
         let others =
             servers.iter().filter(|server| servers.len() == 1 || Some(&server.addr) != other.as_ref());
-        let chosen = others.min_by_key(|server| (server.failed_attempts, turn(server)))?;
+        let chosen = others.min_by_key(|server| (server.failed_attempts, self.turn(at, &server.addr)))?;
         places[at] = Some(chosen.addr.clone());
         Some(ReconnectToServer { addr: chosen.addr.clone(), delay: Some(pause(chosen.failed_attempts)) })
     }
 
-    /// Place of an address in the order in which a connection tries them: nodes begin at different ones.
+    /// Returns the place of an address in the order in which a connection tries them: nodes begin at different ones.
     fn turn(&self, at: usize, address: &ServerAddr) -> usize {
         let addresses = &self.shared.options.addresses;
         let begin = self.node().0 as usize % addresses.len() + at;
@@ -254,7 +260,7 @@ struct Opened {
     to_all: Subscriber,
 }
 
-/// Returns what comes over one connection, for ever.
+/// Returns the messages of one connection, for ever.
 fn incoming(brokers: Brokers, at: usize) -> impl futures_util::Stream<Item = FromNode> + Send {
     stream::unfold((brokers, None::<Opened>), move |(brokers, mut opened)| async move {
         loop {
@@ -307,7 +313,7 @@ impl Brokers {
 }
 
 impl Opened {
-    /// Waits for what comes next. `Some(None)` was for the link alone; `None` means that the client has ended.
+    /// Waits for the next message. `Some(None)` was for the link alone; `None` means that the client has ended.
     async fn next(&mut self, link: &Link) -> Option<Option<FromNode>> {
         let message = tokio::select! {
             answer = self.answers.next() => {
@@ -325,7 +331,7 @@ impl Opened {
 }
 
 impl Incoming {
-    /// Waits for a message of another node; meanwhile hands answers to those that wait.
+    /// Waits for a message of another node; meanwhile hands answers to the requests that wait.
     pub(crate) async fn next(&mut self) -> FromNode {
         match self.links.next().await {
             Some(message) => message,
@@ -334,7 +340,7 @@ impl Incoming {
         }
     }
 
-    /// Hands answers to those that wait, and drops what nodes say: for who uses brokers without a node.
+    /// Hands answers to the requests that wait, and drops messages of nodes: for a caller that uses brokers without a node.
     pub async fn serve(mut self) {
         loop {
             self.next().await;
@@ -342,7 +348,7 @@ impl Incoming {
     }
 }
 
-/// End of a request that begins now.
+/// Returns the end of a request that begins now.
 pub(crate) fn answer_by() -> Instant {
     Instant::now() + ANSWER_MAX
 }

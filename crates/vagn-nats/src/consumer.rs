@@ -59,7 +59,7 @@ impl Brokers {
     }
 }
 
-/// What a consumer is to deliver.
+/// Order for a consumer.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     /// Name of the consumer; no other has it.
@@ -77,19 +77,19 @@ fn subscribe(
     subscription: SubscriptionId,
     wanted: Wanted,
 ) -> impl Stream<Item = Event> + Send {
-    let begin = Stage::Begin(brokers, wanted);
+    let begin = SubscriptionStage::Begin(brokers, wanted);
     stream::unfold(begin, move |stage| async move {
-        let ended = (Event::SubscriptionEnded(subscription), Stage::Ended);
+        let ended = (Event::SubscriptionEnded(subscription), SubscriptionStage::Ended);
         let mut open = match stage {
-            Stage::Begin(brokers, wanted) => match Open::begin(&brokers, wanted).await {
+            SubscriptionStage::Begin(brokers, wanted) => match Open::begin(&brokers, wanted).await {
                 Some(open) => Box::new(open),
                 None => {
                     brokers.lose(Loss::Broken);
                     return Some(ended);
                 }
             },
-            Stage::Open(open) => open,
-            Stage::Ended => return None,
+            SubscriptionStage::Open(open) => open,
+            SubscriptionStage::Ended => return None,
         };
         match open.next().await {
             Ok((place, message)) => {
@@ -100,7 +100,7 @@ fn subscribe(
                     time_ms: place.time_ms,
                     bytes: Arc::from(&message.payload[..]),
                 };
-                Some((Event::Delivered(delivered), Stage::Open(open)))
+                Some((Event::Delivered(delivered), SubscriptionStage::Open(open)))
             }
             Err(loss) => {
                 open.brokers.lose(loss);
@@ -110,7 +110,8 @@ fn subscribe(
     })
 }
 
-enum Stage {
+/// Stage of a subscription to a shard's stream.
+enum SubscriptionStage {
     Begin(Brokers, Wanted),
     Open(Box<Open>),
     Ended,
@@ -141,11 +142,11 @@ pub(crate) struct Open {
 struct NewConsumer {
     stream_name: String,
     action: &'static str,
-    config: Config,
+    config: ConsumerConfig,
 }
 
 #[derive(Serialize)]
-struct Config {
+struct ConsumerConfig {
     name: String,
     deliver_policy: &'static str,
     opt_start_seq: u64,
@@ -192,7 +193,7 @@ impl Open {
             // After the figures: what was written between counts too, or its place would be passed over.
             open.newest = newest_over(link, &stream, &subjects).await?;
         }
-        // The stream may have been made anew between: then nobody knows whose messages these are.
+        // The stream may have been made anew between: then it is not known of which one these messages are.
         (figures(link, &stream).await?.incarnation == before.incarnation).then_some(open)
     }
 
@@ -212,7 +213,8 @@ impl Open {
                 Pulled::Gone => return Err(Loss::Broken),
                 Pulled::Entry(place) if place.delivery != self.delivered + 1 => return Err(Loss::Gap),
                 Pulled::Entry(place) => {
-                    (self.delivered, self.due) = (place.delivery, self.due.saturating_sub(1));
+                    self.delivered = place.delivery;
+                    self.due = self.due.saturating_sub(1);
                     return Ok((place, message));
                 }
             }
@@ -238,21 +240,22 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // Best effort: brokers forget it by themselves too.
+        // A saving only: without a pull, brokers remove it by themselves.
         if !self.brokers.say(&self.client, std::mem::take(&mut self.delete), bytes::Bytes::new()) {
             self.brokers.lose(Loss::NotSent);
         }
     }
 }
 
-fn config(name: &str, from: u64) -> Config {
-    Config {
+fn config(name: &str, from: u64) -> ConsumerConfig {
+    ConsumerConfig {
         name: name.to_owned(),
         deliver_policy: "by_start_sequence",
         opt_start_seq: from.max(1),
         ack_policy: "none",
         replay_policy: "instant",
         inactive_threshold: nanoseconds(FORGOTTEN),
+        // Its state needs no disk and no copy: a consumer whose broker is gone ends, and is not mended.
         num_replicas: 1,
         mem_storage: true,
     }

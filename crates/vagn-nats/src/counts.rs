@@ -1,4 +1,4 @@
-//! What was dropped or given up, by reason. None of it is an error by itself: a node does without, or asks again.
+//! Counts of what was dropped or given up, by reason. None of it is an error by itself: a node does without, or asks again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +39,7 @@ impl Loss {
         Self::Busy,
     ];
 
-    /// Name for metrics.
+    /// Returns the name for metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoConnection => "no_connection",

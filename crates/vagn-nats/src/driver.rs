@@ -17,7 +17,7 @@ use crate::peers::Peers;
 /// Wall clock of the node, handed in: ms since 1970.
 pub type Clock = WallClock;
 
-/// Is told what happens, for people and metrics. It must not wait.
+/// Listener for events of the node, for the log and metrics. It must not wait.
 pub type Told = Box<dyn FnMut(Happened) + Send>;
 
 /// Drives a node. A supervisor polls [`run`](Self::run).
@@ -30,19 +30,19 @@ pub struct Driver<S, D> {
     peers: Peers,
 }
 
-/// What a node has under way.
+/// Requests and questions that a node has under way.
 struct World {
     errands: Errands,
     clock: Clock,
     told: Told,
     fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
     questions: HashMap<QueryId, Waiting>,
-    /// Who waits for repairs: as many as the service lets ask.
+    /// Operators that wait for repairs: as many as the service lets ask.
     repairs: HashMap<ShardId, Vec<oneshot::Sender<Result<(), Refusal>>>>,
     next: u64,
 }
 
-/// What woke the driver.
+/// Next thing for the driver.
 enum Next<S> {
     Event(Event),
     Request(Request<S>),
@@ -183,12 +183,12 @@ impl World {
             Command::Settle { ticket, fates } => {
                 if let Some(waits) = self.fates.remove(&ticket) {
                     // Gone if the reporter is.
-                    drop(waits.send(fates));
+                    waits.send(fates).ok();
                 }
             }
             Command::Answer { query, answers, missing } => {
                 if let Some(waits) = self.questions.remove(&query) {
-                    drop(waits.answer.send(Answered { shards: answers, missing }));
+                    waits.answer.send(Answered { shards: answers, missing }).ok();
                 }
             }
             Command::RepairEnded { shard, result } => {

@@ -1,4 +1,4 @@
-//! Errands: what a part of a node has under way at brokers, its subscriptions, and the moment at which it is to be woken.
+//! Errands: the requests of a part of a node that are under way at brokers, its subscriptions, and the moment at which it is to be woken.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use vagn_cluster::{Command, Event, SubscriptionId};
 use crate::brokers::{Brokers, answer_by};
 use crate::publish::NewMessage;
 
-/// What a part of a node has under way.
+/// Requests, subscriptions and timer of a part of a node.
 pub(crate) struct Errands {
     brokers: Brokers,
     began: Instant,
@@ -43,7 +43,7 @@ impl Errands {
         &self.brokers
     }
 
-    /// Time since the start, which does not go back.
+    /// Returns the time since the start, which does not go back.
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
@@ -71,7 +71,7 @@ impl Errands {
         }
     }
 
-    /// Begins what is for brokers, and sets the timer. Returns what is for somebody else.
+    /// Begins a command that is for brokers, or sets the timer. Returns any other command.
     pub(crate) fn begin(&mut self, command: Command) -> Option<Command> {
         let brokers = self.brokers.clone();
         match command {

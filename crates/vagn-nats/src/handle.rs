@@ -26,7 +26,7 @@ pub(crate) enum Request<S> {
     Look(Look<S>),
 }
 
-/// Who waits for an answer, and what is held until it is complete.
+/// Way back for an answer, and what is held until it is complete.
 pub(crate) struct Waiting {
     pub(crate) answer: oneshot::Sender<Answered>,
     pub(crate) _held: Held,
@@ -77,7 +77,7 @@ impl<S> Handle<S> {
         })
     }
 
-    /// As [`submit`](Self::submit), but gives back what was not taken.
+    /// Does as [`submit`](Self::submit), but gives back what was not taken.
     ///
     /// # Errors
     /// The changes: the node takes nothing now.
@@ -85,7 +85,7 @@ impl<S> Handle<S> {
         self.offer_again(changes).inspect_err(|_| self.brokers.lose(Loss::Busy))
     }
 
-    /// As [`offer`](Self::offer), for changes that were refused before, and are counted already.
+    /// Does as [`offer`](Self::offer), for changes that were refused before, and are counted already.
     ///
     /// # Errors
     /// As [`offer`](Self::offer).
@@ -104,7 +104,7 @@ impl<S> Handle<S> {
         }
     }
 
-    /// Brings changes, and returns where their fates come. What gets none, as its node has ended, failed: it may be stored.
+    /// Brings changes, and returns the receiver of their fates. A change that gets none, as its node has ended, failed: it may be stored.
     ///
     /// # Errors
     /// [`Unavailable`]: nothing was taken.
@@ -115,7 +115,7 @@ impl<S> Handle<S> {
     /// Asks shards (none: all) about the fleet.
     ///
     /// # Errors
-    /// [`Unavailable`]: nobody was asked, or the node has ended.
+    /// [`Unavailable`]: no shard was asked, or the node has ended.
     pub async fn ask(
         &self,
         shards: Vec<ShardId>,
@@ -125,7 +125,7 @@ impl<S> Handle<S> {
         self.ask_holding(shards, question, within, Box::new(())).await
     }
 
-    /// As [`ask`](Self::ask). Answers are gathered also when the returned future is dropped: so long something can be held.
+    /// Does as [`ask`](Self::ask). Answers are gathered also when the returned future is dropped: so long something can be held.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
@@ -142,7 +142,7 @@ impl<S> Handle<S> {
         comes.await.map_err(|_| Unavailable)
     }
 
-    /// Asks the node to repair a shard whose stream is broken. What came of it comes within 33 s; nothing, when the node has ended meanwhile.
+    /// Asks the node to repair a shard whose stream is broken. The outcome comes within 33 s; none, when the node has ended meanwhile.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not asked.
@@ -185,11 +185,13 @@ impl<S> Handle<S> {
         deed: impl FnOnce(&Node<S>) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (seen, comes) = oneshot::channel();
-        self.send(Request::Look(Box::new(move |node| drop(seen.send(deed(node))))))?;
+        self.send(Request::Look(Box::new(move |node| {
+            seen.send(deed(node)).ok();
+        })))?;
         comes.await.map_err(|_| Unavailable)
     }
 
-    /// True when the node takes nothing because it is not driven any more.
+    /// Returns true when the node takes nothing because it is not driven any more.
     pub fn has_ended(&self) -> bool {
         self.requests.is_closed()
     }

@@ -14,14 +14,14 @@ use crate::names::sender;
 /// Pause before a connection is looked for again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What comes for desk and door, for ever.
+/// Messages for desk and door, for ever.
 pub(crate) type Inbox = SelectAll<BoxStream<'static, FromNode>>;
 
-/// What is for this node's desk, and for all.
+/// Subscriptions to messages for this node's desk, and for all desks.
 type Desks = Select<Subscriber, Subscriber>;
 
 impl Brokers {
-    /// Begins to listen. [`Incoming`](crate::Incoming) must be polled by somebody: that is what keeps the connections.
+    /// Begins to listen. [`Incoming`](crate::Incoming) must be polled meanwhile: that is what keeps the connections.
     pub(crate) fn inbox(&self) -> Inbox {
         stream::select_all([0, 1].map(|at| listen(self.clone(), at).boxed()))
     }
@@ -35,7 +35,7 @@ impl Brokers {
     }
 }
 
-/// Returns what comes over one connection. A subscription outlives breaks of its connection, and ends with the client alone.
+/// Returns the messages of one connection. A subscription outlives breaks of its connection, and ends with the client alone.
 fn listen(brokers: Brokers, at: usize) -> impl Stream<Item = FromNode> + Send {
     stream::unfold((brokers, None::<Desks>), move |(brokers, mut messages)| async move {
         loop {

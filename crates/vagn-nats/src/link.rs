@@ -49,7 +49,7 @@ impl Link {
         }
     }
 
-    /// Subject on which all answers come.
+    /// Returns the subject on which all answers come.
     pub(crate) fn answers(&self) -> String {
         format!("{}.*", self.inbox)
     }
@@ -74,34 +74,34 @@ impl Link {
         (client.connection_state() == State::Connected).then_some(client)
     }
 
-    /// True if it is connected and something came lately.
+    /// Returns true if it is connected and something came lately.
     pub(crate) fn is_heard(&self) -> bool {
         self.connected().is_some() && self.silence() < QUIET
     }
 
-    /// True if it is connected, and nothing is odd.
+    /// Returns true if it is connected, and nothing is odd.
     pub(crate) fn is_fresh(&self) -> bool {
         self.connected().is_some() && self.silence() < FRESH
     }
 
-    /// Time since something came.
+    /// Returns the time since something came.
     fn silence(&self) -> Duration {
         let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
         self.began.elapsed().saturating_sub(heard)
     }
 
-    /// Something came.
+    /// Notes that something came.
     pub(crate) fn hear(&self) {
         self.heard_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// An answer came: whoever waits for it gets it.
+    /// Hands an answer to the request that waits for it.
     pub(crate) fn answered(&self, message: Message) {
         let token = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
         let waits = token.and_then(|token: u64| self.waiting.lock().remove(&token));
         if let Some(waits) = waits {
             // Gone if its time is over.
-            drop(waits.send(message));
+            waits.send(message).ok();
         }
     }
 
@@ -114,8 +114,8 @@ impl Link {
         until: Instant,
     ) -> Option<Message> {
         let client = self.connected()?;
-        let place = self.place();
-        let reply = format!("{}.{}", self.inbox, place.token);
+        let mut pending = self.pending();
+        let reply = format!("{}.{}", self.inbox, pending.token);
         let asked = async {
             match headers {
                 Some(headers) => {
@@ -125,14 +125,14 @@ impl Link {
             }
         };
         timeout_at(until, asked).await.ok()?.ok()?;
-        let mut place = place;
-        timeout_at(until, &mut place.answer).await.ok()?.ok()
+        timeout_at(until, &mut pending.answer).await.ok()?.ok()
     }
 
-    fn place(&self) -> Place<'_> {
-        let (token, (sender, answer)) = (self.number(), oneshot::channel());
+    fn pending(&self) -> PendingAnswer<'_> {
+        let token = self.number();
+        let (sender, answer) = oneshot::channel();
         self.waiting.lock().insert(token, sender);
-        Place { link: self, token, answer }
+        PendingAnswer { link: self, token, answer }
     }
 
     #[cfg(test)]
@@ -141,21 +141,21 @@ impl Link {
     }
 }
 
-/// Does what can be done without waiting. None if it would wait: then it is not done.
+/// Does a deed that needs no waiting. None if it would wait: then it is not done.
 ///
 /// Tokio lets a busy task wait now and then although there is room. That must not count.
 pub(crate) fn at_once<T>(deed: impl Future<Output = T>) -> Option<T> {
     unconstrained(deed).now_or_never()
 }
 
-/// Place for an answer; goes with who waits.
-struct Place<'a> {
+/// An answer that a request waits for. Dropping it makes the link forget it.
+struct PendingAnswer<'a> {
     link: &'a Link,
     token: u64,
     answer: oneshot::Receiver<Message>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for PendingAnswer<'_> {
     fn drop(&mut self) {
         self.link.waiting.lock().remove(&self.token);
     }
@@ -180,7 +180,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_reaches_who_waits_and_nobody_else() {
         let link = Link::new("_INBOX.answer.1".into());
-        let (mut one, mut two) = (link.place(), link.place());
+        let mut one = link.pending();
+        let mut two = link.pending();
         link.answered(message(&format!("_INBOX.answer.1.{}", two.token)));
         link.answered(message("_INBOX.answer.1.999"));
         link.answered(message("_INBOX.answer.1.x"));
@@ -200,9 +201,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_for_an_answer_that_nobody_waits_for() {
         let link = Link::new("_INBOX.answer.1".into());
-        let place = link.place();
+        let pending = link.pending();
         assert_eq!(link.waiting(), 1);
-        drop(place);
+        drop(pending);
         assert_eq!(link.waiting(), 0);
     }
 }

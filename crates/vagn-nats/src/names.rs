@@ -37,17 +37,17 @@ impl Names {
         }
     }
 
-    /// Subjects of all shards' streams.
+    /// Returns the subjects of all shards' streams.
     pub(crate) fn subjects(&self) -> String {
         format!("vagn.{}.shard.>", self.set)
     }
 
-    /// Subjects of the trail's streams.
+    /// Returns the subjects of the trail's streams.
     pub(crate) fn trails(&self) -> String {
         format!("vagn.{}.trail.>", self.set)
     }
 
-    /// Name and subject of a stream that is made to find out how much room there is, and removed.
+    /// Returns name and subject of a stream that is made to find out how much room there is, and removed.
     pub(crate) fn trial(&self, token: u64) -> (String, String) {
         (format!("vagn-{}-room-{token:x}", self.set), format!("vagn.{}.room.{token:x}", self.set))
     }
@@ -68,12 +68,12 @@ impl Names {
         format!("$KV.vagn-{}.{key}", self.set)
     }
 
-    /// Stream of the registry. No data set has `_` in its name, so none can be called so.
+    /// Returns the stream of the registry. No data set has `_` in its name, so none can be called so.
     pub(crate) fn registry(&self) -> String {
         format!("KV_vagn-{}_registry", self.set)
     }
 
-    /// Beginning of the subjects of the registry.
+    /// Returns the beginning of the subjects of the registry.
     pub(crate) fn registry_prefix(&self) -> String {
         format!("$KV.vagn-{}_registry.", self.set)
     }
@@ -98,7 +98,7 @@ impl Names {
         format!("vagn.{}.desk.{:x}.{:x}", self.set, node.0, from.0)
     }
 
-    /// To all desks. No node is called so: their names are hexadecimal here.
+    /// Returns the subject of messages to all desks. No node is called so: their names are hexadecimal here.
     pub(crate) fn desks(&self, from: NodeId) -> String {
         format!("vagn.{}.desk.all.{:x}", self.set, from.0)
     }
@@ -112,12 +112,12 @@ impl Names {
     }
 }
 
-/// True for a stream of the trail, and for no shard's.
+/// Returns true for a stream of the trail, and for no shard's.
 pub(crate) fn is_trail(stream: StreamId) -> bool {
     stream == StreamId::trail(stream.epoch)
 }
 
-/// The sender in the subject of a message between nodes.
+/// Reads the sender in the subject of a message between nodes.
 pub(crate) fn sender(subject: &str) -> Option<NodeId> {
     let last = subject.rsplit('.').next()?;
     u64::from_str_radix(last, 16).ok().map(NodeId)

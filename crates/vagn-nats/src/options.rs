@@ -1,4 +1,4 @@
-//! Where the brokers are, and what a data set is called there.
+//! Options of the connections: addresses of brokers, and the name of the data set there.
 
 use std::net::IpAddr;
 
@@ -11,12 +11,12 @@ use crate::names::Names;
 /// Longest name of a data set.
 const SET_MAX: usize = 32;
 
-/// Brokers, and how they are spoken to.
+/// Brokers, and the way to speak to them.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Without users and passwords.
     pub(crate) addresses: Vec<ServerAddr>,
-    /// For each address, who the node is there.
+    /// For each address, the account of the node there.
     pub(crate) accounts: Vec<Option<Account>>,
     pub(crate) names: Names,
     pub(crate) node: NodeId,
@@ -44,12 +44,11 @@ pub enum OptionsError {
 
 impl Options {
     /// Takes addresses (`tls://host:port`; `nats://` for loopback alone; a user and a password may stand before the host), the name of the
-    /// data set, the node, and a number that no other run has. What of a user or a password may not stand in an address is written with `%`.
+    /// data set, the node, and a number that no other run has. A byte of a user or a password that may not stand in an address is written with `%`.
     ///
     /// # Errors
     /// Says what is wrong with an address or the name.
     pub fn new(addresses: &[String], set: &str, node: NodeId, run: u64) -> Result<Self, OptionsError> {
-        let may_stand = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=SET_MAX).contains(&set.len()) || !set.bytes().all(may_stand) {
             return Err(OptionsError::Set(set.to_owned()));
         }
@@ -83,6 +82,11 @@ impl Options {
         self.replicas = replicas;
         self
     }
+}
+
+/// Returns true if a byte may stand in the name of a data set, and so in subjects and names of streams.
+fn may_stand(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 fn address(text: &str, name: impl Fn() -> String) -> Result<(ServerAddr, Option<Account>), OptionsError> {

@@ -58,10 +58,12 @@ struct Seen {
     came: [u64; (WINDOW / 64) as usize],
 }
 
+/// A message of which some parts came.
 #[derive(Debug)]
 struct Unfinished {
     from: NodeId,
     run: u64,
+    /// Number of its first part.
     first: u64,
     parts: Vec<Option<Bytes>>,
 }
@@ -156,7 +158,7 @@ impl Peers {
 
     fn is_new(&mut self, from: NodeId, trailer: Trailer) -> bool {
         if self.seen.len() >= NODES_MAX && !self.seen.contains_key(&from) {
-            // Names that nobody uses any more; those that do are back at once.
+            // Most are of nodes that are gone; the others are back with their next message.
             self.seen.clear();
         }
         let fresh = Seen { run: trailer.run, highest: 0, came: Default::default() };
@@ -174,9 +176,10 @@ impl Peers {
         payload: Bytes,
         lose: impl Fn(Loss),
     ) -> Option<Vec<u8>> {
-        let (run, first) = (trailer.run, trailer.number.checked_sub(u64::from(trailer.part))?);
-        let is_it = |other: &Unfinished| (other.from, other.run, other.first) == (from, run, first);
-        let at = self.unfinished.iter().position(is_it).unwrap_or_else(|| {
+        let run = trailer.run;
+        let first = trailer.number.checked_sub(u64::from(trailer.part))?;
+        let known = self.unfinished.iter().position(|other| other.is(from, run, first));
+        let at = known.unwrap_or_else(|| {
             if self.unfinished.len() >= UNFINISHED_MAX {
                 self.unfinished.pop_front();
                 lose(Loss::PartsMissing);
@@ -195,8 +198,14 @@ impl Peers {
     }
 }
 
+impl Unfinished {
+    fn is(&self, from: NodeId, run: u64, first: u64) -> bool {
+        (self.from, self.run, self.first) == (from, run, first)
+    }
+}
+
 impl Seen {
-    /// Notes a number. False when it came before, or is too old to know.
+    /// Notes a number. Returns false when it came before, or is too old to know.
     fn note(&mut self, number: u64) -> bool {
         if number + WINDOW <= self.highest {
             return false;
@@ -224,8 +233,9 @@ impl Seen {
 fn trailer(payload: &mut Bytes) -> Option<Trailer> {
     let end = payload.len().checked_sub(TRAILER_LEN)?;
     let bytes = payload.split_off(end);
-    let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_le_bytes);
-    let read = Trailer { run: number(0)?, number: number(8)?, part: bytes[16], parts: bytes[17] };
+    let run = u64::from_le_bytes(*bytes.first_chunk()?);
+    let number = u64::from_le_bytes(*bytes[8..].first_chunk()?);
+    let read = Trailer { run, number, part: bytes[16], parts: bytes[17] };
     let fits = usize::from(read.parts) * PART_MAX <= MESSAGE_MAX && payload.len() <= PART_MAX;
     (read.part < read.parts && fits).then_some(read)
 }

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use async_nats::{HeaderMap, StatusCode};
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::time::Instant;
 use vagn_cluster::{PublishOutcome, StreamId, StreamOutcome};
 
-use crate::api::{Meaning, Refusal, Said, read};
+use crate::api::{Ack, Meaning, Refusal, Said, read};
 use crate::brokers::{Brokers, answer_by};
 
 /// A message for a stream.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    /// Where to.
+    /// Stream that it is for.
     pub stream: StreamId,
     /// Id by which brokers know a repeat.
     pub message_id: Option<String>,
@@ -24,15 +23,8 @@ pub struct NewMessage {
     pub bytes: Arc<[u8]>,
 }
 
-#[derive(Deserialize)]
-struct Ack {
-    seq: u64,
-    #[serde(default)]
-    duplicate: bool,
-}
-
 impl Brokers {
-    /// Publishes a message, and says what became of it within [`ANSWER_MAX`](crate::ANSWER_MAX).
+    /// Publishes a message, and returns the outcome within [`ANSWER_MAX`](crate::ANSWER_MAX).
     pub async fn publish(&self, message: NewMessage) -> PublishOutcome {
         let until = answer_by();
         let stream = message.stream;

@@ -1,4 +1,4 @@
-//! What comes out of a consumer: entries and notices, and whether anything is missing between them.
+//! Messages of a consumer: entries and notices, told apart, with the numbers that show whether one is missing between them.
 
 use async_nats::{HeaderMap, Message};
 
@@ -26,22 +26,25 @@ pub(crate) struct Place {
     pub(crate) time_ms: i64,
 }
 
-/// Reads what a consumer sent.
+/// Reads a message of a consumer.
 pub(crate) fn pulled(message: &Message) -> Pulled {
     let Some(status) = message.status else {
         return message.reply.as_deref().and_then(place).map_or(Pulled::Gone, Pulled::Entry);
     };
-    let says = |text: &str| message.description.as_deref().is_some_and(|said| said.contains(text));
     match status.as_u16() {
         100 => Pulled::Heartbeat,
         // No messages, the end of its time, enough bytes or enough messages.
         404 | 408 => Pulled::PullOver { left: left(message.headers.as_ref()) },
-        409 if says("MaxBytes") || says("Batch Completed") => {
+        409 if says(message, "MaxBytes") || says(message, "Batch Completed") => {
             Pulled::PullOver { left: left(message.headers.as_ref()) }
         }
         // Deleted, a change of leader, a shutdown, no responders.
         _ => Pulled::Gone,
     }
+}
+
+fn says(message: &Message, text: &str) -> bool {
+    message.description.as_deref().is_some_and(|said| said.contains(text))
 }
 
 fn left(headers: Option<&HeaderMap>) -> u64 {
@@ -62,9 +65,12 @@ fn place(subject: &str) -> Option<Place> {
     if parts[..2] != ["$JS", "ACK"] {
         return None;
     }
-    let number = |at: usize| parts.get(from + at)?.parse::<u64>().ok();
-    let time_ms = i64::try_from(number(3)? / 1_000_000).ok()?;
-    Some(Place { sequence: number(1)?, delivery: number(2)?, time_ms })
+    let time_ns: u64 = parts.get(from + 3)?.parse().ok()?;
+    Some(Place {
+        sequence: parts.get(from + 1)?.parse().ok()?,
+        delivery: parts.get(from + 2)?.parse().ok()?,
+        time_ms: i64::try_from(time_ns / 1_000_000).ok()?,
+    })
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use vagn_cluster::{RecordKey, RecordOutcome, WriteOutcome};
 
-use crate::api::{Meaning, Said, ask_over, read};
+use crate::api::{Ack, Meaning, Said, ask_over, read};
 use crate::brokers::{Brokers, answer_by};
 use crate::link::Link;
-use crate::stream::Config;
+use crate::stream::StreamConfig;
 
 /// Room of the bucket: some versions of each record.
 const ROOM: u64 = 16 << 20;
 
-/// Versions of a record that the bucket keeps, for people who look.
+/// Versions of a record that the bucket keeps, for operators.
 const VERSIONS: i64 = 8;
 
 #[derive(Deserialize)]
@@ -30,11 +30,6 @@ struct Stored {
     data: String,
     #[serde(default)]
     hdrs: String,
-}
-
-#[derive(Deserialize)]
-struct Ack {
-    seq: u64,
 }
 
 impl Brokers {
@@ -65,10 +60,10 @@ impl Brokers {
         if written.is_some() || expected.is_some() {
             return written.unwrap_or(WriteOutcome::NoAnswer);
         }
-        let config = Config {
+        let config = StreamConfig {
             max_msgs_per_subject: VERSIONS,
             allow_rollup_hdrs: true,
-            ..Config::new(self.names().bucket(), self.names().records(), ROOM, self.replicas())
+            ..StreamConfig::new(self.names().bucket(), self.names().records(), ROOM, self.replicas())
         };
         match self.create(config, until).await {
             Said::Is(_) => self.put(key, expected, bytes, until).await.unwrap_or(WriteOutcome::NoAnswer),
@@ -76,7 +71,7 @@ impl Brokers {
         }
     }
 
-    /// Writes. None when nobody is there to take it.
+    /// Writes. None when there is no bucket, or none with a leader, to take it.
     async fn put(
         &self,
         key: RecordKey,
@@ -94,7 +89,7 @@ impl Brokers {
             return None;
         }
         Some(match read::<Ack>(&answer.payload) {
-            Said::Is(Ack { seq: revision }) => WriteOutcome::Written { revision },
+            Said::Is(Ack { seq: revision, .. }) => WriteOutcome::Written { revision },
             Said::Refused(refusal) if refusal.meaning() == Meaning::WrongLast => WriteOutcome::Refused,
             Said::Refused(_) | Said::Nothing => WriteOutcome::NoAnswer,
         })
@@ -114,7 +109,7 @@ pub(crate) async fn newest_over(link: &Link, stream: &str, subjects: &str) -> Op
 
 impl Stored {
     fn outcome(self) -> RecordOutcome {
-        // A person who deletes a key leaves a message that says so.
+        // `nats kv del` leaves a message that says so.
         let headers = STANDARD.decode(self.hdrs).unwrap_or_default();
         let is_deleted = String::from_utf8_lossy(&headers).contains("KV-Operation:");
         match STANDARD.decode(self.data) {

@@ -1,4 +1,4 @@
-//! Why brokers were not taken, or did not take this node: told once, and again after a while.
+//! Reasons for which brokers were not taken, or did not take this node: told once, and again after a while.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tracing::warn;
 /// Time after which the same is told again.
 const AGAIN: Duration = Duration::from_mins(1);
 
-/// What was told of each broker last, and when.
+/// The last error of each broker that was told, and the time.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(HashMap<ServerAddr, (String, Instant)>);
 
@@ -35,18 +35,19 @@ impl Refusals {
     }
 }
 
-/// Returns what an error of the client means to who runs the node. The client gives text alone.
+/// Returns the meaning of an error of the client to an operator. The client gives text alone.
 pub(crate) fn sentence(error: &str) -> &'static str {
-    let has = |words: &str| error.to_ascii_lowercase().contains(words);
-    if has("unknownissuer") {
+    let error = error.to_ascii_lowercase();
+    if error.contains("unknownissuer") {
         "the broker is refused: its certificate is not signed by one that this node believes; set `cluster.ca` to the file of its authority"
-    } else if has("not valid for name") || has("notvalidforname") {
+    } else if error.contains("not valid for name") || error.contains("notvalidforname") {
         "the broker is refused: its certificate is for another name; write the address in `cluster.nats` as the certificate has it"
-    } else if has("invalid peer certificate") {
+    } else if error.contains("invalid peer certificate") {
         "the broker is refused: its certificate is not valid"
-    } else if has("fatal alert") && (has("certificate") || has("unknownca")) {
+    } else if error.contains("fatal alert") && (error.contains("certificate") || error.contains("unknownca"))
+    {
         "the broker refuses this node: it wants a certificate that it believes; set `cluster.cert` and `cluster.key`"
-    } else if has("authorization violation") {
+    } else if error.contains("authorization violation") {
         "the broker refuses this node: it wants a user and a password, or others, in the addresses of `cluster.nats`"
     } else {
         "failed to connect to a broker"

@@ -1,20 +1,19 @@
 //! The bucket of the registry: one key is one object, of which the last version is kept. `nats kv ls vagn-SET_registry` lists them.
 //!
-//! It is written only after the message that the writer has seen last. So whoever writes has judged all that is there.
+//! It is written only after the message that the writer has seen last. So a writer has judged all that is there.
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 use vagn_cluster::{RecordOutcome, StreamInfo, StreamOutcome};
 
-use crate::api::{Meaning, Said, read};
+use crate::api::{Ack, Meaning, Said, read};
 use crate::brokers::{Brokers, answer_by};
 use crate::consumer::{Open, Wanted};
 use crate::link::ANSWER_MAX;
-use crate::stream::{Config, Info, outcome};
+use crate::stream::{Info, StreamConfig, outcome};
 
 /// Least room of the bucket, in bytes.
 const ROOM_MIN: u64 = 16 << 20;
@@ -34,7 +33,7 @@ pub struct NewObject {
     pub value: Option<Bytes>,
 }
 
-/// What became of objects that were to be written.
+/// Outcome of writing objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
     /// All are there; the last has this sequence.
@@ -71,11 +70,6 @@ pub enum BucketEvent {
     },
 }
 
-#[derive(Deserialize)]
-struct Ack {
-    seq: u64,
-}
-
 impl Brokers {
     /// Reads the figures of the bucket, from a leader that most brokers of the bucket hear: a copy is compared with them.
     pub async fn read_bucket(&self) -> StreamOutcome {
@@ -109,15 +103,15 @@ impl Brokers {
         }
     }
 
-    fn bucket_config(&self, max_bytes: u64) -> Config {
+    fn bucket_config(&self, max_bytes: u64) -> StreamConfig {
         let subjects = format!("{}>", self.names().registry_prefix());
-        Config {
+        StreamConfig {
             max_msgs_per_subject: 1,
             allow_rollup_hdrs: true,
             allow_atomic: true,
             allow_msg_ttl: true,
             allow_direct: true,
-            ..Config::new(self.names().registry(), subjects, max_bytes, self.replicas())
+            ..StreamConfig::new(self.names().registry(), subjects, max_bytes, self.replicas())
         }
     }
 
@@ -177,13 +171,13 @@ impl Brokers {
     fn appended(&self, answer: Option<Message>) -> Appended {
         let Some(answer) = answer else { return Appended::NoAnswer };
         match read::<Ack>(&answer.payload) {
-            Said::Is(Ack { seq }) => Appended::At(seq),
+            Said::Is(Ack { seq, .. }) => Appended::At(seq),
             Said::Refused(refusal) => match refusal.meaning() {
                 Meaning::WrongLast => Appended::Elsewhere,
                 Meaning::NoRoom => Appended::Full,
                 _ => Appended::Refused(refusal.description),
             },
-            // Among them: nobody listens, as there is no leader or no bucket.
+            // Also without a leader or a bucket: then there are no responders.
             Said::Nothing => Appended::NoAnswer,
         }
     }
@@ -192,9 +186,10 @@ impl Brokers {
         format!("{}{}", self.names().registry_prefix(), object.key)
     }
 
-    /// Follows the bucket from a sequence on. It ends when it breaks off; whoever follows begins anew, and compares.
+    /// Follows the bucket from a sequence on. It ends when it breaks off; then the caller begins anew, and compares.
     pub fn follow_bucket(&self, from: u64) -> impl Stream<Item = BucketEvent> + Send + use<> {
-        let (brokers, prefix) = (self.clone(), self.names().registry_prefix());
+        let brokers = self.clone();
+        let prefix = self.names().registry_prefix();
         let wanted = Wanted {
             name: format!("{:x}-{:x}-registry-{:x}", self.node().0, self.run(), self.number()),
             stream: self.names().registry(),
@@ -202,23 +197,24 @@ impl Brokers {
             from,
             newest_of: Some(format!("{prefix}>")),
         };
-        stream::unfold(Stage::Begin(wanted), move |stage| {
-            let (brokers, prefix) = (brokers.clone(), prefix.clone());
+        stream::unfold(BucketStage::Begin(wanted), move |stage| {
+            let brokers = brokers.clone();
+            let prefix = prefix.clone();
             async move {
                 let mut open = match stage {
-                    Stage::Begin(wanted) => {
+                    BucketStage::Begin(wanted) => {
                         let open = Box::new(Open::begin(&brokers, wanted).await?);
                         let begun = BucketEvent::Begun { info: open.info, newest: open.newest };
-                        return Some((begun, Stage::Open(open)));
+                        return Some((begun, BucketStage::Open(open)));
                     }
-                    Stage::Open(open) => open,
+                    BucketStage::Open(open) => open,
                 };
                 match open.next().await {
                     Ok((place, message)) => {
                         let key = message.subject.strip_prefix(&*prefix).unwrap_or_default().to_owned();
-                        let (sequence, value) = (place.sequence, content(message));
-                        let object = BucketEvent::Object { key, sequence, value };
-                        Some((object, Stage::Open(open)))
+                        let value = content(message);
+                        let object = BucketEvent::Object { key, sequence: place.sequence, value };
+                        Some((object, BucketStage::Open(open)))
                     }
                     Err(loss) => {
                         brokers.lose(loss);
@@ -230,7 +226,8 @@ impl Brokers {
     }
 }
 
-enum Stage {
+/// Stage of a subscription to the bucket.
+enum BucketStage {
     Begin(Wanted),
     Open(Box<Open>),
 }
@@ -251,7 +248,7 @@ fn payload(object: &NewObject) -> Bytes {
 /// Returns the content of a message; `None` for one that says that its object was removed.
 fn content(message: Message) -> Option<Bytes> {
     let is_removed = message.headers.as_ref().is_some_and(|headers| {
-        // Either is said by people's tools, and the last by brokers where something has ended.
+        // Operators' tools write either, and brokers write the last where an object has reached its end.
         ["KV-Operation", "Nats-Marker-Reason"].iter().any(|name| headers.get(*name).is_some())
     });
     (!is_removed).then_some(message.payload)

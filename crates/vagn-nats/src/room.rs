@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::api::Said;
 use crate::brokers::{Brokers, answer_by};
-use crate::stream::{Config, Info, LEAST};
+use crate::stream::{Info, LEAST, StreamConfig};
 
 /// Part of the room that streams of shards get; the rest is for records, other users of the brokers, and the brokers themselves.
 const SHARE: (u64, u64) = (3, 4);
@@ -39,7 +39,7 @@ struct Listed {
 }
 
 #[derive(Deserialize)]
-struct Account {
+struct AccountInfo {
     limits: AccountLimits,
     #[serde(default)]
     reserved_storage: u64,
@@ -78,7 +78,7 @@ impl Brokers {
         if let Some(bytes) = made.filter_map(|bytes| u64::try_from(bytes).ok()).max() {
             return Some(bytes);
         }
-        let Said::Is(account) = self.ask::<Account>(0, "$JS.API.INFO".to_owned(), &(), answer_by()).await
+        let Said::Is(account) = self.ask::<AccountInfo>(0, "$JS.API.INFO".to_owned(), &(), answer_by()).await
         else {
             return None;
         };
@@ -101,9 +101,9 @@ impl Brokers {
         let mut bytes = enough;
         for _ in 0..u64::BITS {
             if self.is_granted(bytes).await? {
-                granted = bytes
+                granted = bytes;
             } else {
-                refused = bytes
+                refused = bytes;
             }
             if granted > 0 || bytes <= LEAST {
                 break;
@@ -117,7 +117,8 @@ impl Brokers {
             }
             let middle = granted + (refused - granted) / 2;
             if self.is_granted_behind(removed, middle).await? {
-                (granted, removed) = (middle, Instant::now());
+                granted = middle;
+                removed = Instant::now();
             } else {
                 refused = middle;
             }
@@ -125,7 +126,7 @@ impl Brokers {
         Some(share(granted, shards))
     }
 
-    /// The same as [`is_granted`](Self::is_granted) a moment after another stream was removed.
+    /// Does as [`is_granted`](Self::is_granted) a moment after another stream was removed.
     async fn is_granted_behind(&self, removed: Instant, bytes: u64) -> Option<bool> {
         while !self.is_granted(bytes).await? {
             if removed.elapsed() >= COUNTED_FOR {
@@ -138,7 +139,7 @@ impl Brokers {
 
     async fn is_granted(&self, bytes: u64) -> Option<bool> {
         let (name, subject) = self.names().trial(self.run() ^ bytes);
-        let config = Config::new(name.clone(), subject, bytes, self.replicas());
+        let config = StreamConfig::new(name.clone(), subject, bytes, self.replicas());
         match self.create(config, answer_by()).await {
             Said::Is(_) => {
                 self.delete(name).await;
@@ -154,7 +155,7 @@ impl Brokers {
     }
 }
 
-/// Room of each shard's stream when so much is free.
+/// Returns the room of each shard's stream when so much is free.
 fn share(free: u64, shards: u16) -> u64 {
     part(free, shards).clamp(LEAST, MOST)
 }
@@ -165,7 +166,7 @@ pub fn trail_bytes(stream_bytes: u64, shards: u16) -> u64 {
     (all / TRAIL_PART).clamp(LEAST, TRAIL_MOST)
 }
 
-/// Part of what is free for each shard's stream, before the bounds.
+/// Returns the part of what is free for each shard's stream, before the bounds.
 pub(crate) fn part(free: u64, shards: u16) -> u64 {
     free / SHARE.1 * SHARE.0 / u64::from(shards.max(1))
 }

@@ -26,7 +26,7 @@ pub(crate) const LEAST: u64 = 16 << 20;
 
 /// Set-up of a stream: replicated, on disk, without an age, and it refuses what it has no room for.
 #[derive(Debug, Serialize)]
-pub(crate) struct Config {
+pub(crate) struct StreamConfig {
     pub(crate) name: String,
     pub(crate) subjects: [String; 1],
     pub(crate) max_bytes: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) max_msg_size: usize,
     pub(crate) max_msgs_per_subject: i64,
     pub(crate) duplicate_window: u64,
-    /// A message can be deleted by nobody; only whole beginnings are purged.
+    /// No message can be deleted; only whole beginnings are purged.
     pub(crate) deny_delete: bool,
     pub(crate) allow_rollup_hdrs: bool,
     /// Several messages can be written all or none.
@@ -51,7 +51,7 @@ pub(crate) struct Config {
     pub(crate) storage: &'static str,
 }
 
-impl Config {
+impl StreamConfig {
     pub(crate) fn new(name: String, subject: String, max_bytes: u64, num_replicas: u8) -> Self {
         Self {
             name,
@@ -113,6 +113,12 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: i64,
 }
 
+impl Replica {
+    fn is_heard(&self) -> bool {
+        Duration::from_nanos(self.active) <= HEARD_WITHIN
+    }
+}
+
 impl Info {
     /// Returns the figures as a node reads them, unless the time of the creation makes no sense.
     pub(crate) fn figures(&self) -> Option<StreamInfo> {
@@ -128,8 +134,7 @@ impl Info {
     /// without one for ever (measured with 2.15.1).
     pub(crate) fn is_by_majority(&self) -> bool {
         let Some(Group { leader, replicas }) = &self.cluster else { return true };
-        let is_heard = |replica: &&Replica| Duration::from_nanos(replica.active) <= HEARD_WITHIN;
-        let with_leader = 1 + replicas.iter().filter(is_heard).count();
+        let with_leader = 1 + replicas.iter().filter(|replica| replica.is_heard()).count();
         leader.is_some() && 2 * with_leader > 1 + replicas.len()
     }
 }
@@ -164,8 +169,9 @@ impl Brokers {
         let until = answer_by();
         let mut bytes = max_bytes;
         loop {
-            let (name, subject) = (self.names().stream(stream), self.names().subject(stream));
-            let said = self.create(Config::new(name, subject, bytes, self.replicas()), until).await;
+            let name = self.names().stream(stream);
+            let subject = self.names().subject(stream);
+            let said = self.create(StreamConfig::new(name, subject, bytes, self.replicas()), until).await;
             return match said {
                 // What is there counts, however it was made.
                 Said::Is(_) => self.read_stream(stream, until).await,
@@ -185,7 +191,7 @@ impl Brokers {
         }
     }
 
-    pub(crate) async fn create(&self, config: Config, until: Instant) -> Said<serde::de::IgnoredAny> {
+    pub(crate) async fn create(&self, config: StreamConfig, until: Instant) -> Said<serde::de::IgnoredAny> {
         let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
         self.ask(0, subject, &config, until).await
     }
@@ -206,7 +212,7 @@ impl Brokers {
         self.tell(format!("$JS.API.STREAM.DELETE.{name}"), &()).await;
     }
 
-    /// Asks for something whose answer nobody waits for.
+    /// Asks for something of which a refusal is logged, and nothing else depends on the answer.
     async fn tell(&self, subject: String, body: &impl Serialize) {
         let said: Said<serde::de::IgnoredAny> = self.ask(0, subject.clone(), body, answer_by()).await;
         if let Said::Refused(refusal) = said {

@@ -1,4 +1,4 @@
-//! What brokers say of themselves and of a data set's streams, for an operator who checks them. Each is asked once, by a connection of its own:
+//! The survey of brokers and of a data set's streams, for the checks of an operator. Each broker is asked once, by a connection of its own:
 //! [`Brokers`](crate::Brokers) would go on with those that answer, and hide those that do not.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Visit {
 #[error("{error}")]
 pub struct VisitError {
     error: String,
-    /// What it means to an operator, with the remedy where there is one.
+    /// Meaning of the error to an operator, with the remedy where there is one.
     pub sentence: &'static str,
 }
 
@@ -104,8 +104,14 @@ pub struct Follower {
     pub lag: u64,
 }
 
+impl VisitError {
+    fn new(error: String) -> Self {
+        Self { sentence: sentence(&error), error }
+    }
+}
+
 impl Follower {
-    /// True if it does not run, or is cut off. Brokers call one that was killed offline only after half a minute; it is heard each second. One that
+    /// Returns true if it does not run, or is cut off. Brokers call one that was killed offline only after half a minute; it is heard each second. One that
     /// was not heard since the leader leads has no silence at all.
     pub fn is_away(&self) -> bool {
         self.is_offline || !self.is_current && !(1..=AWAY_NS).contains(&self.silent_ns)
@@ -134,21 +140,27 @@ impl Options {
             Some(config) => options.tls_client_config(config.clone()),
             None => options,
         };
-        let failed = |error: String| VisitError { sentence: sentence(&error), error };
         let connected = timeout(CONNECT_MAX, options.connect(self.addresses[at].clone())).await;
         let client = match connected {
-            Ok(client) => client.map_err(|err| failed(err.to_string()))?,
-            Err(_) => return Err(failed(format!("no answer within {} s", CONNECT_MAX.as_secs()))),
+            Ok(client) => client.map_err(|err| VisitError::new(err.to_string()))?,
+            Err(_) => {
+                return Err(VisitError::new(format!("no answer within {} s", CONNECT_MAX.as_secs())));
+            }
         };
         let info = client.server_info();
-        let (name, version, has_jetstream) = (info.server_name, info.version, info.jetstream);
-        Ok(Visit { client, names: self.names.clone(), name, version, has_jetstream })
+        Ok(Visit {
+            client,
+            names: self.names.clone(),
+            name: info.server_name,
+            version: info.version,
+            has_jetstream: info.jetstream,
+        })
     }
 }
 
 impl Visit {
-    /// Reads the streams of the data set: those of shards and of the trail, and the buckets of its records and its registry. None if nobody answers:
-    /// then JetStream has no leader.
+    /// Reads the streams of the data set: those of shards and of the trail, and the buckets of its records and its registry. None if there is no
+    /// answer: then JetStream has no leader.
     pub async fn streams(&self) -> Option<Streams> {
         let mut streams = self.listed(self.names.subjects()).await?;
         let trail = self.listed(self.names.trails()).await?;
@@ -174,9 +186,10 @@ impl Visit {
             let Said::Is(page) = self.ask::<Page>("$JS.API.STREAM.LIST".to_owned(), &body).await else {
                 return None;
             };
-            let (told, silent) = (page.streams.unwrap_or_default(), page.missing.unwrap_or_default());
-            let is_last =
-                told.len() + silent.len() == 0 || offset + ((told.len() + silent.len()) as u64) >= page.total;
+            let told = page.streams.unwrap_or_default();
+            let silent = page.missing.unwrap_or_default();
+            let count = (told.len() + silent.len()) as u64;
+            let is_last = count == 0 || offset + count >= page.total;
             streams.seen.extend(told.into_iter().map(Told::seen));
             streams.silent.extend(silent);
             if is_last {
@@ -192,7 +205,7 @@ impl Visit {
     }
 }
 
-/// Room in bytes that each of so many streams would get of what is free, before any bound; and the least that is of use.
+/// Returns the room in bytes that each of so many streams would get of what is free, before any bound; and the least that is of use.
 pub fn room_of_streams(free: u64, shards: u16) -> (u64, u64) {
     (part(free, shards), crate::stream::LEAST)
 }
@@ -256,7 +269,7 @@ impl Told {
     }
 }
 
-/// The shard in the name of a stream, `vagn-SET-SHARD-EPOCH`.
+/// Reads the shard in the name of a stream, `vagn-SET-SHARD-EPOCH`.
 fn shard(name: &str) -> Option<u16> {
     let mut parts = name.strip_prefix("vagn-")?.rsplit('-');
     let _epoch: u64 = parts.next()?.parse().ok()?;

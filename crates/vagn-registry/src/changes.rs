@@ -1,4 +1,4 @@
-//! The latest changes in memory, for those who watch.
+//! The latest changes in memory, for watchers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 1_024;
 pub(crate) struct Changes {
     ring: Mutex<Ring>,
     last: watch::Sender<u64>,
-    /// Those who watch.
+    /// Views of the watchers.
     views: Arc<Views>,
 }
 
@@ -37,7 +37,7 @@ struct Ring {
     newest: u64,
 }
 
-/// Changes after a revision, in order. Who asks for the next ones has dealt with those before.
+/// Changes after a revision, in order. A watcher that asks for the next ones has dealt with those before.
 #[derive(Debug)]
 pub struct Watch {
     changes: Arc<Changes>,
@@ -57,7 +57,7 @@ impl Changes {
         *self.last.borrow()
     }
 
-    /// Returns the views of those who watch.
+    /// Returns the views of the watchers.
     pub(crate) fn views(&self) -> &Arc<Views> {
         &self.views
     }

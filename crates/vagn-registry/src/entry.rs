@@ -11,10 +11,10 @@ const ATTEMPTS: usize = 64;
 pub(crate) trait Entry: Sized {
     const KIND: Kind;
 
-    /// Key of the object.
+    /// Returns the key of the object.
     fn key(&self) -> String;
 
-    /// JSON of the object, with its secrets wrapped.
+    /// Returns the JSON of the object, with its secrets wrapped.
     fn to_json(&self, wrapping: Option<&Wrapping>) -> Vec<u8>;
 
     /// Reads it; `None` when it makes no sense.
@@ -57,7 +57,7 @@ impl Registry {
         }
     }
 
-    /// Changes an object, whoever else does. `change` returns false when there is nothing to do.
+    /// Changes an object, also while others change it. `change` returns false when there is nothing to do.
     pub(crate) fn update<E: Entry>(
         &self,
         key: &str,

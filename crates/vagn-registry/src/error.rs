@@ -17,7 +17,7 @@ pub enum RegistryError {
     File {
         /// Path of the file.
         path: PathBuf,
-        /// What is wrong, and what helps.
+        /// Fault and remedy.
         why: String,
     },
     /// A later version wrote it.

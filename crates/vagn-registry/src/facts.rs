@@ -1,4 +1,4 @@
-//! What the registry of a cluster is, and its nodes with their numbers.
+//! Facts of a cluster: the identity of its registry, and its nodes with their numbers.
 
 use redb::ReadableDatabase;
 use ring::digest::{SHA256, digest};
@@ -13,10 +13,10 @@ use crate::{Kind, Object, PutError, Registry, RegistryError};
 /// Begins the keys of [`NodeEntry`]; its number follows.
 const NODE: &str = "node-";
 
-/// What a cluster's registry is. It is written last when the bucket is made, so one that has it is whole.
+/// Identity of a cluster's registry. It is written last when the bucket is made, so one that has it is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// By which the registry is known again in another bucket, by chance.
+    /// Random text by which the registry is known again in another bucket.
     pub id: String,
     /// [Mark](Registry::key_mark) of the key that wraps secrets; `None` where they are in clear.
     pub wrapped_by: Option<String>,
@@ -29,7 +29,7 @@ pub struct NodeEntry {
     pub number: u16,
     /// Name of the node.
     pub name: Box<str>,
-    /// By which it knows its entry again.
+    /// Random number by which it knows its entry again.
     pub mark: u64,
     /// Mark of its key that wraps secrets.
     pub wrapped_by: Option<String>,
@@ -94,13 +94,13 @@ impl Registry {
     /// Key of [`About`], among the facts of a cluster.
     pub const ABOUT: &'static str = "about";
 
-    /// Returns what tells a wrapping key from others, and not what it is; `None` for none.
+    /// Returns a mark that tells a wrapping key from others, and nothing of the key; `None` for none.
     pub fn key_mark(wrapping_key: Option<&[u8; 32]>) -> Option<String> {
         let text = wrapping_key.map(|key| [&b"vagn registry key"[..], key].concat());
         text.map(|text| hex(&digest(&SHA256, &text).as_ref()[..16]))
     }
 
-    /// Returns what this registry is; `None` until there is a copy of a cluster's.
+    /// Returns the identity of this registry; `None` until there is a copy of a cluster's.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -26,8 +26,11 @@ impl Figures {
 
     /// Counts anew what these puts may have changed.
     pub(crate) fn follow(&mut self, registry: &Registry, kinds: &[Kind]) -> Result<(), RegistryError> {
-        let touched = |kind: &&Kind| kinds.contains(kind);
-        Kind::ALL.iter().filter(touched).try_for_each(|kind| self.recount(registry, *kind))
+        let touched = Kind::ALL.into_iter().filter(|kind| kinds.contains(kind));
+        for kind in touched {
+            self.recount(registry, kind)?;
+        }
+        Ok(())
     }
 
     fn recount(&mut self, registry: &Registry, kind: Kind) -> Result<(), RegistryError> {

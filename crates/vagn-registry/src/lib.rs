@@ -4,16 +4,16 @@
 //! |---|---|
 //! | `registry.rs` | objects, revisions and the watch, whatever they mean |
 //! | `file/` | the file: tables, opening, transactions |
-//! | `changes.rs` | the latest changes in memory, for those who watch |
-//! | `views.rs` | how far those who watch have come |
+//! | `changes.rs` | the latest changes in memory, for watchers |
+//! | `views.rs` | how far watchers have come |
 //! | `wrapping.rs` | secrets, wrapped by a key from a file |
 //! | `figures.rs` | figures for metrics |
 //! | `entry.rs` | typed objects: their kind, key and JSON |
 //! | `devices/` | keys of vehicles and gateways |
 //! | `tokens.rs`, `sessions.rs` | tokens, roles, and the sessions of browsers |
 //! | `shares.rs` | links to one vehicle |
-//! | `shared.rs` | the copy of a bucket that all nodes of a cluster write and follow |
-//! | `facts.rs` | what the registry of a cluster is, and its nodes with their numbers |
+//! | `shared.rs` | the copy of a bucket that all nodes of a cluster write and follow; `shared/write.rs` writes to the bucket |
+//! | `facts.rs` | the identity of a cluster's registry, and its nodes with their numbers |
 
 mod changes;
 mod devices;

@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// Number of objects of this kind that the registry holds at most.
+    /// Returns the most objects of this kind that the registry holds.
     pub fn most(self) -> u64 {
         match self {
             Self::Device => 16_000_000,

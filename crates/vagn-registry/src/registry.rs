@@ -31,7 +31,7 @@ pub(crate) struct Inner {
     figures: Mutex<Figures>,
     write_errors: AtomicU64,
     unreadable: AtomicU64,
-    /// Where it is written first, if it is the copy of a bucket.
+    /// The bucket that it is written to first, if it is the copy of one.
     pub(crate) shared: Option<Shared>,
 }
 
@@ -113,7 +113,7 @@ impl Registry {
         file::copy(&self.inner.db, data_dir)
     }
 
-    /// Puts the registry in `data_dir`, a copy of the bytes of one that nobody used, into the form of one that was closed.
+    /// Puts the registry in `data_dir`, a copy of the bytes of one that was not in use, into the form of one that was closed.
     ///
     /// # Errors
     /// It cannot be used.
@@ -223,7 +223,7 @@ impl Registry {
         Watch::new(self.inner.changes.clone(), after)
     }
 
-    /// Waits until all who watch have taken in every change up to now: only then does a change count everywhere. Returns false when one
+    /// Waits until all watchers have taken in every change up to now: only then does a change count everywhere. Returns false when one
     /// of them has not within this time. It blocks.
     pub fn wait_until_seen(&self, within: Duration) -> bool {
         self.inner.changes.views().wait(self.revision(), within)

@@ -31,6 +31,7 @@ impl NewSecret {
 
     /// Returns what is kept of a secret with this text.
     pub fn digest_of(text: &str) -> Digest {
+        // A fast hash does: 256 random bits are not found by trying. Short tokens of the settings have a guard of their own.
         let digest = digest(&SHA256, text.as_bytes());
         digest.as_ref().try_into().expect("sha-256 has 32 bytes")
     }

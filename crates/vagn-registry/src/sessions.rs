@@ -68,12 +68,12 @@ impl Registry {
     /// # Errors
     /// The registry cannot be written.
     pub fn renew_session(&self, session: &Session) -> Result<(), PutError> {
-        let last_longer = |found: &mut Session| {
+        let renewed = self.update(&session.key(), |found: &mut Session| {
             let is_later = session.expires_ms > found.expires_ms;
             found.expires_ms = found.expires_ms.max(session.expires_ms);
             is_later
-        };
-        match self.update(&session.key(), last_longer) {
+        });
+        match renewed {
             Err(PutError::NotFound { .. }) => Ok(()),
             renewed => renewed.map(drop),
         }

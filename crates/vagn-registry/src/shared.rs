@@ -1,33 +1,23 @@
 //! A registry that all nodes of a cluster have: written to a bucket first, and read from this node's copy of it.
 //!
 //! A write is judged by the copy, and names the sequence that the copy has. The bucket takes it only if it ends there. So all rules over several
-//! objects, such as one key for a name, hold over all nodes. Whoever was not first waits until the copy has what came, and judges anew.
+//! objects, such as one key for a name, hold over all nodes. A writer that was not first waits until the copy has what came, and judges anew.
+
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use redb::ReadableDatabase;
+use redb::{ReadOnlyTable, ReadableDatabase};
 
-use crate::devices::has_secrets;
 use crate::file::{self, COMPARED, COPYING, INCARNATION, META, SEQUENCE, Seen, Told};
 use crate::registry::Inner;
 use crate::wrapping::Wrapping;
-use crate::{Change, Kind, Put, PutError, Registry, RegistryError};
-
-/// Longest wait for a write: an election of brokers takes longer.
-const WRITE_WITHIN: Duration = Duration::from_secs(5);
-
-/// Longest wait for the copy to show what was written.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
-
-/// Pause before the same is written again that got no answer.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// Objects that are written at once, all or none. Brokers take a thousand.
-pub(crate) const AT_ONCE: usize = 500;
+use crate::{Kind, Put, PutError, Registry, RegistryError};
+use write::unavailable;
 
 /// Takes objects to the bucket. It blocks, for some seconds at most.
 pub trait Bucket: Send + Sync {
@@ -35,7 +25,7 @@ pub trait Bucket: Send + Sync {
     fn append(&self, after: u64, objects: &[Put<'_>]) -> Appended;
 }
 
-/// What became of objects that were to be written.
+/// Outcome of writing objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
     /// They are there; the last has this sequence, and those before it the ones before.
@@ -61,7 +51,7 @@ pub struct Arrived {
     pub value: Option<Vec<u8>>,
 }
 
-/// What a copy is of.
+/// Bucket that a copy is of, and how far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
     /// Incarnation of the bucket; 0 until there was a whole copy of one.
@@ -135,7 +125,7 @@ impl Shared {
         self.moved.notify_all();
     }
 
-    /// Waits until the copy has this sequence, and returns whether it has.
+    /// Waits until the copy has this sequence. Returns false if it has not in time.
     fn wait_for(&self, sequence: u64, until: Instant) -> bool {
         let mut state = self.state.lock();
         while state.sequence < sequence {
@@ -147,14 +137,8 @@ impl Shared {
     }
 }
 
-fn in_doubt() -> PutError {
-    PutError::Doubtful(
-        "the brokers did not say whether this was written, and this node has not seen it; look before you try again".into(),
-    )
-}
-
-fn unavailable(why: &str) -> PutError {
-    PutError::Unavailable(format!("the registry of the cluster takes nothing now: {why}"))
+fn number(table: &ReadOnlyTable<&'static str, u64>, key: &str) -> Result<u64, RegistryError> {
+    Ok(table.get(key)?.map_or(0, |number| number.value()))
 }
 
 impl Registry {
@@ -180,18 +164,18 @@ impl Registry {
         Self::over(db, wrapping_key.map(Wrapping::new))
     }
 
-    /// Makes this registry, to which nobody else holds a clone, the copy of a bucket.
+    /// Makes this registry, of which there is no clone, the copy of a bucket.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn shared_by(mut self, bucket: Arc<dyn Bucket>) -> Result<Self, RegistryError> {
         let shared = Shared::new(bucket, self.copied()?);
-        let inner = Arc::get_mut(&mut self.inner).expect("it was opened here, so nobody else has it");
+        let inner = Arc::get_mut(&mut self.inner).expect("it was opened here, so there is no clone of it");
         inner.shared = Some(shared);
         Ok(self)
     }
 
-    /// Returns true for the copy of a bucket of which there never was a whole one: nothing is known of who may do what.
+    /// Returns true for the copy of a bucket of which there never was a whole one: nothing is known of tokens and keys.
     pub fn awaits_copy(&self) -> bool {
         self.inner.shared.as_ref().is_some_and(Shared::awaits_copy)
     }
@@ -201,18 +185,17 @@ impl Registry {
         self.inner.shared.as_ref().map_or(0, |shared| shared.refused.load(Ordering::Relaxed))
     }
 
-    /// Returns what the copy is of.
+    /// Returns the bucket that the copy is of, and how far it has come.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn copied(&self) -> Result<Copied, RegistryError> {
         let table = self.inner.db.begin_read()?.open_table(META)?;
-        let number = |key| Ok::<_, RegistryError>(table.get(key)?.map_or(0, |number| number.value()));
         Ok(Copied {
-            incarnation: number(INCARNATION)?,
-            sequence: number(SEQUENCE)?,
-            is_copying: number(COPYING)? != 0,
-            compared_ms: i64::try_from(number(COMPARED)?).unwrap_or(0),
+            incarnation: number(&table, INCARNATION)?,
+            sequence: number(&table, SEQUENCE)?,
+            is_copying: number(&table, COPYING)? != 0,
+            compared_ms: i64::try_from(number(&table, COMPARED)?).unwrap_or(0),
         })
     }
 
@@ -277,7 +260,7 @@ impl Registry {
         self.tell(through, |inner| file::finish_copy(&inner.db, (incarnation, through), &copy.seen, now_ms))
     }
 
-    /// Notes that there is a whole copy, once everybody who watches has taken it in.
+    /// Notes that there is a whole copy, once all watchers have taken it in.
     pub fn note_copy(&self) {
         if let Some(shared) = &self.inner.shared {
             shared.has_copy.store(true, Ordering::Release);
@@ -293,14 +276,14 @@ impl Registry {
         file::note_compared(&self.inner.db, now_ms)
     }
 
-    /// Writes something, and tells those who watch.
+    /// Writes something, and tells the watchers.
     fn tell(
         &self,
         through: u64,
         write: impl FnOnce(&Inner) -> Result<Told, RegistryError>,
     ) -> Result<(), RegistryError> {
         let _in_order = self.inner.writing.lock();
-        let (changes, last) = write(&self.inner)?;
+        let Told { changes, last } = write(&self.inner)?;
         let kinds: Vec<_> =
             Kind::ALL.into_iter().filter(|kind| changes.iter().any(|change| change.kind == *kind)).collect();
         self.inner.changes.push(changes, last);
@@ -309,115 +292,5 @@ impl Registry {
             shared.moved_to(through);
         }
         Ok(())
-    }
-
-    /// Writes through the bucket.
-    pub(crate) fn put_shared(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
-        let written = self.put_in_turn(shared, puts);
-        if matches!(written, Err(PutError::Unavailable(_) | PutError::Doubtful(_))) {
-            shared.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        written
-    }
-
-    fn put_in_turn(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
-        shared.open()?;
-        // What has no secrets, such as a key that is revoked, needs no key that others have.
-        let has_secrets = |put: &Put<'_>| put.kind == Kind::Device && put.value.is_some_and(has_secrets);
-        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(has_secrets) {
-            return Err(PutError::Unavailable(
-                "registry.key_file of this node is not that of the cluster: other nodes could not unwrap what it writes; give it the same \
-                 file, or change devices at another node"
-                    .into(),
-            ));
-        }
-        let Some(_alone) = shared.writing.try_lock_for(WRITE_WITHIN) else {
-            return Err(unavailable("others write at this node; try again"));
-        };
-        let mut last = 0;
-        for some in puts.chunks(AT_ONCE) {
-            last = self.put_at_once(shared, some)?;
-        }
-        Ok(last)
-    }
-
-    fn put_at_once(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
-        let until = Instant::now() + WRITE_WITHIN;
-        loop {
-            shared.open()?;
-            let (after, changing) = {
-                let _in_order = self.inner.writing.lock();
-                file::plan(&self.inner.db, puts)?
-            };
-            if changing.is_empty() {
-                return Ok(after);
-            }
-            if let Some(last) = self.append(shared, after, &changing, until)? {
-                if !shared.wait_for(last, Instant::now() + SHOWN_WITHIN) {
-                    return Err(PutError::Doubtful(
-                        "the brokers have this, and this node has not got it from them yet: it does not count here until then".into(),
-                    ));
-                }
-                return Ok(last);
-            }
-            // Another writer was first, here or elsewhere.
-            if !shared.wait_for(after + 1, until) {
-                return Err(unavailable("this node's copy does not have what others wrote; try again"));
-            }
-        }
-    }
-
-    /// Appends these objects; `None`: another writer was first.
-    fn append(
-        &self,
-        shared: &Shared,
-        after: u64,
-        objects: &[Put<'_>],
-        until: Instant,
-    ) -> Result<Option<u64>, PutError> {
-        let mut is_doubtful = false;
-        loop {
-            match shared.bucket.append(after, objects) {
-                Appended::At(last) => return Ok(Some(last)),
-                Appended::Refused(why) => return Err(unavailable(&why)),
-                Appended::Elsewhere if !is_doubtful => return Ok(None),
-                // It may have been this very write that was first.
-                Appended::Elsewhere => {
-                    let is_there = self.has_written(shared, after, objects)?;
-                    return Ok(is_there.then(|| after + objects.len() as u64));
-                }
-                // The same again is taken once at most: the bucket does not end there any more.
-                Appended::NoAnswer if Instant::now() < until => is_doubtful = true,
-                Appended::NoAnswer => return Err(in_doubt()),
-            }
-            std::thread::sleep(AGAIN_AFTER);
-        }
-    }
-
-    /// Waits until the copy shows whether these objects were written behind `after`, or others were. All of a write come together, but
-    /// the copy may take them one after the other; and what was changed again before it came does not come.
-    fn has_written(&self, shared: &Shared, after: u64, objects: &[Put<'_>]) -> Result<bool, PutError> {
-        let until = Instant::now() + SHOWN_WITHIN;
-        for sequence in [after + 1, after + objects.len() as u64] {
-            if !shared.wait_for(sequence, until) {
-                return Err(in_doubt());
-            }
-            // Others were: there may be fewer than those that were to be written here.
-            if self.seen(after, objects) == Some(false) {
-                return Ok(false);
-            }
-        }
-        self.seen(after, objects).ok_or_else(in_doubt)
-    }
-
-    /// True if what the copy has seen of the sequences behind `after` is these objects; `None` if it has seen nothing of them.
-    fn seen(&self, after: u64, objects: &[Put<'_>]) -> Option<bool> {
-        let seen = objects.iter().zip(after + 1..).filter_map(|(put, sequence)| {
-            let is_it = |change: &Change| {
-                change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
-            };
-            self.inner.changes.was_written(sequence, is_it)
-        });
-        seen.reduce(|one, other| one && other)
     }
 }

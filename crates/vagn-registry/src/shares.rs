@@ -88,7 +88,7 @@ impl Registry {
         Ok(Share { number, ..share })
     }
 
-    /// Revokes a share; false when there is none of this number.
+    /// Revokes a share. Returns false when there is none of this number.
     ///
     /// # Errors
     /// The registry cannot be written.

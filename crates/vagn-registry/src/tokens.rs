@@ -10,7 +10,7 @@ use crate::{Change, Digest, Kind, NewSecret, Object, Put, PutError, Registry, Re
 /// Longest name of a token, in bytes.
 const NAME_MAX: usize = 64;
 
-/// Names under which the trail and the access log have those who show no token of the registry.
+/// Names under which the trail and the access log have callers without a token of the registry.
 const RESERVED: [&str; 3] = ["http.tokens", "local", "share"];
 
 /// The role of a person or program. The pages name all of them once more, in `web/src/shared/session.ts`.
@@ -46,7 +46,7 @@ pub struct Token {
     pub added_ms: i64,
     /// Its end, ms since 1970.
     pub expires_ms: Option<i64>,
-    /// Time it was revoked. It is kept, so that its name says who did what.
+    /// Time it was revoked. It is kept, so that its name still tells whose deeds they were.
     pub revoked_ms: Option<i64>,
 }
 
@@ -191,8 +191,8 @@ impl Registry {
     /// Ends all sessions of a token.
     fn end_sessions_of(&self, token: &str) -> Result<(), PutError> {
         let sessions = self.sessions()?;
-        let is_its = |session: &&crate::Session| !session.is_of_settings && &*session.token == token;
-        let keys: Vec<_> = sessions.iter().filter(is_its).map(Entry::key).collect();
+        let own = sessions.iter().filter(|session| !session.is_of_settings && &*session.token == token);
+        let keys: Vec<_> = own.map(Entry::key).collect();
         self.remove_all(Kind::Session, &keys)
     }
 

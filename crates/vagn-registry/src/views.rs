@@ -37,7 +37,7 @@ impl Views {
         View { views: self.clone(), number }
     }
 
-    /// Waits until every view has taken in this revision; false when one has not in this time.
+    /// Waits until every view has taken in this revision. Returns false when one has not in this time.
     pub(crate) fn wait(&self, revision: u64, within: Duration) -> bool {
         let until = Instant::now() + within;
         let mut known = self.known.lock();

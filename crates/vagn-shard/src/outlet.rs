@@ -1,4 +1,4 @@
-//! What a shard tells those who follow it on this node. It decides nothing: a shard that nobody follows is the same.
+//! The outlet of a shard, which tells its followers on this node. It decides nothing: a shard without followers is the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use vagn_wire::Oddities;
 
 /// Hears what a shard stores, on the node's thread: it must not wait.
 pub trait Outlet: Send + Sync {
-    /// Returns true while somebody follows the fleet. Otherwise changes are not even made.
+    /// Returns true while the fleet has a follower. Otherwise changes are not even made.
     fn is_followed(&self) -> bool;
 
     /// Tells what the live index shows from now on.
     fn tell(&self, changes: Changes);
 
-    /// Tells that a report of a vehicle was odd, whether somebody follows or not.
+    /// Tells that a report of a vehicle was odd, with or without followers.
     fn odd(&self, key: Key<'_>, receive_time_ms: i64, odd: Oddities);
 
     /// Tells how many sealed reports of an entry came before, or are too old to tell.
@@ -54,7 +54,7 @@ impl Teller {
         self.outlet.read().as_ref().is_some_and(|outlet| outlet.is_followed())
     }
 
-    /// Tells what updates have stored; `moves` is `None` when nobody followed before they were written.
+    /// Tells what updates have stored; `moves` is `None` when there was no follower before they were written.
     pub(crate) fn tell_moves(&self, end: OrderNumber, updates: &mut Updates, moves: Option<Vec<Move>>) {
         match moves {
             Some(moves) if moves.is_empty() => {}

@@ -1,4 +1,4 @@
-//! The payload of a report: what an entry has of it beside the vehicle's id and the arrival.
+//! The payload of a report: the part of an entry beside the vehicle's id and the arrival.
 //!
 //! | bytes | |
 //! |---|---|
@@ -30,7 +30,7 @@ const SEALED: u8 = 32;
 const MORE: u8 = 64;
 const ODD: u8 = 128;
 
-/// What a report was sealed with. The sequence is its number, whatever `Seq` says.
+/// Seal of a report. Its sequence is the number of the report, whatever `Seq` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealOf {
     /// Key of the seal.
@@ -41,7 +41,7 @@ pub struct SealOf {
     pub more: bool,
 }
 
-/// What an entry has of a report.
+/// A report as it lies in an entry.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Payload {
     position: Position,
@@ -85,11 +85,21 @@ impl Payload {
         );
         out.put_u64(position.lat().to_bits());
         out.put_u64(position.lon().to_bits());
-        event_time_ms.into_iter().for_each(|time_ms| out.put_i64(time_ms));
-        number.into_iter().for_each(|number| out.put_u64(number));
-        speed_mps.into_iter().for_each(|speed| out.put_u32(speed.to_bits()));
-        heading_deg.into_iter().for_each(|heading| out.put_u32(heading.to_bits()));
-        seal.into_iter().for_each(|seal| out.put_u32(seal.key.bits()));
+        if let Some(time_ms) = event_time_ms {
+            out.put_i64(time_ms);
+        }
+        if let Some(number) = number {
+            out.put_u64(number);
+        }
+        if let Some(speed) = speed_mps {
+            out.put_u32(speed.to_bits());
+        }
+        if let Some(heading) = heading_deg {
+            out.put_u32(heading.to_bits());
+        }
+        if let Some(seal) = seal {
+            out.put_u32(seal.key.bits());
+        }
         if !odd.is_empty() {
             out.put_u16(odd.bits());
         }
@@ -106,7 +116,8 @@ impl Payload {
         }
         let flags = bytes.u8()?;
         let has = |flag| flags & flag != 0;
-        let (lat, lon) = (f64::from_bits(bytes.u64()?), f64::from_bits(bytes.u64()?));
+        let lat = f64::from_bits(bytes.u64()?);
+        let lon = f64::from_bits(bytes.u64()?);
         let position = Position::new(lat, lon).map_err(|_| Damaged)?;
         let event_time_ms = if has(TIME) { Some(bytes.i64()?) } else { None };
         let number = if has(NUMBER) { Some(bytes.u64()?) } else { None };

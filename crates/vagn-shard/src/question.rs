@@ -52,11 +52,15 @@ pub fn write_question(question: &Question, out: &mut Vec<u8>) {
             put_most(nearby.k, out);
             put_f64(nearby.max_m, out);
             out.put_u8(nearby.newer_than_ms.is_some().into());
-            nearby.newer_than_ms.into_iter().for_each(|time_ms| out.put_i64(time_ms));
+            if let Some(time_ms) = nearby.newer_than_ms {
+                out.put_i64(time_ms);
+            }
         }
         Question::Inside { sight, bbox, limit } => {
             out.put(&[INSIDE, sight_code(*sight)]);
-            bbox.edges().into_iter().for_each(|edge| put_f64(edge, out));
+            for edge in bbox.edges() {
+                put_f64(edge, out);
+            }
             put_most(*limit, out);
         }
         Question::One { sight, id } => {
@@ -105,12 +109,16 @@ pub fn write_answer(answer: &Answer, out: &mut Vec<u8>) {
         Answer::Inside(vehicles) => {
             out.put_u8(INSIDE);
             out.put_count(vehicles.len());
-            vehicles.iter().for_each(|vehicle| put_vehicle(vehicle, out));
+            for vehicle in vehicles {
+                put_vehicle(vehicle, out);
+            }
         }
         Answer::One(vehicle) => {
             out.put_u8(ONE);
             out.put_u8(vehicle.is_some().into());
-            vehicle.iter().for_each(|vehicle| put_vehicle(vehicle, out));
+            if let Some(vehicle) = vehicle {
+                put_vehicle(vehicle, out);
+            }
         }
         Answer::Count(count) => {
             out.put_u8(COUNT);
@@ -166,7 +174,9 @@ fn sight(bytes: &mut Bytes<'_>) -> Result<Sight, Damaged> {
 }
 
 fn nearby(bytes: &mut Bytes<'_>) -> Result<Nearby, Damaged> {
-    let (center, k, max_m) = (position(bytes)?, most(bytes)?, f64(bytes)?);
+    let center = position(bytes)?;
+    let k = most(bytes)?;
+    let max_m = f64(bytes)?;
     let newer_than_ms = if bytes.flag()? { Some(bytes.i64()?) } else { None };
     Ok(Nearby { center, k, max_m, newer_than_ms })
 }
@@ -248,15 +258,20 @@ fn put_vehicle(vehicle: &Vehicle, out: &mut Vec<u8>) {
         (seen.unsure, UNSURE),
     ];
     out.put_u8(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
-    seen.seq.into_iter().for_each(|seq| out.put_u64(seq));
+    if let Some(seq) = seen.seq {
+        out.put_u64(seq);
+    }
     for value in [seen.speed_mps, seen.heading_deg].into_iter().flatten() {
         out.put_u32(value.to_bits());
     }
 }
 
 fn vehicle(bytes: &mut Bytes<'_>) -> Result<Vehicle, Damaged> {
-    let (id, position) = (id(bytes)?, position(bytes)?);
-    let (event_time_ms, receive_time_ms, receive_seq) = (bytes.i64()?, bytes.i64()?, bytes.u64()?);
+    let id = id(bytes)?;
+    let position = position(bytes)?;
+    let event_time_ms = bytes.i64()?;
+    let receive_time_ms = bytes.i64()?;
+    let receive_seq = bytes.u64()?;
     let flags = bytes.u8()?;
     if flags & !FLAGS != 0 {
         return Err(Damaged);
@@ -278,7 +293,8 @@ fn vehicle(bytes: &mut Bytes<'_>) -> Result<Vehicle, Damaged> {
 }
 
 fn hit(bytes: &mut Bytes<'_>) -> Result<Hit, Damaged> {
-    let (vehicle, distance_m) = (vehicle(bytes)?, f64(bytes)?);
+    let vehicle = vehicle(bytes)?;
+    let distance_m = f64(bytes)?;
     let is_distance = distance_m.is_finite() && distance_m >= 0.0;
     if is_distance { Ok(Hit { vehicle, distance_m }) } else { Err(Damaged) }
 }

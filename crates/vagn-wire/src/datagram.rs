@@ -104,7 +104,7 @@ fn plain(bytes: &[u8]) -> Option<Plain> {
     (at <= bytes.len()).then_some(Plain { len: at, may_call })
 }
 
-/// True for the flag's key with anything but nil or false behind it.
+/// Returns true for the flag's key with anything but nil or false behind it.
 fn is_flag(rest: &[u8]) -> bool {
     let value = rest.strip_prefix(FLAG).and_then(<[u8]>::first);
     value.is_some_and(|value| !matches!(*value, NIL | FALSE))
@@ -129,7 +129,7 @@ const LEN: [u8; 256] = {
     lens
 };
 
-/// True for a map, and for an array of four.
+/// Returns true for a map, and for an array of four.
 pub(crate) fn begins_report(bytes: &[u8]) -> bool {
     const FOUR: u8 = FIXARRAY | 4;
     matches!(

@@ -21,7 +21,7 @@ pub fn encode(report: &Report<'_>, out: &mut Vec<u8>) {
     flag(out, Field::Emergency.key(), report.emergency);
 }
 
-/// Number of pairs in the map: at most ten, so that its head is one byte.
+/// Returns the number of pairs in the map: at most ten, so that its head is one byte.
 fn pairs(report: &Report<'_>) -> u8 {
     let coordinates = if report.position.is_ok() { 2 } else { 0 };
     let extras = [

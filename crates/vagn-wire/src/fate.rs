@@ -34,7 +34,7 @@ impl Fate {
         Self::Failed,
     ];
 
-    /// The word in acks and metrics, in snake case.
+    /// Returns the word in acks and metrics, in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",

@@ -6,7 +6,7 @@ use crate::decode::{cursor::Cursor, fast};
 /// Longest object on a stream, in bytes: as long as a datagram.
 pub const MAX_OBJECT: usize = crate::MAX_DATAGRAM;
 
-/// Length in bytes of the first msgpack object in `stream`; `None` when more bytes are needed to tell.
+/// Returns the length in bytes of the first msgpack object in `stream`; `None` when more bytes are needed to tell.
 ///
 /// Looks at no more than [`MAX_OBJECT`] bytes, however long the stream or deep the nesting. Any object has a length;
 /// [`decode`](crate::decode()) tells if it is a report.

@@ -18,7 +18,7 @@ impl Kind {
     /// Every kind, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Manual, Self::Test];
 
-    /// Word on the wire: `auto`, `manual` or `test`.
+    /// Returns the word on the wire: `auto`, `manual` or `test`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Something odd about a report, for the person who mends the tracker. The list is closed: each entry is a label of a metric.
+/// Something odd about a report, for the technician of the tracker. The list is closed: each entry is a label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Oddity {
     /// `Ts` has a form that cannot be read.
@@ -65,7 +65,7 @@ impl Oddity {
         Self::HeadingImpossible,
     ];
 
-    /// Label under which it is counted, in snake case.
+    /// Returns the label under which it is counted, in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TimeUnreadable => "time_unreadable",
@@ -96,7 +96,7 @@ impl Oddity {
 }
 
 impl OddPart {
-    /// The word in answers.
+    /// Returns the word in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clock => "clock",

@@ -66,7 +66,7 @@ impl Reject {
         Self::NoTime,
     ];
 
-    /// Label under which it is counted, in snake case.
+    /// Returns the label under which it is counted, in snake case.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Empty => "empty",

@@ -35,7 +35,7 @@ pub struct Contents<'a> {
 pub struct Taken {
     /// It left out its vehicle's id, or had none that can be read; that of the key was put in.
     pub was_completed: bool,
-    /// It is of the vehicle that the key stands for: completed, or with that id in it. Whoever decodes it finds that one, or no report.
+    /// It is of the vehicle that the key stands for: completed, or with that id in it. A decoder finds that one, or no report.
     pub is_own: bool,
 }
 

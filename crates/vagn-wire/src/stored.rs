@@ -2,7 +2,7 @@
 //!
 //! A map `{ID: str, Seq: u64, Stored: true}`, everything in its shortest form: three bytes shorter than the shortest alarm
 //! that asks for it, which has `Emergency` in place of `Stored`. `Incident: str` is added if the answer is then still not
-//! longer than the alarm. So an attacker who forges a sender address cannot amplify traffic.
+//! longer than the alarm. So an attacker that forges a sender address cannot amplify traffic.
 
 use crate::ack::{AckFields, BadAck};
 use crate::encode::{flag, text, uint};

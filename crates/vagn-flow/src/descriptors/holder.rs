@@ -1,4 +1,4 @@
-//! The holder of a place: one connection, as far as it matters to a newcomer who wants its place.
+//! The holder of a place: one connection, as far as it matters to a newcomer that wants its place.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Holder {
         self.was_asked.store(true, Ordering::Release);
     }
 
-    /// True while an answer is wanted.
+    /// Returns true while an answer is wanted.
     pub(super) fn is_busy(&self) -> bool {
         self.requests.load(Ordering::Acquire) > 0
     }

@@ -51,7 +51,7 @@ impl Holders {
         }
     }
 
-    /// Number of places that are held, by those who have been displaced and have not left yet, too.
+    /// Returns the number of places that are held, also by connections that have been displaced and have not left yet.
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -167,13 +167,13 @@ impl Holders {
     }
 }
 
-/// True if a source that holds `own` places may get one of a source that holds `theirs`: if it has none, or if afterwards it still has no
+/// Returns true if a source that holds `own` places may get one of a source that holds `theirs`: if it has none, or if afterwards it still has no
 /// more. So sources with about as many places do not throw out each other's connections for ever.
 fn is_fair(theirs: usize, own: usize) -> bool {
     own == 0 || theirs >= own + 2
 }
 
-/// True if nothing was asked for long on a connection that has no request under way, or only by half.
+/// Returns true if nothing was asked for long on a connection that has no request under way, or only by half.
 fn is_idle(holder: &Holder, now_ms: u64) -> bool {
     holder.idle_ms(now_ms) >= IDLE_MS
         || holder.awaits_ms(now_ms).is_some_and(|awaits_ms| awaits_ms >= ASKS_WITHIN_MS)

@@ -20,12 +20,12 @@ const PLACES_MIN: u64 = 8;
 /// Most connections of a port that may be about to leave at a time, beyond its places; a port with few places has fewer.
 const LEAVING_MAX: u64 = 64;
 
-/// Part of its places that a port has more for those who are about to leave: an eighth.
+/// Part of its places that a port has more for connections that are about to leave: an eighth.
 const LEAVING_PART: u64 = 8;
 
 /// Divides what a limit of descriptors leaves beside the `kept` ones into places of ports that want so many: each gets an even part, and
-/// what one does not want goes to the others. With next to nothing the ports get a half. A part has room for those who are about to leave,
-/// too.
+/// what one does not want goes to the others. With next to nothing the ports get a half. A part has room for connections that are about
+/// to leave, too.
 pub fn divide<const PORTS: usize>(limit: u64, kept: u64, wanted: [u64; PORTS]) -> [u64; PORTS] {
     let mut left = limit.saturating_sub(kept).max(limit / 2);
     let mut ports: Vec<usize> = (0..PORTS).collect();
@@ -39,7 +39,7 @@ pub fn divide<const PORTS: usize>(limit: u64, kept: u64, wanted: [u64; PORTS]) -
     places
 }
 
-/// Returns the most descriptors that a port with so many places has open, together with those who are about to leave.
+/// Returns the most descriptors that a port with so many places has open, together with connections that are about to leave.
 pub fn open_at_most(places: u64) -> u64 {
     places + leaving(places)
 }
@@ -49,9 +49,10 @@ fn leaving(places: u64) -> u64 {
     (places / LEAVING_PART).clamp(1, LEAVING_MAX)
 }
 
-/// Returns the most places that fit into so many descriptors together with those who are about to leave.
+/// Returns the most places that fit into so many descriptors together with connections that are about to leave.
 fn within(descriptors: u64) -> u64 {
-    let (eighths, rest) = (descriptors / (LEAVING_PART + 1), descriptors % (LEAVING_PART + 1));
+    let eighths = descriptors / (LEAVING_PART + 1);
+    let rest = descriptors % (LEAVING_PART + 1);
     let scaled = LEAVING_PART * eighths + rest.min(LEAVING_PART - 1);
     scaled.max(descriptors.saturating_sub(LEAVING_MAX)).min(descriptors.saturating_sub(1))
 }

@@ -108,7 +108,7 @@ impl PlaceMetrics {
 
 impl Places {
     /// Makes so many places for a port, by its name in settings and metrics. `remedy` says what an operator can do when all are taken;
-    /// `shared` are addresses behind which there are many, who may have all of the places.
+    /// `shared` are addresses behind which there are many sources, which may have all of the places.
     pub fn new(
         port: &'static str,
         remedy: impl Into<Box<str>>,
@@ -156,7 +156,7 @@ impl Places {
         Ok(Place { places: self.clone(), holder })
     }
 
-    /// Makes room for a newcomer. Those who have been displaced hold descriptors until they have left, so they are few at a time.
+    /// Makes room for a newcomer. Connections that have been displaced hold descriptors until they have left, so they are few at a time.
     fn displace(&self, open: &mut Open, newcomer: Source) -> Result<(), Refusal> {
         if open.holders.count() >= self.most + leaving(self.most as u64) as usize {
             return Err(Refusal::Full);

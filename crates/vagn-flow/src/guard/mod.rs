@@ -1,4 +1,4 @@
-//! The guard: what a report must prove before it is taken in, and the one place where envelopes are opened.
+//! The guard: the proof that a report needs before it is taken in, and the one place where envelopes are opened.
 //!
 //! | file | holds |
 //! |---|---|
@@ -33,7 +33,7 @@ pub use noted::Noted;
 pub use opened::{Content, Entry};
 use unproven::{Sighted, Unproven};
 
-/// Judges what comes in at the doors.
+/// Judges reports as they come in at the doors.
 pub struct Guard {
     mode: AtomicU8,
     keys: Arc<KeyTable>,
@@ -49,7 +49,7 @@ pub struct Guard {
 
 /// Parts of a guard.
 pub struct GuardParts {
-    /// What open reports must prove.
+    /// Proof that open reports need.
     pub mode: DeviceMode,
     /// Keys in force.
     pub keys: Arc<KeyTable>,
@@ -97,12 +97,12 @@ impl Guard {
         &self.unproven
     }
 
-    /// Returns what was noted about keys.
+    /// Returns the notes about keys.
     pub fn noted(&self) -> &Noted {
         &self.noted
     }
 
-    /// Returns what open reports must prove.
+    /// Returns the proof that open reports need, by the setting.
     pub fn mode(&self) -> DeviceMode {
         DeviceMode::of(self.mode.load(Ordering::Relaxed))
     }
@@ -112,7 +112,8 @@ impl Guard {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
-    /// Says whether vehicles may have keys that are not in the table. Then `mixed` is as strict as `required`: who has none is not known.
+    /// Says whether vehicles may have keys that are not in the table. Then `mixed` is as strict as `required`: the vehicles without one are not
+    /// known.
     pub fn set_lacks_keys(&self, lacks_keys: bool) {
         self.lacks_keys.store(lacks_keys, Ordering::Relaxed);
     }
@@ -122,7 +123,7 @@ impl Guard {
         self.lacks_keys.load(Ordering::Relaxed)
     }
 
-    /// Returns what open reports must prove now.
+    /// Returns the proof that open reports need now.
     fn asks(&self) -> DeviceMode {
         match self.mode() {
             DeviceMode::Mixed if self.lacks_keys() => DeviceMode::Required,
@@ -225,7 +226,7 @@ impl Guard {
 
     fn judge(&self, key_id: KeyId, content: &mut Content) -> Result<(), NotOpened> {
         let is_refused = content.judge(|vehicle_id| self.keys.may_speak(key_id, vehicle_id));
-        // A key that was revoked since then speaks for nobody, and that is the reason.
+        // A key that was revoked since then speaks for no vehicle, and that is the reason.
         let is_revoked = is_refused && self.keys.speaker(key_id, |_| ()).is_none();
         if is_revoked { Err(NotOpened::Revoked) } else { Ok(()) }
     }
@@ -286,7 +287,7 @@ impl Guard {
         }
     }
 
-    /// Returns true when there is a key for the vehicle of a call, or the key that it names is there or was revoked: anybody can make
+    /// Returns true when there is a key for the vehicle of a call, or the key that it names is there or was revoked: a sender can make
     /// up vehicles and keys, but not those. A vehicle in clear whose key was revoked counts as made up: only the registry knows it.
     fn has_key(&self, reason: NoProof, call: &Sighted) -> bool {
         let vehicle_id = call.vehicle_id.as_deref().and_then(|id| VehicleId::new(id).ok());

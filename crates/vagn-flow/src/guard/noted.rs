@@ -13,7 +13,7 @@ const AHEAD_MAX: usize = 1_000;
 /// Sequences further ahead of the clock than this are named: their sender's clock was wrong when it booted.
 const AHEAD_MS: u64 = 24 * 3_600_000;
 
-/// What was noted.
+/// Notes about keys.
 #[derive(Debug, Default)]
 pub struct Noted {
     begun: Mutex<Begun>,
@@ -48,7 +48,7 @@ impl Noted {
     pub fn expect(&self, key_id: KeyId) {
         let mut expected = self.expected.lock();
         expected.insert(key_id);
-        // Under the lock, so that none who removes another key at this moment says that there is none.
+        // Under the lock: else a task that removes another key at this moment would say that none is expected.
         self.is_expecting.store(true, Ordering::Release);
     }
 
@@ -80,7 +80,7 @@ impl Noted {
         }
     }
 
-    /// Puts an epoch back whose work has failed, until [`try_again`](Self::try_again). True for the first one since then.
+    /// Puts an epoch back whose work has failed, until [`try_again`](Self::try_again). Returns true for the first one since then.
     pub fn put_back(&self, key_id: KeyId, epoch: Epoch) -> bool {
         let mut begun = self.begun.lock();
         merge(&mut begun.failed, key_id, epoch);
@@ -91,7 +91,9 @@ impl Noted {
     pub fn put_all_back(&self) {
         let mut begun = self.begun.lock();
         let waiting = std::mem::take(&mut begun.waiting);
-        waiting.into_iter().for_each(|(key_id, epoch)| merge(&mut begun.failed, key_id, epoch));
+        for (key_id, epoch) in waiting {
+            merge(&mut begun.failed, key_id, epoch);
+        }
     }
 
     /// Lets the epochs that were put back be taken again.
@@ -99,7 +101,9 @@ impl Noted {
         let mut begun = self.begun.lock();
         begun.has_failed = false;
         let failed = std::mem::take(&mut begun.failed);
-        failed.into_iter().for_each(|(key_id, epoch)| merge(&mut begun.waiting, key_id, epoch));
+        for (key_id, epoch) in failed {
+            merge(&mut begun.waiting, key_id, epoch);
+        }
         if !begun.waiting.is_empty() {
             self.has_begun.notify_one();
         }

@@ -80,7 +80,7 @@ impl Content {
         self.lane.unwrap_or(Lane::Ordinary)
     }
 
-    /// Length of the envelope, in bytes.
+    /// Returns the length of the envelope, in bytes.
     pub(super) fn envelope_len(&self) -> usize {
         self.envelope_len
     }
@@ -99,7 +99,8 @@ impl Content {
         mark: impl Fn(&[u8]) -> Mark,
     ) {
         self.clear_reports();
-        (self.lane, self.envelope_len) = (Some(opened.lane), len);
+        self.lane = Some(opened.lane);
+        self.envelope_len = len;
         let stands_for = match speaker {
             Speaker::Vehicle(vehicle_id) => Some(vehicle_id),
             Speaker::Gateway { .. } => None,
@@ -123,11 +124,13 @@ impl Content {
 
     /// Numbers an envelope with calls in it.
     pub(super) fn number(&mut self, call_number: u64) {
-        self.reports.iter_mut().for_each(|report| report.seal.call_number = call_number);
+        for report in &mut self.reports {
+            report.seal.call_number = call_number;
+        }
     }
 
-    /// Refuses the reports that the key may not send, and marks those that follow another one of their vehicle. True when one is
-    /// refused.
+    /// Refuses the reports that the key may not send, and marks those that follow another one of their vehicle. Returns true when
+    /// one is refused.
     pub(super) fn judge(&mut self, may_speak: impl Fn(VehicleId<'_>) -> bool) -> bool {
         // Nearly every envelope. What it takes to tell several vehicles apart costs as much as all else here.
         if let [only] = &self.reports[..]
@@ -135,7 +138,8 @@ impl Content {
         {
             return false;
         }
-        let (mut judged, mut is_refused) = (HashSet::new(), false);
+        let mut judged = HashSet::new();
+        let mut is_refused = false;
         let mut start = 0;
         for report in &mut self.reports {
             let bytes = &self.bytes[start..report.end];

@@ -2,7 +2,7 @@
 //!
 //! The list is in memory: one line per vehicle, or key where the vehicle is not known, and address; drills have lines of their own, so that
 //! a forged one hides no real call. When the list is full, or an address has its share of it, a line for which there is no key goes first,
-//! and of those the one that was silent for longest: anybody can make up keys and vehicles. Such a line never takes the place of one
+//! and of those the one that was silent for longest: a sender can make up keys and vehicles. Such a line never takes the place of one
 //! for which there is a key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,7 +22,7 @@ pub const UNPROVEN_MAX: usize = 1_000;
 /// Most lines of an address: one alone must not push out the others.
 pub const UNPROVEN_OF_ADDRESS_MAX: usize = UNPROVEN_MAX / 8;
 
-/// What is known of a call that could not be proved.
+/// A call that could not be proved, as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighted {
     /// Vehicle that it names, or that its key is for.
@@ -31,14 +31,14 @@ pub struct Sighted {
     pub key_id: Option<KeyId>,
     /// Place, where it can be read.
     pub position: Option<Position>,
-    /// What set it off, if it says so.
+    /// Kind of event that set it off, if it says so.
     pub kind: Option<Kind>,
     /// The vehicle's own id for the incident.
     pub vehicle_incident: Option<Box<str>>,
 }
 
 impl Sighted {
-    /// True for a drill.
+    /// Returns true for a drill.
     pub fn is_test(&self) -> bool {
         self.kind == Some(Kind::Test)
     }
@@ -61,7 +61,7 @@ pub struct UnprovenCall {
     pub last_ms: i64,
     /// Number of calls.
     pub count: u64,
-    /// There was a key in force for its vehicle when it called, or the key that it names is there or was revoked: anybody can make up the
+    /// There was a key in force for its vehicle when it called, or the key that it names is there or was revoked: a sender can make up the
     /// others.
     pub has_key: bool,
 }
@@ -200,7 +200,7 @@ impl Lines {
         self.last_order += 1;
         let rank = Rank { has_key, is_sealed: reason == NoProof::WrongVehicle, order: self.last_order };
         if let Some(line) = self.remove(&key) {
-            // A later one that anybody can make up takes nothing from its line.
+            // A later one that may be made up takes nothing from its line.
             let rank = rank.max(Rank { order: rank.order, ..line.rank });
             let call = UnprovenCall { has_key: rank.has_key, ..line.repeated(reason, call, now_ms) };
             self.put(key, Line { rank, call });
@@ -215,8 +215,16 @@ impl Lines {
         }
         self.last_number += 1;
         let number = self.last_number;
-        let (first_ms, last_ms) = (now_ms, now_ms);
-        let call = UnprovenCall { number, reason, call, source, first_ms, last_ms, count: 1, has_key };
+        let call = UnprovenCall {
+            number,
+            reason,
+            call,
+            source,
+            first_ms: now_ms,
+            last_ms: now_ms,
+            count: 1,
+            has_key,
+        };
         self.put(key, Line { rank, call });
         least.is_none()
     }

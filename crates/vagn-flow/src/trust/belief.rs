@@ -38,7 +38,7 @@ pub(super) enum Reason {
 impl Reason {
     pub(super) const ALL: [Self; 3] = [Self::Behind, Self::Ahead, Self::Jumped];
 
-    /// The value of the label `reason` in metrics.
+    /// Returns the value of the label `reason` in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Behind => "behind",
@@ -59,7 +59,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// A sentence for the log.
+    /// Returns a sentence for the log.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Kernel => "the kernel calls it synchronised",
@@ -95,7 +95,7 @@ impl Look {
     }
 }
 
-/// What is believed of the wall clock.
+/// Belief in the wall clock.
 #[derive(Debug)]
 pub(super) struct Belief {
     /// The last reading that was believed. The monotonic clock carries it on.
@@ -133,7 +133,8 @@ impl Belief {
         let marked_ms = marked.map(|marked| marked.now_ms);
         let since_ms = marked.map_or(first.wall_ms, |marked| marked.since_ms);
         let line = Look { wall_ms: marked_ms.unwrap_or(first.wall_ms), at: first.at };
-        let (left, is_unmarked) = (marked_ms.is_some(), marked_ms.is_none());
+        let left = marked_ms.is_some();
+        let is_unmarked = !left;
         let awaited = if is_unmarked { (0..partitions).collect() } else { BTreeSet::new() };
         Self { line, left, ahead_max_ms, is_unmarked, awaited, logged_ms: i64::MIN, since_ms, doubt: None }
     }

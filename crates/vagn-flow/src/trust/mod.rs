@@ -32,7 +32,7 @@ const WARNING: &str = "clock";
 pub struct TrustParts {
     /// Both clocks.
     pub clock: Arc<dyn Clock>,
-    /// What an earlier run left in its mark.
+    /// Times that an earlier run left in its mark.
     pub marked: Option<Believed>,
     /// Number of partitions, whose logs stand in for a mark that is lost.
     pub partitions: u32,
@@ -58,7 +58,7 @@ pub struct Trust {
     metrics: TrustMetrics,
 }
 
-/// What an operator's acceptance found.
+/// Outcome of an operator's acceptance.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Accepted {
     /// True if the clock was doubted until then.
@@ -179,7 +179,8 @@ impl Trust {
         let expected_ms = belief.expected_ms(look.at);
         let change = belief.look(look, || (self.kernel)(look.wall_ms));
         if change == Some(Change::Followed) {
-            let (clock, expected) = (rfc3339(look.wall_ms), rfc3339(expected_ms));
+            let clock = rfc3339(look.wall_ms);
+            let expected = rfc3339(expected_ms);
             info!(
                 clock,
                 expected, "the wall clock jumped; it is believed, since the kernel calls it synchronised"
@@ -219,7 +220,8 @@ fn look(clock: &dyn Clock) -> Look {
 }
 
 fn warning(reason: Reason, wall_ms: i64, expected_ms: i64) -> String {
-    let (clock, expected) = (rfc3339(wall_ms), rfc3339(expected_ms));
+    let clock = rfc3339(wall_ms);
+    let expected = rfc3339(expected_ms);
     let why = match reason {
         Reason::Behind => format!("behind the last run, which ended at {expected} or later"),
         Reason::Ahead => format!("far ahead of the last run, which ended at about {expected}"),

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 use vagn_otp::{ChildSpec, TaskContext};
-use vagn_registry::{Change, Kind, Registry, RegistryError, Watch};
+use vagn_registry::{Kind, Registry, RegistryError, Watch};
 
 use super::Credentials;
 
@@ -73,7 +73,8 @@ impl Credentials {
         let registry = self.0.registry.clone()?;
         let credentials = self.clone();
         Some(ChildSpec::task("credentials", move |ctx| {
-            let (credentials, registry) = (credentials.clone(), registry.clone());
+            let credentials = credentials.clone();
+            let registry = registry.clone();
             async move { Ok(credentials.follow(&ctx, registry).await?) }
         }))
     }
@@ -104,12 +105,14 @@ impl Credentials {
     }
 
     async fn reload(&self, registry: &Registry, kinds: HashSet<Kind>) -> Result<(), RegistryError> {
-        let (credentials, registry) = (self.clone(), registry.clone());
-        let load = move || kinds.iter().try_for_each(|kind| credentials.load_kind(&registry, *kind));
-        spawn_blocking(load).await.unwrap_or(Ok(()))
+        let credentials = self.clone();
+        let registry = registry.clone();
+        let loaded =
+            spawn_blocking(move || kinds.iter().try_for_each(|kind| credentials.load_kind(&registry, *kind)));
+        loaded.await.unwrap_or(Ok(()))
     }
 
-    /// Lets those who wait for an end look again when something has expired.
+    /// Lets the waiters for an end look again when something has expired.
     fn look(&self, looked_ms: &mut i64) {
         let now_ms = self.0.clock.now_ms();
         if self.0.known.read().has_expired(*looked_ms, now_ms) {
@@ -124,9 +127,10 @@ impl Credentials {
             return;
         }
         let registry = registry.clone();
-        let write = move || renewed.iter().try_for_each(|session| registry.renew_session(session));
+        let written =
+            spawn_blocking(move || renewed.iter().try_for_each(|session| registry.renew_session(session)));
         // A session that is not renewed on disk ends earlier after a restart, and its person signs in again.
-        if let Ok(Err(err)) = spawn_blocking(write).await {
+        if let Ok(Err(err)) = written.await {
             warn!(error = %err, "failed to renew sessions");
         }
     }
@@ -144,9 +148,11 @@ impl Credentials {
 
 /// Waits a while for changes, and returns the kinds that they are of; `None` when there are none.
 async fn changed(changes: &mut Watch) -> Option<HashSet<Kind>> {
-    let of = |change: Change| Some(change.kind).filter(|kind| KINDS.contains(kind));
     match timeout(LOOK_EVERY, changes.next()).await {
-        Ok(Some(changes)) => Some(changes.into_iter().filter_map(of).collect()),
+        Ok(Some(changes)) => {
+            let kinds = changes.into_iter().map(|change| change.kind);
+            Some(kinds.filter(|kind| KINDS.contains(kind)).collect())
+        }
         // Too many were missed.
         Ok(None) => Some(KINDS.into()),
         Err(_) => None,

@@ -1,4 +1,4 @@
-//! What is known, and which of it holds at a time.
+//! Known tokens, sessions and shares: tells which of them hold at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::principal::{Principal, Proof};
 use crate::refusal::Refusal;
 use crate::token_guard::LookedUp;
 
-/// Characters of a token of the settings which nobody finds by trying: 128 bits even in hexadecimal digits, such as those of
+/// Characters of a token of the settings which is not found by trying: 128 bits even in hexadecimal digits, such as those of
 /// `openssl rand -hex 16`.
 pub const SURE_LENGTH: usize = 32;
 
 /// Tokens, sessions and shares, by their digests.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Tokens of the settings, and whether each is so short that somebody may find it.
+    /// Tokens of the settings; true for one so short that it may be found by trying.
     of_settings: HashMap<Digest, bool>,
     tokens: HashMap<Digest, Arc<Token>>,
     pub(super) sessions: HashMap<Digest, Session>,
@@ -46,7 +46,7 @@ impl Standing {
         }
     }
 
-    /// Says why a token that was known is not let in; who is slowed down is told nothing.
+    /// Returns the reason why a token that was known is not let in. A caller that is slowed down is told nothing.
     pub(super) fn explain(&self, refusal: Refusal) -> Refusal {
         match (refusal, self) {
             (Refusal::Wrong, Self::Expired(at)) => Refusal::Expired(*at),
@@ -65,8 +65,8 @@ impl Known {
 
     pub(super) fn set_of_settings(&mut self, tokens: &[String]) {
         self.is_closed |= !tokens.is_empty();
-        let short = |token: &str| token.chars().count() < SURE_LENGTH;
-        self.of_settings = tokens.iter().map(|token| (NewSecret::digest_of(token), short(token))).collect();
+        self.of_settings =
+            tokens.iter().map(|token| (NewSecret::digest_of(token), is_guessable(token))).collect();
     }
 
     pub(super) fn set_tokens(&mut self, tokens: Vec<Token>) {
@@ -74,7 +74,7 @@ impl Known {
         self.tokens = tokens.into_iter().map(|token| (token.digest, Arc::new(token))).collect();
     }
 
-    /// True once there was any token.
+    /// Returns true once there was any token.
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -131,6 +131,11 @@ impl Known {
         let sessions = self.sessions.values().map(|session| session.expires_ms);
         tokens.chain(shares).chain(sessions).any(|at| since_ms < at && at <= until_ms)
     }
+}
+
+/// Returns true for a token so short that it may be found by trying.
+fn is_guessable(token: &str) -> bool {
+    token.chars().count() < SURE_LENGTH
 }
 
 /// Returns the name that stands in a session for a token of the settings, which has none.

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `known.rs` | what is known, and which of it holds at a time |
+//! | `known.rs` | all of them, and which of them hold at a time |
 //! | `sessions.rs` | sessions of browsers: begun, renewed by use, ended |
 //! | `shares.rs` | links to one vehicle: made, listed, revoked |
 //! | `follow.rs` | the child that keeps all this equal to the registry |
@@ -58,7 +58,7 @@ pub struct CredentialParts {
     pub is_open_to_all: bool,
     /// Tells the time by which what has ended may be removed; `None` in tests that need none.
     pub trust: Option<Arc<Trust>>,
-    /// Counts tokens that are refused, and slows down whoever tries many; `None` in tests that need none.
+    /// Counts tokens that are refused, and slows down an address that tries many; `None` in tests that need none.
     pub guard: Option<Arc<TokenGuard>>,
 }
 
@@ -113,7 +113,7 @@ impl Credentials {
         self.0.known.read().is_closed() || self.awaits_copy()
     }
 
-    /// True while it is not known what tokens a cluster has.
+    /// Returns true while it is not known what tokens a cluster has.
     fn awaits_copy(&self) -> bool {
         self.0.registry.as_ref().is_some_and(Registry::awaits_copy)
     }
@@ -155,7 +155,8 @@ impl Credentials {
 
     /// Waits until this principal is let in no more.
     pub fn ending(&self, principal: &Principal) -> impl Future<Output = ()> + Send + 'static {
-        let (credentials, proof) = (self.clone(), principal.proof());
+        let credentials = self.clone();
+        let proof = principal.proof();
         let mut changes = self.0.changed.subscribe();
         async move {
             while credentials.holds(proof) {
@@ -166,7 +167,7 @@ impl Credentials {
         }
     }
 
-    /// Returns true if who was let in by `proof` would be let in by it now.
+    /// Returns true if a principal that was let in by `proof` would be let in by it now.
     fn holds(&self, proof: Proof) -> bool {
         let now_ms = self.0.clock.now_ms();
         let known = self.0.known.read();
@@ -186,7 +187,7 @@ impl Credentials {
         }
     }
 
-    /// Lets everyone who waits for an end look again.
+    /// Lets all waiters for an end look again.
     fn tell(&self) {
         self.0.changed.send_replace(());
     }
@@ -210,7 +211,7 @@ impl Credentials {
     }
 }
 
-/// Returns what the caller is told when the registry was not written.
+/// Returns the problem that the caller is told when the registry was not written.
 fn not_written(err: &PutError) -> Problem {
     match err {
         PutError::Full { kind } => full(*kind),
@@ -233,7 +234,8 @@ fn unwritten() -> Problem {
 
 /// Says that the registry holds as many objects of a kind as it can, and what makes room.
 fn full(kind: vagn_registry::Kind) -> Problem {
-    let (word, most) = (kind.word(), kind.most());
+    let word = kind.word();
+    let most = kind.most();
     let remedy = match kind {
         vagn_registry::Kind::Session => "sign out where a session is not needed",
         _ => "revoke some",

@@ -24,7 +24,7 @@ impl Credentials {
     /// Begins a session for the holder of a token. Returns the value of `Set-Cookie`; `None` where no token is needed.
     ///
     /// # Errors
-    /// [`Kind::Unauthorized`] for who has no token but a session; [`Kind::Overloaded`] when the registry holds as many sessions as it can;
+    /// [`Kind::Unauthorized`] for a principal that has no token but a session; [`Kind::Overloaded`] when the registry holds as many sessions as it can;
     /// [`Kind::Internal`] when it cannot be kept.
     pub async fn begin_session(&self, principal: &Principal) -> Result<Option<String>, Problem> {
         let (token, is_of_settings) = match principal.proof() {
@@ -79,11 +79,11 @@ impl Credentials {
         of_token[..surplus].iter().map(|session| session.digest).collect()
     }
 
-    /// Lets a session that is used last longer; true if its cookie must be sent anew.
+    /// Lets a session that is used last longer. Returns true if its cookie must be sent anew.
     pub(super) fn renew(&self, digest: &Digest, now_ms: i64) -> bool {
         let end_ms = now_ms + LASTS_S * 1000;
-        let is_due = |end: i64| end < end_ms - RENEW_AFTER_MS;
-        if !self.0.known.read().sessions.get(digest).is_some_and(|session| is_due(session.expires_ms)) {
+        let due_ms = end_ms - RENEW_AFTER_MS;
+        if self.0.known.read().sessions.get(digest).is_none_or(|session| session.expires_ms >= due_ms) {
             return false;
         }
         if let Some(session) = self.0.known.write().sessions.get_mut(digest) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vagn_registry::{NewSecret, Share};
+use vagn_registry::{Digest, NewSecret, Share};
 
 use super::Credentials;
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ impl Credentials {
         shares
     }
 
-    /// Makes a share of a vehicle, for whoever `by` is.
+    /// Makes a share of a vehicle, in the name of `by`.
     ///
     /// # Errors
     /// [`InvalidField`](crate::problem::Kind::InvalidField) for an end that is past or too far; [`Overloaded`](crate::problem::Kind::Overloaded)
@@ -62,7 +62,7 @@ impl Credentials {
         Ok(NewShare { share, secret })
     }
 
-    /// Revokes the share of this number; false when there is none.
+    /// Revokes the share of this number. Returns false when there is none.
     ///
     /// # Errors
     /// [`Internal`](crate::problem::Kind::Internal) when that cannot be kept.
@@ -74,16 +74,20 @@ impl Credentials {
 
     /// Waits until this share has ended.
     pub fn share_ending(&self, share: &Share) -> impl Future<Output = ()> + Send + 'static {
-        let (credentials, digest) = (self.clone(), share.digest);
+        let credentials = self.clone();
+        let digest = share.digest;
         let mut changes = self.0.changed.subscribe();
         async move {
-            let lasts = || credentials.0.known.read().share(&digest, credentials.0.clock.now_ms()).is_some();
-            while lasts() {
+            while credentials.share_lasts(&digest) {
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
         }
+    }
+
+    fn share_lasts(&self, digest: &Digest) -> bool {
+        self.0.known.read().share(digest, self.0.clock.now_ms()).is_some()
     }
 }
 
@@ -91,8 +95,15 @@ impl Credentials {
 impl Credentials {
     /// Takes this share without any registry, for tests.
     pub fn insert_share(&self, secret: &str, number: u64, vehicle_id: &str, expires_ms: i64) {
-        let (by, digest) = ("test".into(), NewSecret::digest_of(secret));
-        let share = Share { digest, number, vehicle_id: vehicle_id.into(), by, added_ms: 0, expires_ms };
+        let digest = NewSecret::digest_of(secret);
+        let share = Share {
+            digest,
+            number,
+            vehicle_id: vehicle_id.into(),
+            by: "test".into(),
+            added_ms: 0,
+            expires_ms,
+        };
         self.0.known.write().shares.insert(digest, Arc::new(share));
         self.tell();
     }

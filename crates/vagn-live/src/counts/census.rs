@@ -39,13 +39,13 @@ pub(crate) enum Taken {
 }
 
 impl Census {
-    /// Knows of no vehicle.
+    /// Returns a census without vehicles.
     pub(crate) fn new(partitions: usize, sight: Sight) -> Self {
         let partitions = (0..partitions).map(|_| Rows::default()).collect();
         Self { grid: grid(), sight, levels: Levels::new(), partitions }
     }
 
-    /// The counts.
+    /// Returns the counts.
     pub(crate) fn levels(&self) -> &Levels {
         &self.levels
     }

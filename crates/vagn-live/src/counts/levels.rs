@@ -23,7 +23,7 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// Counts nothing.
+    /// Returns levels that count nothing.
     pub(crate) fn new() -> Self {
         Self {
             dense: DENSE.map(|level| vec![0; 1 << (2 * level)]),
@@ -34,7 +34,8 @@ impl Levels {
     /// Takes a vehicle out of one cell and puts it into another; `None` is nowhere.
     pub(crate) fn shift(&mut self, from: Option<Cell>, to: Option<Cell>) {
         for (level, cells) in SPARSE.into_iter().zip(&mut self.sparse).rev() {
-            let (from, to) = (from.map(|cell| cell.at(level)), to.map(|cell| cell.at(level)));
+            let from = from.map(|cell| cell.at(level));
+            let to = to.map(|cell| cell.at(level));
             if from == to {
                 return;
             }
@@ -46,7 +47,8 @@ impl Levels {
             }
         }
         for (level, cells) in DENSE.into_iter().zip(&mut self.dense).rev() {
-            let (from, to) = (from.map(|cell| cell.at(level)), to.map(|cell| cell.at(level)));
+            let from = from.map(|cell| cell.at(level));
+            let to = to.map(|cell| cell.at(level));
             if from == to {
                 return;
             }

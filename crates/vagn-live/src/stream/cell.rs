@@ -52,7 +52,7 @@ impl GridCell {
     }
 }
 
-/// In 32 bits, as a shift by 16 would be none in 16.
+/// Shifts in 32 bits, as a shift by 16 would be none in 16.
 #[inline]
 fn shifted(coordinate: u16, shift: u8) -> u16 {
     (u32::from(coordinate) >> shift) as u16
@@ -93,23 +93,21 @@ impl Area {
     /// Returns the area of a box. The poles and the antimeridian have cells of their own, as positions have.
     pub(super) fn of(bbox: &BBox) -> Self {
         let [west, south, east, north] = bbox.edges();
-        let (bottom, top) = (y_of(south), y_of(north));
-        let range = |x: u16, to: u16| CellRange {
-            first: GridCell { x, y: bottom },
-            last: GridCell { x: to, y: top },
-        };
+        let rows = [y_of(south), y_of(north)];
         let crosses = west > east;
         let mut ranges = Vec::new();
         // 180 as a western edge is -180 already; as an eastern one it is beside the last column.
         if !crosses {
             let first = if west == 180.0 { u16::MAX } else { x_of(west) };
-            ranges.push(range(first, if east == 180.0 { u16::MAX } else { x_of(east) }));
+            let last = if east == 180.0 { u16::MAX } else { x_of(east) };
+            ranges.push(CellRange::of([first, last], rows));
         } else {
-            ranges.push(range(if west == 180.0 { u16::MAX } else { x_of(west) }, u16::MAX));
-            ranges.push(range(0, x_of(east)));
+            let first = if west == 180.0 { u16::MAX } else { x_of(west) };
+            ranges.push(CellRange::of([first, u16::MAX], rows));
+            ranges.push(CellRange::of([0, x_of(east)], rows));
         }
         if crosses || east == 180.0 || west == -180.0 {
-            ranges.push(range(0, 0));
+            ranges.push(CellRange::of([0, 0], rows));
         }
         ranges.extend([-90.0, 90.0].into_iter().filter(|pole| [south, north].contains(pole)).map(at_pole));
         Self { ranges }
@@ -147,15 +145,22 @@ impl Area {
 }
 
 impl CellRange {
+    fn of(columns: [u16; 2], rows: [u16; 2]) -> Self {
+        Self { first: GridCell { x: columns[0], y: rows[0] }, last: GridCell { x: columns[1], y: rows[1] } }
+    }
+
+    /// Returns true when four squares of this size cover it.
+    fn is_in_four(&self, shift: u8) -> bool {
+        let first = self.first.square(shift);
+        let last = self.last.square(shift);
+        last.x - first.x <= 1 && last.y - first.y <= 1
+    }
+
     /// Returns at most four squares, the smallest ones that are so few.
     fn squares(&self) -> Vec<Square> {
-        let reach = |shift: u8| (self.first.square(shift), self.last.square(shift));
-        let is_few = |shift: &u8| {
-            let (first, last) = reach(*shift);
-            last.x - first.x <= 1 && last.y - first.y <= 1
-        };
-        let shift = (0..=SHIFT_MAX).find(is_few).unwrap_or(SHIFT_MAX);
-        let (first, last) = reach(shift);
+        let shift = (0..=SHIFT_MAX).find(|shift| self.is_in_four(*shift)).unwrap_or(SHIFT_MAX);
+        let first = self.first.square(shift);
+        let last = self.last.square(shift);
         let columns = first.x..=last.x;
         columns.flat_map(|x| (first.y..=last.y).map(move |y| Square { shift, x, y })).collect()
     }

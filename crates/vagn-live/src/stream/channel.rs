@@ -1,4 +1,4 @@
-//! A channel: all clients that look at the same box in the same form. What they are told is read and written once.
+//! A channel: all clients that look at the same box in the same form. Their events are read and written once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::marks::{Departure, Marks};
 use super::outlet::Outlet;
 use super::row::FleetRow;
 
-/// What a client looks at, and the form in which it is told.
+/// View of a client: the box that it looks at, and the form in which it is told.
 #[derive(Clone)]
 pub struct StreamView {
     /// The box.
@@ -47,7 +47,7 @@ pub(super) struct Member {
 }
 
 impl Drop for Member {
-    /// The hub has no more for it, perhaps because it crashed.
+    /// Ends the stream: the hub has no more for it, perhaps because it crashed.
     fn drop(&mut self) {
         self.outlet.end();
     }
@@ -125,7 +125,7 @@ impl Channel {
         self.gap = Some(reason);
     }
 
-    /// True while there is somebody to tell of a single vehicle.
+    /// Returns true while there is a client to tell of a single vehicle.
     fn is_told(&self) -> bool {
         !self.members.is_empty() && self.gap.is_none()
     }

@@ -47,7 +47,9 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, BadEventId> {
         let mut parts = text.split('-');
         let mut part = || parts.next().ok_or(BadEventId);
-        let (run, channel, ends) = (number(part()?)?, number(part()?)?, part()?);
+        let run = number(part()?)?;
+        let channel = number(part()?)?;
+        let ends = part()?;
         if parts.next().is_some() || ends.split('.').nth(PARTITIONS_MAX).is_some() {
             return Err(BadEventId);
         }

@@ -1,6 +1,6 @@
 //! Finder: the channels whose area a change may touch.
 //!
-//! One bit per block of cells is looked at first, so that changes where nobody looks cost almost nothing however many they are.
+//! One bit per block of cells is looked at first, so that changes where no client looks cost almost nothing however many they are.
 //! A channel is then listed under a few squares about as large as its area.
 
 use foldhash::fast::FixedState;

@@ -101,7 +101,7 @@ impl Hub {
         self.ring.clear();
     }
 
-    /// Returns true when nobody is told anything, and nobody may come back.
+    /// Returns true when there are no clients, and none may come back.
     pub(super) fn is_idle(&self) -> bool {
         self.slots.is_empty()
     }
@@ -137,9 +137,14 @@ impl Hub {
             self.lose(now);
             self.begun[partition] = Some(changes.begun);
         }
-        let (partition, end, at) = (changes.partition, changes.end, now.steady);
-        let mut batch =
-            RingBatch { partition, end, at, moves: Vec::new(), within: Vec::new(), gone: Vec::new() };
+        let mut batch = RingBatch {
+            partition: changes.partition,
+            end: changes.end,
+            at: now.steady,
+            moves: Vec::new(),
+            within: Vec::new(),
+            gone: Vec::new(),
+        };
         for moved in changes.moved() {
             self.take_move(&moved, &mut batch);
         }
@@ -164,7 +169,7 @@ impl Hub {
         if !self.finder.is_watched(after) && !self.finder.is_watched(before) {
             return;
         }
-        // A channel outlives what is kept of changes: where there is none that sees coarse places, nobody asks.
+        // A channel outlives what is kept of changes: where none sees coarse places, no client comes back to ask for them.
         let stays = self.coarse > 0 && stays_coarsely(moved);
         let moves = if stays { &mut batch.within } else { &mut batch.moves };
         moves.push(RingMove { row: moved.row, before, after });
@@ -192,7 +197,9 @@ impl Hub {
         let single = |event, id| Pieces::new(&*channel.view.writer, &self.waiting).of(&event, id);
         let is_known = last.as_ref().is_none_or(|last| is_known(last, &id));
         let greeting = single(StreamEvent::Begin, last.is_none().then_some(&id));
-        greeting.into_iter().for_each(|piece| outlet.greet(piece));
+        for piece in greeting {
+            outlet.greet(piece);
+        }
         if !is_known {
             outlet.replace(&single(StreamEvent::Gap(GapReason::UnknownEvent), Some(&id)));
             self.parts.metrics.gap(GapReason::UnknownEvent).inc();
@@ -255,7 +262,7 @@ impl Hub {
         }
     }
 
-    /// Lets go of clients that have gone, and of channels that nobody has come back to. Only `with_all` looks at all clients: those of a
+    /// Lets go of clients that have gone, and of channels that no client has come back to. Only `with_all` looks at all clients: those of a
     /// channel are looked at before its pass, since to do so in each tick costs more than to tell them.
     fn drop_left(&mut self, now: Moment, with_all: bool) {
         let linger = self.parts.limits.linger;
@@ -317,7 +324,7 @@ impl Hub {
         }
     }
 
-    /// Tells those of a gap for which so many passes wait.
+    /// Tells the clients of a gap for which so many passes wait.
     fn shed(&self, passes: usize) {
         for channel in self.channels.iter().flatten() {
             let id = EventId { run: self.run, channel: channel.number, ends: self.ends.clone() };
@@ -331,13 +338,14 @@ impl Hub {
     }
 }
 
-/// True if the vehicle is at the coarse place where it was before.
+/// Returns true if the vehicle is at the coarse place where it was before.
 fn stays_coarsely(moved: &Moved<'_>) -> bool {
-    let place = |position| Sight::Coarse.place(position);
-    moved.before.is_some_and(|before| place(before.position) == place(moved.update.sighting.position))
+    moved.before.is_some_and(|before| {
+        Sight::Coarse.place(before.position) == Sight::Coarse.place(moved.update.sighting.position)
+    })
 }
 
-/// True if an id was given out by this run to this channel, whose newest id is `newest`.
+/// Returns true if an id was given out by this run to this channel, whose newest id is `newest`.
 fn is_known(last: &EventId, newest: &EventId) -> bool {
     (last.run, last.channel, last.ends.len()) == (newest.run, newest.channel, newest.ends.len())
         && last.ends.iter().zip(&newest.ends).all(|(last, newest)| last <= newest)

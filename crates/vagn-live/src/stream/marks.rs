@@ -39,7 +39,7 @@ struct Round {
 }
 
 /// A part of a round, for one pass.
-pub(super) struct Part {
+pub(super) struct RoundPart {
     pub(super) rows: Vec<FleetRow>,
     pub(super) departed: Departed,
     /// Order numbers behind the round when this is its last part.
@@ -68,17 +68,17 @@ impl Marks {
 
     /// Takes the next part of the round, of at most `most` rows; the round begins with what is marked now when there is none.
     /// `ends` are the order numbers behind the marks.
-    pub(super) fn take(&mut self, most: usize, ends: &[OrderNumber]) -> Part {
+    pub(super) fn take(&mut self, most: usize, ends: &[OrderNumber]) -> RoundPart {
         let mut round = self.round.take().unwrap_or_else(|| self.begin(ends));
         let rest = round.rows.len().saturating_sub(most);
         let rows = round.rows.split_off(rest);
         // Few beside the rows, and soon told.
         let departed = std::mem::take(&mut round.departed);
         if rest == 0 {
-            return Part { rows, departed, ends: Some(round.ends) };
+            return RoundPart { rows, departed, ends: Some(round.ends) };
         }
         self.round = Some(round);
-        Part { rows, departed, ends: None }
+        RoundPart { rows, departed, ends: None }
     }
 
     fn begin(&mut self, ends: &[OrderNumber]) -> Round {

@@ -44,7 +44,7 @@ pub use outlet::StreamFollower;
 
 /// Parts that the streams are given.
 pub struct StreamParts {
-    /// What is stored.
+    /// Changes of the fleet, as they are stored.
     pub positions: Positions,
     /// The fleet that it is stored in.
     pub fleet: Arc<Fleet>,
@@ -60,7 +60,7 @@ pub struct PositionStreams {
     door: Arc<StreamDoor>,
 }
 
-/// What the hub and those who let clients in have in common.
+/// Door of the streams: shared by the hub and by the callers that let clients in.
 struct StreamDoor {
     streams_max: usize,
     places: Arc<Semaphore>,

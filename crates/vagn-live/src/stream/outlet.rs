@@ -1,4 +1,4 @@
-//! Outlets: what waits for a client, between the hub and the connection.
+//! Outlets: events that wait for a client, between the hub and the connection.
 //!
 //! The hub never waits for a client. What a client does not take in time is dropped, and it is told of a gap instead.
 
@@ -144,7 +144,8 @@ impl OutletState {
 
     fn clear(&mut self) {
         self.pieces.clear();
-        (self.passes, self.bytes) = (0, 0);
+        self.passes = 0;
+        self.bytes = 0;
     }
 }
 

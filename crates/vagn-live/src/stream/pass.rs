@@ -10,7 +10,7 @@ use super::channel::{Channel, Member};
 use super::event::{EventId, GapReason, StreamEvent};
 use super::hub::Moment;
 use super::limits::StreamLimits;
-use super::marks::{Departed, Departure, Part};
+use super::marks::{Departed, Departure, RoundPart};
 use super::metrics::{EventCounts, StreamMetrics};
 use super::outlet::Piece;
 use super::pieces::Pieces;
@@ -20,7 +20,7 @@ use super::row::{FleetRow, see};
 /// Changes of the ring that may be looked through in the time that one vehicle takes.
 const SEARCHED_PER_VEHICLE: usize = 256;
 
-/// What the passes of a tick need.
+/// Parts that the passes of a tick share.
 pub(super) struct Pass<'a> {
     pub(super) limits: &'a StreamLimits,
     pub(super) metrics: &'a StreamMetrics,
@@ -56,12 +56,12 @@ impl Pass<'_> {
             return;
         }
         let most = self.limits.pass_vehicles.min(self.left);
-        let Part { rows, departed, ends } = channel.marks.take(most, self.ends);
+        let RoundPart { rows, departed, ends } = channel.marks.take(most, self.ends);
         self.left -= rows.len();
         let news = self.news(channel, &rows, departed);
         let id = ends.map(|ends| EventId { run: self.run, channel: channel.number, ends });
         self.tell(channel, &news, id);
-        self.tell_those_who_came_back(channel);
+        self.tell_returned(channel);
     }
 
     /// Reads how things stand with these rows.
@@ -123,11 +123,16 @@ impl Pass<'_> {
     /// Tells all clients of a gap, those too that came back and were not told yet.
     fn tell_gap(&self, channel: &mut Channel, reason: GapReason) {
         channel.told = self.now.steady;
-        channel.members.iter_mut().for_each(|member| member.since = None);
-        channel.members.iter().for_each(|member| self.gap(channel, member, reason));
+        for member in &mut channel.members {
+            member.since = None;
+        }
+        for member in &channel.members {
+            self.gap(channel, member, reason);
+        }
     }
 
-    fn tell_those_who_came_back(&mut self, channel: &mut Channel) {
+    /// Tells clients that came back what they missed.
+    fn tell_returned(&mut self, channel: &mut Channel) {
         for at in 0..channel.members.len() {
             // The others come in the next pass; until then changes go on to be kept.
             if self.left == 0 {

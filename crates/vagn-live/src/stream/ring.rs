@@ -1,6 +1,6 @@
 //! Ring of the latest changes in the areas of all channels, for clients that come back.
 //!
-//! It names vehicles by their rows and keeps no positions: whoever comes back is told how things stand now.
+//! It names vehicles by their rows and keeps no positions: a client that comes back is told how things stand now.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -97,15 +97,18 @@ impl Ring {
         }
     }
 
+    fn newer(&self, ends: &[OrderNumber]) -> impl Iterator<Item = &RingBatch> {
+        self.batches.iter().filter(|batch| batch.end > ends[batch.partition as usize])
+    }
+
     /// Returns what is seen to have changed in the area after these order numbers, one per partition; `None` when not all of it
     /// is kept.
     pub(super) fn after(&self, ends: &[OrderNumber], area: &Area, sight: Sight) -> Option<Missed> {
         if self.dropped.iter().zip(ends).any(|(dropped, end)| dropped > end) {
             return None;
         }
-        let newer = || self.batches.iter().filter(|batch| batch.end > ends[batch.partition as usize]);
         let mut missed = Missed::default();
-        for batch in newer() {
+        for batch in self.newer(ends) {
             missed.searched += batch.weight();
             let within = if sight == Sight::Exact { &batch.within[..] } else { &[] };
             let moves = batch.moves.iter().chain(within);
@@ -114,7 +117,7 @@ impl Ring {
         }
         missed.rows.sort_unstable();
         missed.rows.dedup();
-        for batch in newer() {
+        for batch in self.newer(ends) {
             missed.gone.extend(batch.gone.iter().filter(|gone| {
                 let row = FleetRow { partition: batch.partition, row: gone.row };
                 area.has(GridCell::of(gone.last)) || missed.rows.binary_search(&row).is_ok()

@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(20);
 const QUEUE_MAX: usize = 1_024;
 
 /// Time from the begin of following until clients are let in. A write that was under way then is told as unknown; it has ended
-/// by now, and costs nobody a gap.
+/// by now, and costs no client a gap.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Returns the child.
@@ -36,12 +36,12 @@ pub(super) fn child(
     positions: Positions,
     clock: Arc<dyn Clock>,
 ) -> ChildSpec {
-    let run = move |ctx| {
+    let task = ChildSpec::task(NAME, move |ctx| {
         let of = Streaming { door: door.clone(), positions: positions.clone(), clock: clock.clone() };
         let hub = Hub::new(parts.clone(), of.now());
         of.run(ctx, hub)
-    };
-    ChildSpec::task(NAME, run).on_thread()
+    });
+    task.on_thread()
 }
 
 struct Streaming {
@@ -80,7 +80,7 @@ impl Streaming {
         Ok(())
     }
 
-    /// Follows the topic until nobody is left who may want to be told.
+    /// Follows the topic until no client is left that may want to be told.
     async fn follow(&self, ctx: &TaskContext, hub: &mut Hub) {
         let following = Following::begin(&self.positions, self.now().steady + SETTLE);
         hub.begin(self.now());
@@ -94,7 +94,9 @@ impl Streaming {
             self.take(&following, hub);
             if self.now().steady >= following.settled {
                 let joins = std::mem::take(&mut *self.door.joins.lock());
-                joins.into_iter().for_each(|join| hub.join(join, self.now()));
+                for join in joins {
+                    hub.join(join, self.now());
+                }
                 if hub.is_idle() {
                     debug!("follows the positions no more");
                     return;
@@ -135,7 +137,7 @@ impl Following {
 }
 
 impl Drop for Following {
-    /// Also when the hub crashes: a queue that nobody looks at would cost the writers for nothing.
+    /// Ends the subscription, also when the hub crashes: a queue that nothing empties would cost the writers for no use.
     fn drop(&mut self) {
         if let Some(subscription) = self.subscription.take() {
             subscription.unsubscribe();

@@ -24,7 +24,7 @@ const NO_SPEED: u8 = u8::MAX;
 
 /// A vehicle in a binary tile.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Vehicle {
+pub(crate) struct BinVehicle {
     pub(crate) last: Fix,
     pub(crate) before: Option<Fix>,
     /// Arrival of the last fix, ms since 1970.
@@ -36,7 +36,7 @@ pub(crate) struct Vehicle {
 }
 
 /// Writes a tile.
-pub(crate) fn write(vehicles: &[Vehicle], tick_ms: i64) -> Vec<u8> {
+pub(crate) fn write(vehicles: &[BinVehicle], tick_ms: i64) -> Vec<u8> {
     let base_ms = vehicles.iter().map(|vehicle| vehicle.receive_time_ms).max().unwrap_or(0);
     let mut out = head(vehicles.len() as u32, tick_ms, base_ms, 0);
     out.reserve_exact(vehicles.len() * STRIDE);
@@ -63,7 +63,7 @@ fn head(count: u32, tick_ms: i64, base_ms: i64, kind: u8) -> Vec<u8> {
     out
 }
 
-fn push(out: &mut Vec<u8>, vehicle: &Vehicle, base_ms: i64) {
+fn push(out: &mut Vec<u8>, vehicle: &BinVehicle, base_ms: i64) {
     let last = vehicle.last;
     let between_ms = vehicle.before.map_or(0, |before| last.time_ms.saturating_sub(before.time_ms));
     let between = u32::try_from(between_ms).unwrap_or(if between_ms > 0 { u32::MAX } else { 0 });

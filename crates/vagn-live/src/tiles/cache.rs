@@ -15,7 +15,7 @@ const TILES_MAX: usize = 4_096;
 /// Most bytes in them.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What a tile is known by. A filter is one more field here.
+/// Key of a tile. A filter is one more field here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TileKey {
     /// Format of the bytes.
@@ -29,7 +29,7 @@ pub struct TileKey {
 /// The place of one tile.
 #[derive(Default)]
 pub(crate) struct Slot {
-    /// Held by the one that makes the tile, so that all others wait for it.
+    /// Held by the task that makes the tile, so that all others wait for it.
     pub(crate) flight: tokio::sync::Mutex<()>,
     made: Mutex<Option<Made>>,
 }

@@ -26,7 +26,7 @@ pub trait OpenIncidents: Send + Sync {
 pub(crate) struct Calls {
     /// By the hash of the key; the same vehicle may be in it twice.
     calls: Vec<Call>,
-    /// Where the vehicles with a real one are, by cell; each vehicle once.
+    /// Cell and position of the vehicles with a real one, by cell; each vehicle once.
     real: Vec<(Cell, Position)>,
 }
 
@@ -38,7 +38,7 @@ struct Call {
 }
 
 impl Calls {
-    /// Looks up where the vehicles are.
+    /// Looks up the places of the vehicles.
     pub(crate) fn find(open: &OpenVehicles, fleet: &Fleet) -> Result<Self, NotReady> {
         let real = open.real.iter().map(|id| (id, bin::REAL));
         let all = real.chain(open.drills.iter().map(|id| (id, bin::DRILL)));
@@ -64,9 +64,10 @@ impl Calls {
         same.filter(|call| call.id.as_str() == id).fold(0, |flags, call| flags | call.flag)
     }
 
-    /// Returns where the vehicles with a real incident are in a tile.
+    /// Returns cell and position of the vehicles with a real incident in a tile.
     pub(crate) fn within(&self, tile: Tile) -> &[(Cell, Position)] {
-        let (z, number) = (tile.zoom(), tile.number());
+        let z = tile.zoom();
+        let number = tile.number();
         let first = self.real.partition_point(|(cell, _)| cell.at(z) < number);
         let end = self.real.partition_point(|(cell, _)| cell.at(z) <= number);
         &self.real[first..end]

@@ -8,7 +8,7 @@ use vagn_wire::Position;
 use super::calls::Calls;
 use super::mvt::Layer;
 use crate::counts::Levels;
-use crate::mercator::{Cell, EXTENT, Part, Tile, eastward, gather, grid};
+use crate::mercator::{Cell, EXTENT, Tile, TilePart, eastward, gather, grid};
 
 /// Cells along the edge of a tile, as a power of two.
 const GRID: u8 = 3;
@@ -36,7 +36,7 @@ struct Cluster {
 pub(crate) struct Clusters([Cluster; (SIDE * SIDE) as usize]);
 
 impl Clusters {
-    /// No vehicle.
+    /// Returns clusters without vehicles.
     fn new() -> Self {
         Self([Cluster::default(); (SIDE * SIDE) as usize])
     }
@@ -140,8 +140,10 @@ impl Cluster {
     }
 
     /// Adds the vehicles of a partition that are in a part of the tile.
-    fn add_all(&mut self, reader: &Reader, tile: Tile, part: &Part, sight: Sight) {
-        let (mut n, mut lat, mut lon) = (0_u64, 0.0, 0.0);
+    fn add_all(&mut self, reader: &Reader, tile: Tile, part: &TilePart, sight: Sight) {
+        let mut n = 0_u64;
+        let mut lat = 0.0;
+        let mut lon = 0.0;
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
             sight.visit_box(reader, &part.bbox(), &mut |found| {
                 let position = found.sighting.position;

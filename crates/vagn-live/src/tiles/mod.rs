@@ -1,7 +1,7 @@
 //! Tiles of the live map, each made at most once a second however many look at it.
 //!
-//! A tile is made when it is first asked for in a tick of one second, on a thread of those who answer questions about the
-//! fleet; who asks meanwhile waits for the same result. Up to zoom 10 it has clusters, from the counts of the keeper; from
+//! A tile is made when it is first asked for in a tick of one second, on a thread of the pool that answers questions about
+//! the fleet; a client that asks meanwhile waits for the same result. Up to zoom 10 it has clusters, from the counts of the keeper; from
 //! zoom 11 on it has the vehicles themselves. Exact and coarse tiles are made, kept and named apart.
 
 mod bin;
@@ -76,7 +76,8 @@ impl Content {
 
     /// Returns true if the other has the same in it, and perhaps another tick.
     fn is_same(&self, other: &Content) -> bool {
-        let (old, new) = (&self.bytes[..], &other.bytes[..]);
+        let old = &self.bytes[..];
+        let new = &other.bytes[..];
         match self.format {
             Format::Mvt => old == new,
             Format::Bin => {
@@ -112,7 +113,7 @@ pub struct Tiles {
     metrics: TileMetrics,
 }
 
-/// A keeper for each form, since counts of exact places would tell what coarse ones hide. One that nobody asks sleeps.
+/// A keeper for each form, since counts of exact places would tell what coarse ones hide. One that is not asked sleeps.
 #[derive(Clone)]
 pub(crate) struct Keepers {
     pub(crate) exact: Arc<Keeper>,
@@ -128,7 +129,7 @@ impl Keepers {
     }
 }
 
-/// What a tile is made of.
+/// Parts that a tile is made of.
 struct Maker {
     keepers: Keepers,
     incidents: Arc<dyn OpenIncidents>,
@@ -188,7 +189,7 @@ impl Tiles {
         make: impl AsyncFnOnce(Job) -> Result<Content, E>,
     ) -> Result<Arc<Content>, E> {
         let _flight = slot.flight.lock().await;
-        // Since the question and not since now: where making takes longer than a tick, each of those who wait would make it
+        // Since the question and not since now: where making takes longer than a tick, each of the tasks that wait would make it
         // once more.
         if let Some(content) = slot.since(asked) {
             self.metrics.cached.inc();
@@ -210,7 +211,7 @@ impl Tiles {
         self.metrics.bytes.inc_by(content.bytes.len() as u64);
     }
 
-    /// Tells the keeper that somebody looks there.
+    /// Tells the keeper that a client looks there.
     fn ask_keeper(&self, TileKey { format, tile, sight }: TileKey) {
         let keeper = self.keepers.of(sight);
         if tile.zoom() < VEHICLES_FROM {
@@ -252,18 +253,18 @@ impl Job {
         fleet.readers()?;
         let TileKey { tile, sight, .. } = self.key;
         let keeper = self.maker.keepers.of(sight);
-        let of_counts = |levels: &crate::counts::Levels| {
+        let of_many = keeper.read(|levels| {
             (levels.count(tile) > EXACT_MAX).then(|| Clusters::of_counts(levels, calls, tile))
-        };
-        if let Some(clusters) = keeper.read(of_counts).ok_or(NotReady)? {
+        });
+        if let Some(clusters) = of_many.ok_or(NotReady)? {
             return Ok(clusters.write());
         }
         match Clusters::of_few(fleet, calls, tile, sight)? {
             Some(clusters) => Ok(clusters.write()),
             // More came since they were counted.
             None => {
-                let of_counts = |levels: &crate::counts::Levels| Clusters::of_counts(levels, calls, tile);
-                Ok(keeper.read(of_counts).ok_or(NotReady)?.write())
+                let clusters = keeper.read(|levels| Clusters::of_counts(levels, calls, tile));
+                Ok(clusters.ok_or(NotReady)?.write())
             }
         }
     }

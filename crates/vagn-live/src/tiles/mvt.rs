@@ -48,7 +48,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// A layer whose features may have these properties.
+    /// Returns a layer whose features may have these properties.
     pub(crate) fn new(keys: &[&'static str]) -> Self {
         Self { keys: keys.to_vec(), ..Self::default() }
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use vagn_store::{Fleet, Found, Key, NotReady, Sight, Sighting, VehicleIdBuf};
 use vagn_wire::Position;
 
-use super::bin;
+use super::bin::{self, BinVehicle};
 use super::calls::Calls;
 use super::mvt::{Layer, ValueIndex};
 use crate::fixes::{Fix, Fixes};
@@ -20,13 +20,13 @@ const KEYS: [&str; 3] = ["id", "heading", "emergency"];
 /// The vehicles in a tile.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    vehicles: Vec<Vehicle>,
+    vehicles: Vec<SeenVehicle>,
     /// Their ids, one behind the other.
     ids: String,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Vehicle {
+struct SeenVehicle {
     hash: u64,
     partition: u32,
     row: u32,
@@ -65,14 +65,14 @@ impl Seen {
         Ok(Some(seen))
     }
 
-    /// Runs while the writer of the partition waits, and so does no more than it must.
+    /// Adds a vehicle. The writer of the partition waits meanwhile, so this does no more than it must.
     fn add(&mut self, partition: u32, found: &Found<'_>) {
         let begin = self.ids.len() as u32;
         match found.key {
             Key::Text(text) => self.ids.push_str(text),
             key @ Key::Uuid(_) => self.ids.push_str(&VehicleIdBuf::from(key)),
         }
-        self.vehicles.push(Vehicle {
+        self.vehicles.push(SeenVehicle {
             hash: found.key.hash(),
             partition,
             row: found.row,
@@ -82,7 +82,7 @@ impl Seen {
         });
     }
 
-    /// The index has no order that lasts; without one the same vehicles would make other bytes.
+    /// Sorts the vehicles: the index has no order that lasts, and without one the same vehicles would make other bytes.
     fn sort(&mut self) {
         let ids = &self.ids;
         self.vehicles.sort_unstable_by(|a, b| (a.hash, text(ids, a.id)).cmp(&(b.hash, text(ids, b.id))));
@@ -134,7 +134,7 @@ impl Seen {
         let vehicles = self.vehicles.iter().map(|vehicle| {
             let seen = &vehicle.sighting;
             let key = vehicle.hash as u32;
-            bin::Vehicle {
+            BinVehicle {
                 last: Fix::new(seen.position, seen.event_time_ms),
                 before: fixes.and_then(|fixes| fixes.before(vehicle.partition, vehicle.row, key, seen)),
                 receive_time_ms: seen.receive_time_ms,

@@ -15,10 +15,10 @@ use crate::driver::Clock;
 use crate::errands::Errands;
 use crate::inbox::Inbox;
 use crate::peers::{Part, Peers};
-use crate::trail::handle::{ALARMS_MAX, NewAlarm, REQUESTS_MAX, RepairResult, Request, TrailHandle};
+use crate::trail::handle::{ALARMS_MAX, NewAlarm, REQUESTS_MAX, RepairResult, TrailHandle, TrailRequest};
 use crate::trail::office::{Office, OfficeCommand};
 
-/// Is told what happens, for people and metrics. It must not wait.
+/// Listener for events of the trail, for the log and metrics. It must not wait.
 pub type TrailTold = Box<dyn FnMut(TrailHappened) + Send>;
 
 /// Drives the trail's part of a node. A supervisor polls [`run`](Self::run).
@@ -31,9 +31,9 @@ pub struct TrailDriver<O: Office> {
     clock: Clock,
     told: TrailTold,
     alarms: mpsc::Receiver<NewAlarm>,
-    requests: mpsc::Receiver<Request<O::Desk>>,
+    requests: mpsc::Receiver<TrailRequest<O::Desk>>,
     changed: Arc<Notify>,
-    /// Persons that wait: as many as the node lets, and those whose answer is under way.
+    /// Persons that wait: as many as the node lets, and some whose answer is under way.
     deeds: HashMap<DeedId, oneshot::Sender<DeedOutcome>>,
     /// Persons that wait for a repair, at most [`REQUESTS_MAX`].
     repairs: Vec<oneshot::Sender<RepairResult>>,
@@ -43,10 +43,10 @@ pub struct TrailDriver<O: Office> {
     is_restored: bool,
 }
 
-/// What woke the driver.
-enum Next<D> {
+/// Next thing for the driver.
+enum TrailNext<D> {
     Event(TrailEvent),
-    Request(Request<D>),
+    Request(TrailRequest<D>),
     /// All handles are gone.
     Over,
 }
@@ -97,61 +97,61 @@ impl<O: Office> TrailDriver<O> {
         let mut out = Vec::new();
         loop {
             let event = match self.next().await {
-                Next::Event(event) => event,
-                Next::Request(request) => match self.event(request) {
+                TrailNext::Event(event) => event,
+                TrailNext::Request(request) => match self.event(request) {
                     Some(event) => event,
                     None => continue,
                 },
-                Next::Over => return,
+                TrailNext::Over => return,
             };
             self.handle(event, &mut out);
         }
     }
 
     /// Waits for the next thing. Nothing waits between what is chosen from here and the node.
-    async fn next(&mut self) -> Next<O::Desk> {
+    async fn next(&mut self) -> TrailNext<O::Desk> {
         let Self { office, errands, inbox, peers, alarms, requests, changed, .. } = self;
         let brokers = errands.brokers().clone();
         loop {
             tokio::select! {
-                Some((alarm, bytes)) = alarms.recv() => return Next::Event(TrailEvent::Alarm { alarm, bytes }),
-                event = std::future::poll_fn(|cx| office.poll_event(cx)) => return Next::Event(event),
-                event = errands.next() => return Next::Event(TrailEvent::Common(event)),
+                Some((alarm, bytes)) = alarms.recv() => return TrailNext::Event(TrailEvent::Alarm { alarm, bytes }),
+                event = std::future::poll_fn(|cx| office.poll_event(cx)) => return TrailNext::Event(event),
+                event = errands.next() => return TrailNext::Event(TrailEvent::Common(event)),
                 Some(part) = inbox.next() => {
                     let taken = peers.take(brokers.node(), part, |loss| brokers.lose(loss));
                     if let Some((from, bytes)) = taken {
-                        return Next::Event(TrailEvent::Common(Event::Received { from, bytes }));
+                        return TrailNext::Event(TrailEvent::Common(Event::Received { from, bytes }));
                     }
                 }
-                () = changed.notified() => return Next::Event(TrailEvent::DeskChanged),
-                request = requests.recv() => return request.map_or(Next::Over, Next::Request),
+                () = changed.notified() => return TrailNext::Event(TrailEvent::DeskChanged),
+                request = requests.recv() => return request.map_or(TrailNext::Over, TrailNext::Request),
             }
         }
     }
 
     /// Makes an event of a request, or does what it asks.
-    fn event(&mut self, request: Request<O::Desk>) -> Option<TrailEvent> {
+    fn event(&mut self, request: TrailRequest<O::Desk>) -> Option<TrailEvent> {
         match request {
-            Request::Deed { bytes, outcome } if self.is_restored => {
+            TrailRequest::Deed { bytes, outcome } if self.is_restored => {
                 self.last_deed += 1;
                 let deed = DeedId(u128::from(self.run) << 64 | u128::from(self.last_deed));
                 self.deeds.insert(deed, outcome);
                 Some(TrailEvent::Deed { deed, bytes })
             }
-            Request::Deed { outcome, .. } => {
+            TrailRequest::Deed { outcome, .. } => {
                 // The node would not hear it.
-                drop(outcome.send(DeedOutcome::Unavailable));
+                outcome.send(DeedOutcome::Unavailable).ok();
                 None
             }
-            Request::Lead => Some(TrailEvent::LeadAsked),
-            Request::Stop => Some(TrailEvent::StopAsked),
-            Request::Repair { ended } if self.is_restored && self.repairs.len() < REQUESTS_MAX => {
+            TrailRequest::Lead => Some(TrailEvent::LeadAsked),
+            TrailRequest::Stop => Some(TrailEvent::StopAsked),
+            TrailRequest::Repair { ended } if self.is_restored && self.repairs.len() < REQUESTS_MAX => {
                 self.repairs.push(ended);
                 Some(TrailEvent::RepairAsked)
             }
-            // The node would not hear it, or many wait already. Whoever asked hears that nobody answers.
-            Request::Repair { .. } => None,
-            Request::Look(deed) => {
+            // The node would not hear it, or many wait already. The caller hears that the node is unavailable.
+            TrailRequest::Repair { .. } => None,
+            TrailRequest::Look(deed) => {
                 deed(&self.node, self.now());
                 None
             }
@@ -170,11 +170,13 @@ impl<O: Office> TrailDriver<O> {
                     self.peers.send_all(self.errands.brokers(), bytes);
                 }
                 // The trail asks for nothing of it that is not for brokers.
-                TrailCommand::Common(command) => drop(self.errands.begin(command)),
+                TrailCommand::Common(command) => {
+                    self.errands.begin(command);
+                }
                 TrailCommand::AnswerDeed { deed, outcome } => {
                     if let Some(waits) = self.deeds.remove(&deed) {
                         // Gone if the person is.
-                        drop(waits.send(outcome));
+                        waits.send(outcome).ok();
                     }
                 }
                 TrailCommand::Tell(happened) => (self.told)(happened),

@@ -17,14 +17,14 @@ pub(super) const ALARMS_MAX: usize = 1_024;
 /// Requests of persons that wait for the driver.
 pub(super) const REQUESTS_MAX: usize = 256;
 
-/// What comes of a repair.
+/// Outcome of a repair.
 pub(super) type RepairResult = Result<TrailRepair, TrailRefusal>;
 
 /// An alarm on its way to the driver.
 pub(super) type NewAlarm = (AlarmId, Vec<u8>);
 
 /// Something that the service asks.
-pub(super) enum Request<D> {
+pub(super) enum TrailRequest<D> {
     Deed { bytes: Vec<u8>, outcome: oneshot::Sender<DeedOutcome> },
     Lead,
     Stop,
@@ -38,7 +38,7 @@ pub(super) type Look<D> = Box<dyn FnOnce(&TrailNode<D>, Moment) + Send>;
 /// The service's way to the trail's part of a node. Clones go to the same.
 pub struct TrailHandle<D> {
     pub(super) alarms: mpsc::Sender<NewAlarm>,
-    pub(super) requests: mpsc::Sender<Request<D>>,
+    pub(super) requests: mpsc::Sender<TrailRequest<D>>,
     /// The desk has something new.
     pub(super) changed: Arc<Notify>,
     pub(super) brokers: Brokers,
@@ -60,7 +60,7 @@ impl<D> TrailHandle<D> {
     /// `stored`, and for which bytes.
     ///
     /// # Errors
-    /// The alarm: the node takes nothing now. Nobody calls about it, unless whoever has it does.
+    /// The alarm: the node takes nothing now, and calls about it only if the caller has that done.
     pub fn alarm(&self, alarm: AlarmId, bytes: Vec<u8>) -> Result<(), Vec<u8>> {
         self.alarms.try_send((alarm, bytes)).map_err(|err| {
             self.brokers.lose(Loss::Busy);
@@ -69,13 +69,13 @@ impl<D> TrailHandle<D> {
         })
     }
 
-    /// Has the desk of the leader do what a person wants, and says what became of it within 2 s.
+    /// Has the desk of the leader do what a person wants, and returns the outcome within 2 s.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not asked, or the node has ended, and it may be done.
     pub async fn deed(&self, bytes: Vec<u8>) -> Result<DeedOutcome, Unavailable> {
         let (outcome, comes) = oneshot::channel();
-        self.send(Request::Deed { bytes, outcome })?;
+        self.send(TrailRequest::Deed { bytes, outcome })?;
         comes.await.map_err(|_| Unavailable)
     }
 
@@ -84,12 +84,12 @@ impl<D> TrailHandle<D> {
         self.changed.notify_one();
     }
 
-    /// A person says that this node may lead with settings that differ from those of the leader before.
+    /// Lets this node lead with settings that differ from those of the leader before, as a person says.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not asked.
     pub fn lead(&self) -> Result<(), Unavailable> {
-        self.send(Request::Lead)
+        self.send(TrailRequest::Lead)
     }
 
     /// Tells the node that it stops: its store keeps all alarms of its door, and a leader lets others claim. Last of all: what comes afterwards is not cared for.
@@ -97,17 +97,17 @@ impl<D> TrailHandle<D> {
     /// # Errors
     /// [`Unavailable`]: it was not told.
     pub fn say_farewell(&self) -> Result<(), Unavailable> {
-        self.send(Request::Stop)
+        self.send(TrailRequest::Stop)
     }
 
-    /// A person has a broken trail begun anew, from this node's store; or has this store made a copy of another node's, where the trail is sound and this
-    /// one alone had something else. Says what became of it within 33 s. What other stores had beside it they hand in by themselves.
+    /// Has a broken trail begun anew from this node's store, as a person asks; or has this store made a copy of another node's, where the trail is sound
+    /// and this one alone had something else. Returns the outcome within 33 s. What other stores had beside it they hand in by themselves.
     ///
     /// # Errors
     /// [`Unavailable`]: it was not asked, or the node has ended. The other error is the reason why nothing was begun.
     pub async fn repair(&self) -> Result<Result<TrailRepair, TrailRefusal>, Unavailable> {
         let (ended, comes) = oneshot::channel();
-        self.send(Request::Repair { ended })?;
+        self.send(TrailRequest::Repair { ended })?;
         comes.await.map_err(|_| Unavailable)
     }
 
@@ -120,16 +120,18 @@ impl<D> TrailHandle<D> {
         deed: impl FnOnce(&TrailNode<D>, Moment) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (seen, comes) = oneshot::channel();
-        self.send(Request::Look(Box::new(move |node, now| drop(seen.send(deed(node, now))))))?;
+        self.send(TrailRequest::Look(Box::new(move |node, now| {
+            seen.send(deed(node, now)).ok();
+        })))?;
         comes.await.map_err(|_| Unavailable)
     }
 
-    /// True when alarms are taken no more, because the node is not driven.
+    /// Returns true when alarms are taken no more, because the node is not driven.
     pub fn has_ended(&self) -> bool {
         self.alarms.is_closed()
     }
 
-    fn send(&self, request: Request<D>) -> Result<(), Unavailable> {
+    fn send(&self, request: TrailRequest<D>) -> Result<(), Unavailable> {
         self.requests.try_send(request).map_err(|_| {
             self.brokers.lose(Loss::Busy);
             Unavailable

@@ -1,4 +1,4 @@
-//! Office: what the service carries out for the trail's driver. It is the node's incident store, the calls of its door, and what its desk decides.
+//! Office: the part of the service that carries out the trail's commands. It has the node's incident store, the calls of its door, and the decisions of its desk.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,7 +46,7 @@ impl OfficeCommand {
     }
 }
 
-/// What the service does for the trail. What it must keep is told in [`vagn_cluster::trail`].
+/// The service's part of the trail. The promises that it must keep are told in [`vagn_cluster::trail`].
 ///
 /// There is one save and one read at a time, four reads of copies at most, and one piece that is taken. Alarms to be kept or called about are as many as the door takes, and those beyond that find no room.
 pub trait Office: Send {
@@ -60,7 +60,7 @@ pub trait Office: Send {
     /// [reopened](OfficeCommand::Reopen), and `DeskChanged` when there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent>;
 
-    /// Called after each event: tells the desk what came of its attempts, and begins those that are due and allowed by the duty of this moment. It
+    /// Tells the desk what came of its attempts, and begins those that are due and allowed by the duty of this moment. To be called after each event. It
     /// must not wait. Returns true if the desk may have something new to record.
     fn act(&mut self, desk: &mut Self::Desk, duty: Duty, now: Moment) -> bool;
 }

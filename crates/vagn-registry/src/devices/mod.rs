@@ -193,7 +193,7 @@ impl Registry {
         if let Some(key) = self.key_of(Kind::Device, name)? {
             return Ok(key);
         }
-        // A look at all of them: names of revoked keys are free, and nobody waits for this but the one who mistook the name.
+        // A look at all of them: names of revoked keys are in no table, and only a person who mistook a name waits for this.
         let mut last = None;
         self.each_device(|device| {
             if device.of.name() == name && device.revoked_ms > last.as_ref().map(|(revoked, _)| *revoked) {

@@ -25,10 +25,9 @@ impl Registry {
     /// # Errors
     /// [`PutError::NotFound`] when it has no key, [`PutError::Revoked`] when it has none any more; the registry cannot be written.
     pub fn rotate_device(&self, name: &str, now_ms: i64) -> Result<Rotated, PutError> {
-        let not_found = || PutError::NotFound { kind: Kind::Device, name: name.into() };
         let key = self.key_in_force(name)?;
-        let (device, revision) = self.read::<Device>(&key)?.ok_or_else(not_found)?;
-        let newest = device.newest().ok_or_else(not_found)?.0;
+        let (device, revision) = self.read::<Device>(&key)?.ok_or_else(|| not_found(name))?;
+        let newest = device.newest().ok_or_else(|| not_found(name))?.0;
         match newest.next() {
             Some(next) => self.add_epoch(device, revision, next),
             None => self.replace_key(device, revision, now_ms),
@@ -47,8 +46,10 @@ impl Registry {
         let mut device = Device::new(old.of.clone(), Epoch::FIRST, now_ms);
         device.replaces = Some(old.key_id);
         old.is_replaced = true;
-        let (old_key, new_key) = (old.key(), device.key());
-        let (old_json, new_json) = (self.encode(&old), self.encode(&device));
+        let old_key = old.key();
+        let old_json = self.encode(&old);
+        let new_key = device.key();
+        let new_json = self.encode(&device);
         let replaced = Put { kind: Kind::Device, key: &old_key, revision, value: Some(&old_json) };
         let added = Put { kind: Kind::Device, key: &new_key, revision: 0, value: Some(&new_json) };
         // The old key gives the name up before the new one takes it.
@@ -72,7 +73,8 @@ impl Registry {
 
     /// Revokes the key that this one replaces, and the one that that was to replace, and so on: none of them was used if it is open.
     pub(super) fn revoke_replaced(&self, device: &Device, now_ms: i64) -> Result<(), PutError> {
-        let (mut chain, mut replaced) = (Vec::new(), device.replaces);
+        let mut chain = Vec::new();
+        let mut replaced = device.replaces;
         while let Some(key_id) = replaced {
             let old = self.device(key_id)?.filter(|old| old.revoked_ms.is_none());
             replaced = old.as_ref().and_then(|old| old.replaces);
@@ -84,4 +86,8 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+fn not_found(name: &str) -> PutError {
+    PutError::NotFound { kind: Kind::Device, name: name.into() }
 }

@@ -41,8 +41,12 @@ impl Seen {
     }
 }
 
-/// What is told of a transaction: its changes, and the number of the last one.
-pub(crate) type Told = (Vec<Change>, u64);
+/// Changes of a transaction, to be told to watchers.
+pub(crate) struct Told {
+    pub(crate) changes: Vec<Change>,
+    /// Number of the last change of the registry.
+    pub(crate) last: u64,
+}
 
 /// Judges puts by the copy as it is, and changes nothing. Returns those that change something, and the sequence that the copy has.
 pub(crate) fn plan<'a>(db: &Database, puts: &[Put<'a>]) -> Result<(u64, Vec<Put<'a>>), PutError> {
@@ -128,12 +132,12 @@ fn in_tables(
 ) -> Result<Told, RegistryError> {
     let txn = db.begin_write()?;
     let mut tables = Tables::open(&txn)?;
-    let mut told = (Vec::new(), tables.number(REVISION)?);
+    let mut told = Told { changes: Vec::new(), last: tables.number(REVISION)? };
     deed(&mut tables, &mut told)?;
     for (key, count) in std::mem::take(&mut tables.counts) {
         tables.meta.insert(key, count)?;
     }
-    tables.meta.insert(REVISION, told.1)?;
+    tables.meta.insert(REVISION, told.last)?;
     drop(tables);
     txn.commit()?;
     Ok(told)
@@ -141,7 +145,7 @@ fn in_tables(
 
 impl Tables<'_> {
     /// Takes one object as it is: it was judged by its writer.
-    fn take(&mut self, arrived: &Arrived, (changes, number): &mut Told) -> Result<(), RegistryError> {
+    fn take(&mut self, arrived: &Arrived, told: &mut Told) -> Result<(), RegistryError> {
         let Arrived { sequence, kind, key, value } = arrived;
         let at = (kind.number(), &**key);
         let before = self.objects.get(at)?.map(|object| {
@@ -165,12 +169,14 @@ impl Tables<'_> {
                 }
                 self.objects.insert(at, (*sequence, value.as_slice()))?;
             }
-            None => drop(self.objects.remove(at)?),
+            None => {
+                self.objects.remove(at)?;
+            }
         }
         self.recount(*kind, before.is_some(), value.is_some())?;
-        *number += 1;
-        changes.push(Change {
-            number: *number,
+        told.last += 1;
+        told.changes.push(Change {
+            number: told.last,
             revision: *sequence,
             kind: *kind,
             key: key.clone(),

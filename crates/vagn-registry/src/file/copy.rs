@@ -1,4 +1,4 @@
-//! A copy of the file: as one change left it, while it is used, or of one that nobody uses; and the look at such a copy.
+//! A copy of the file: as one change left it, while it is used, or of one that is not in use; and the look at such a copy.
 //!
 //! Row by row, because a file that is written has no moment at which its bytes belong together.
 
@@ -17,7 +17,8 @@ use crate::{Registry, RegistryError};
 /// Copies the file as its last change left it, to `data_dir`, which has none. Durable but for its name.
 pub(crate) fn copy(db: &Database, data_dir: &Path) -> Result<(), RegistryError> {
     let copied = open_file(&data_dir.join(Registry::FILE))?;
-    let (from, to) = (db.begin_read()?, copied.begin_write()?);
+    let from = db.begin_read()?;
+    let to = copied.begin_write()?;
     copy_table(&from, &to, OBJECTS)?;
     copy_table(&from, &to, NAMES)?;
     copy_table(&from, &to, META)?;

@@ -45,7 +45,7 @@ pub(super) const FORM: &str = "form";
 /// The form that this program reads and writes.
 pub(super) const FORM_NOW: u64 = 1;
 
-/// Key in [`META`] of the number of objects of a kind.
+/// Returns the key in [`META`] of the number of objects of a kind.
 pub(crate) fn count_key(kind: Kind) -> &'static str {
     match kind {
         Kind::Device => "devices",

@@ -69,14 +69,18 @@ impl Tables<'_> {
         let name_before = before.as_ref().and_then(|(_, name)| name.clone());
         self.rename(put, name_before, put.value.and_then(|value| name_in_force(put.kind, value)))?;
         match put.value {
-            Some(value) => drop(self.objects.insert(at, (revision, value))?),
-            None => drop(self.objects.remove(at)?),
+            Some(value) => {
+                self.objects.insert(at, (revision, value))?;
+            }
+            None => {
+                self.objects.remove(at)?;
+            }
         }
         self.count(put, before.is_some())?;
         Ok(before.is_some() || put.value.is_some())
     }
 
-    /// Keeps names unique.
+    /// Keeps names unique. It is done in the transaction that writes the object: else two writers could both find a name free.
     fn rename(
         &mut self,
         put: &Put<'_>,

@@ -115,7 +115,7 @@ impl FleetShard {
         reports.clear();
     }
 
-    /// Forgets a vehicle. A deletion of one that is not known is a duplicate: whoever asks can tell.
+    /// Forgets a vehicle. A deletion of one that is not known is a duplicate, so that the caller can tell the two apart.
     fn delete(&mut self, vehicle_id: &[u8]) -> Fate {
         let Ok(vehicle_id) = VehicleId::from_bytes(vehicle_id) else { return Fate::Failed };
         let gone = self.roster.delete(Key::of(vehicle_id));
@@ -177,7 +177,8 @@ impl ShardState for FleetShard {
         if bytes.u8()? != VERSION {
             return Err(Damaged);
         }
-        let (settings, last_order) = (ShardSettings::read(&mut bytes)?, bytes.u64()?);
+        let settings = ShardSettings::read(&mut bytes)?;
+        let last_order = bytes.u64()?;
         let roster = Roster::read_bytes(hash_seed(), bytes.rest()).ok_or(Damaged)?;
         // They never are: with fewer the state would not be the one that was written.
         if roster.reader().departed_counts().kept > settings.max_vehicles as usize {
@@ -191,7 +192,7 @@ impl ShardState for FleetShard {
     }
 }
 
-/// Draws the seed of the hash by which ids are found, so that nobody can choose ids that collide. No content follows from it.
+/// Draws the seed of the hash by which ids are found, so that a sender cannot choose ids that collide. No content follows from it.
 fn hash_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

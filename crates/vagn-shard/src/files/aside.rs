@@ -80,7 +80,8 @@ pub(super) fn copy_end(
 ) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let copy = site.disk.create(&folder.join(format!("{name}{FROM}{from}")))?;
-    let (mut at, mut piece) = (from, vec![0; CHUNK]);
+    let mut at = from;
+    let mut piece = vec![0; CHUNK];
     loop {
         let got = file.read_at(at, &mut piece)?;
         if got == 0 {

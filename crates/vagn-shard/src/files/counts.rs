@@ -1,4 +1,4 @@
-//! What the files of a node have counted, for metrics.
+//! Counts of the files of a node, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! What was asked of the files and is not done yet, shard by shard, and the answers that wait for the node.
+//! The desk of a node's files: the jobs that are not done yet, shard by shard, and the answers that wait for the node.
 //!
 //! All of it is bounded by the node: it has so many records, one sync and one snapshot of a shard under way, and one reading; another one only
 //! when it has given up the reason for that.
@@ -8,119 +8,65 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use parking_lot::Mutex;
-use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome, LogRecord, ReadId, ShardId};
+use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome, ShardId};
 
-use super::log::{Failure, Log, Sync};
-use super::read::View;
+use super::log::{Failure, Log};
 use super::sizes::ShardSizes;
 use super::start::{Opened, Start};
+use super::tasks::{FileTask, Job, LogTask, Old, Owed, Reading, SharedLog, SyncTask, failed, was_read};
 
 /// Bytes of what the start has read that wait for the node, beyond which no more is read.
 const TOLD_MAX: usize = 8 << 20;
 
-/// Something that is to be done for a shard.
-#[derive(Debug)]
-pub(super) enum Job {
-    Write(Vec<LogRecord>),
-    Sync,
-    Trim(u64),
-    Read(Reading),
-    ReadRest(Reading),
-    DropRest,
-    Save { sequence: u64, bytes: Arc<[u8]> },
-    Install { sequence: u64, bytes: Arc<[u8]> },
-    Drop,
-}
-
-/// A reading of a log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) read: ReadId,
-    pub(super) from: u64,
-    pub(super) max_bytes: usize,
-}
-
-/// A shard, and how often what was on disk of it had been replaced when something was asked: answers to what was asked
-/// before are not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owed {
-    pub(super) shard: ShardId,
-    pub(super) life: u64,
-}
-
-pub(super) type SharedLog = Arc<Mutex<Log>>;
-
-/// A shard.
+/// The jobs of a shard, and its log.
 #[derive(Default)]
 struct Lane {
+    /// Rises when files are to be replaced or removed.
     life: u64,
+    /// Each with the life that it was asked for.
     jobs: VecDeque<(u64, Job)>,
     log: Option<SharedLog>,
     /// Highest number that a log of the shard has had.
     number: u64,
     is_writing: bool,
     is_syncing: bool,
-    /// What is on disk is being replaced or removed.
+    /// Its files are being replaced or removed.
     is_replacing: bool,
     /// The next write must wait until no sync is under way.
     is_segment_full: bool,
+    /// Its files are damaged, and are kept when others take their place.
     keeps_old: bool,
 }
 
 impl Lane {
-    /// First record that is not known to be synced. If a lost thread holds the log, that is none.
+    /// Returns the first record that is not known to be synced. If a lost thread holds the log, that is none.
     fn end(&self) -> u64 {
         self.log.as_ref().and_then(|log| log.try_lock().map(|log| log.synced() + 1)).unwrap_or(1)
     }
-}
 
-/// Work for the thread that writes logs.
-pub(super) enum LogTask {
-    Write { owed: Owed, log: Option<SharedLog>, records: Vec<LogRecord>, is_syncing: bool },
-    Sync { owed: Owed, log: Option<SharedLog> },
-    Trim { owed: Owed, log: Option<SharedLog>, through: u64, is_syncing: bool },
-    Read { owed: Owed, log: Option<SharedLog>, reading: Reading },
-    Note(Vec<u8>),
-}
-
-/// Work for a thread that syncs.
-pub(super) struct SyncTask {
-    pub(super) owed: Owed,
-    pub(super) log: SharedLog,
-    pub(super) sync: Sync,
-}
-
-/// Work for the thread that reads, and writes snapshots.
-pub(super) enum FileTask {
-    Start(Box<Start>),
-    Read { owed: Owed, read: ReadId, log: SharedLog, view: View },
-    ReadRest { owed: Owed, reading: Reading },
-    DropRest(Owed),
-    Save { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]> },
-    Install { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]>, old: Old },
-    Drop { owed: Owed, keeps_old: bool },
-}
-
-/// What is to become of files that others take the place of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Old {
-    /// They are whole, and go.
-    Goes,
-    /// The log is damaged, or could not be read. The snapshot is good, and all that there is until the other one is there.
-    Log,
-    /// The snapshot cannot be used either.
-    All,
+    /// Returns true if there is a job, and nothing under way that it must wait for.
+    fn can_begin(&self) -> bool {
+        let Some((_, job)) = self.jobs.front() else { return false };
+        let is_free = match job {
+            Job::Write(_) => !(self.is_segment_full && self.is_syncing),
+            Job::Sync | Job::Install { .. } | Job::Drop => !self.is_syncing,
+            Job::Trim(_) | Job::Read(_) | Job::Save { .. } => true,
+            Job::ReadRest(_) | Job::DropRest => true,
+        };
+        is_free && !self.is_writing && !self.is_replacing
+    }
 }
 
 /// An answer that waits for the node.
-struct Told {
+struct Answer {
+    /// None for a part of the start, which is always told.
     owed: Option<Owed>,
     event: Event,
-    /// Memory of what the start has read.
+    /// Memory that a part of the start takes.
     bytes: usize,
 }
 
-/// What is to be done, and what was.
+/// The jobs of all shards, and the answers to them.
 #[derive(Default)]
 pub(super) struct Desk {
     lanes: BTreeMap<ShardId, Lane>,
@@ -129,15 +75,15 @@ pub(super) struct Desk {
     /// The shard that was served last.
     turn: Option<ShardId>,
     note: Option<Vec<u8>>,
-    /// It failed, and waits until something else was done.
+    /// Writing it failed: it waits until something else was done.
     note_waits: bool,
-    /// Under way until all was told; jobs wait for it.
+    /// The start while it is under way and not at work; jobs wait for its end.
     start: Option<Box<Start>>,
     is_started: bool,
     syncs: VecDeque<SyncTask>,
     files: VecDeque<FileTask>,
-    told: VecDeque<Told>,
-    told_bytes: usize,
+    answers: VecDeque<Answer>,
+    answer_bytes: usize,
     waker: Option<Waker>,
     /// The node is gone: nothing more is done.
     pub(super) is_closed: bool,
@@ -162,22 +108,23 @@ impl Desk {
 
     /// Takes a note, in place of one that was not written yet.
     pub(super) fn ask_note(&mut self, note: Vec<u8>) {
-        (self.note, self.note_waits) = (Some(note), false);
+        self.note = Some(note);
+        self.note_waits = false;
     }
 
-    /// Jobs that wait.
+    /// Counts the jobs that wait.
     pub(super) fn waiting(&self) -> usize {
         self.lanes.values().map(|lane| lane.jobs.len()).sum::<usize>() + self.syncs.len() + self.files.len()
     }
 
     /// Puts an answer where the node finds it.
     pub(super) fn tell(&mut self, owed: Owed, event: Event) {
-        self.push(Told { owed: Some(owed), event, bytes: 0 });
+        self.push(Answer { owed: Some(owed), event, bytes: 0 });
     }
 
-    fn push(&mut self, told: Told) {
-        self.told_bytes += told.bytes;
-        self.told.push_back(told);
+    fn push(&mut self, answer: Answer) {
+        self.answer_bytes += answer.bytes;
+        self.answers.push_back(answer);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -185,15 +132,18 @@ impl Desk {
 
     /// Gives the next event; keeps the waker when there is none.
     pub(super) fn next_event(&mut self, waker: &Waker) -> Option<Event> {
-        while let Some(Told { owed, event, bytes }) = self.told.pop_front() {
-            self.told_bytes -= bytes;
-            let is_due = |owed: Owed| self.lanes.get(&owed.shard).is_none_or(|lane| lane.life == owed.life);
-            if owed.is_none_or(is_due) {
+        while let Some(Answer { owed, event, bytes }) = self.answers.pop_front() {
+            self.answer_bytes -= bytes;
+            if owed.is_none_or(|owed| self.is_alive(owed)) {
                 return Some(event);
             }
         }
         self.waker = Some(waker.clone());
         None
+    }
+
+    fn is_alive(&self, owed: Owed) -> bool {
+        self.lanes.get(&owed.shard).is_none_or(|lane| lane.life == owed.life)
     }
 
     /// Returns what the thread that writes logs is to do next.
@@ -217,26 +167,18 @@ impl Desk {
 
     /// Returns the next shard, in turn, that has something to do.
     fn next_shard(&self) -> Option<ShardId> {
-        let is_due = |(_, lane): &(&ShardId, &Lane)| {
-            !lane.is_writing
-                && !lane.is_replacing
-                && lane.jobs.front().is_some_and(|(_, job)| match job {
-                    Job::Write(_) => !(lane.is_segment_full && lane.is_syncing),
-                    Job::Sync | Job::Install { .. } | Job::Drop => !lane.is_syncing,
-                    Job::Trim(_) | Job::Read(_) | Job::Save { .. } => true,
-                    Job::ReadRest(_) | Job::DropRest => true,
-                })
-        };
         let behind = self.turn.map_or(0, |turn| turn.0 + 1);
         let mut lanes = self.lanes.range(ShardId(behind)..).chain(self.lanes.range(..ShardId(behind)));
-        lanes.find(is_due).map(|(shard, _)| *shard)
+        lanes.find(|(_, lane)| lane.can_begin()).map(|(shard, _)| *shard)
     }
 
     /// Takes the next job of a shard. Returns none when it is for another thread.
     fn begin(&mut self, shard: ShardId) -> Option<LogTask> {
         let lane = self.lanes.get_mut(&shard)?;
         let (life, job) = lane.jobs.pop_front()?;
-        let (owed, log, is_syncing) = (Owed { shard, life }, lane.log.clone(), lane.is_syncing);
+        let owed = Owed { shard, life };
+        let log = lane.log.clone();
+        let is_syncing = lane.is_syncing;
         let task = match job {
             Job::Write(mut records) => {
                 // All that waits for the log goes with one call.
@@ -290,15 +232,19 @@ impl Desk {
     pub(super) fn written(&mut self, owed: Owed, is_segment_full: bool, answer: Option<Event>) {
         self.note_waits = false;
         if let Some(lane) = self.lanes.get_mut(&owed.shard) {
-            (lane.is_writing, lane.is_segment_full) = (false, is_segment_full);
+            lane.is_writing = false;
+            lane.is_segment_full = is_segment_full;
         }
-        answer.into_iter().for_each(|event| self.tell(owed, event));
+        if let Some(event) = answer {
+            self.tell(owed, event);
+        }
     }
 
     /// Keeps a note that could not be written, unless there is a later one.
     pub(super) fn note_failed(&mut self, note: Vec<u8>) {
         if self.note.is_none() {
-            (self.note, self.note_waits) = (Some(note), true);
+            self.note = Some(note);
+            self.note_waits = true;
         }
     }
 
@@ -315,14 +261,16 @@ impl Desk {
 
     /// Ends a sync, with its answer. Returns true when other jobs of the shard wait.
     pub(super) fn synced(&mut self, owed: Owed, answer: Option<Event>) -> bool {
-        answer.into_iter().for_each(|event| self.tell(owed, event));
+        if let Some(event) = answer {
+            self.tell(owed, event);
+        }
         self.lanes.get_mut(&owed.shard).is_some_and(|lane| {
             lane.is_syncing = false;
             !lane.jobs.is_empty()
         })
     }
 
-    /// True when the thread that reads has something to do.
+    /// Returns true when the thread that reads has something to do.
     pub(super) fn has_file_tasks(&self) -> bool {
         self.is_started && !self.files.is_empty()
     }
@@ -337,7 +285,7 @@ impl Desk {
             return None;
         }
         if !self.is_started {
-            return if self.told_bytes < TOLD_MAX { self.start.take().map(FileTask::Start) } else { None };
+            return if self.answer_bytes < TOLD_MAX { self.start.take().map(FileTask::Start) } else { None };
         }
         self.files.pop_front()
     }
@@ -352,23 +300,28 @@ impl Desk {
         if let DiskPart::Snapshot(shard, content) = &part {
             self.has_snapshot(*shard, content.len());
         }
-        self.push(Told { owed: None, event: Event::Disk(part), bytes });
+        self.push(Answer { owed: None, event: Event::Disk(part), bytes });
     }
 
-    /// A snapshot was saved or installed.
+    /// Notes the size of a snapshot that was saved or installed.
     pub(super) fn has_snapshot(&mut self, shard: ShardId, bytes: usize) {
         self.snapshots.insert(shard, bytes as u64);
     }
 
     /// Returns the bytes of the files of all shards that have some.
     pub(super) fn sizes(&self) -> Vec<ShardSizes> {
-        let size = |(shard, snapshot_bytes): (&ShardId, &u64)| {
-            let log = self.lanes.get(shard).and_then(|lane| lane.log.as_ref());
-            // Not waited for: on a disk that hangs, a thread holds it for long.
-            let log_bytes = log.map_or(Some(0), |log| log.try_lock().map(|log| log.bytes()));
-            ShardSizes { shard: *shard, log_bytes, snapshot_bytes: *snapshot_bytes }
-        };
-        self.snapshots.iter().map(size).collect()
+        let sizes = self.snapshots.iter().map(|(shard, snapshot_bytes)| ShardSizes {
+            shard: *shard,
+            log_bytes: self.log_bytes(*shard),
+            snapshot_bytes: *snapshot_bytes,
+        });
+        sizes.collect()
+    }
+
+    /// Returns the bytes of a shard's log. It is not waited for: on a disk that hangs, a thread holds it for long.
+    fn log_bytes(&self, shard: ShardId) -> Option<u64> {
+        let log = self.lanes.get(&shard).and_then(|lane| lane.log.as_ref());
+        log.map_or(Some(0), |log| log.try_lock().map(|log| log.bytes()))
     }
 
     /// Takes a shard that the start has found.
@@ -379,7 +332,8 @@ impl Desk {
         }
         let lane = self.lanes.entry(shard).or_default();
         lane.log = log.map(|log| Arc::new(Mutex::new(log)));
-        (lane.number, lane.keeps_old) = (number, keeps_old);
+        lane.number = number;
+        lane.keeps_old = keeps_old;
     }
 
     /// Ends an installation, with the log that begins with it if it did what it was to do.
@@ -388,7 +342,8 @@ impl Desk {
             lane.is_replacing = false;
             if let Some(log) = log {
                 lane.log = Some(Arc::new(Mutex::new(log)));
-                (lane.keeps_old, lane.is_segment_full) = (false, false);
+                lane.keeps_old = false;
+                lane.is_segment_full = false;
             }
         }
         self.tell(owed, answer);
@@ -447,13 +402,4 @@ impl Desk {
             self.tell(Owed { shard, life }, event);
         }
     }
-}
-
-/// Answers a reading. Nothing is taken for the end of a log but its end.
-pub(super) fn was_read(owed: Owed, read: ReadId, outcome: LogOutcome) -> Event {
-    Event::LogRead { shard: owed.shard, read, outcome }
-}
-
-pub(super) fn failed(shard: ShardId, failure: Failure) -> Event {
-    Event::LogFailed { shard, from: failure.from, fault: failure.fault }
 }

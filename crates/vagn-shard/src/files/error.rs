@@ -1,4 +1,4 @@
-//! What can go wrong with the files of a node.
+//! Errors of the files of a node.
 
 use std::io;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub enum FilesError {
     Missing {
         /// The manifest.
         file: PathBuf,
-        /// What tells that there was one.
+        /// File or folder that is there only beside a manifest.
         beside: PathBuf,
     },
 }

@@ -104,7 +104,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Length in the segment.
+    /// Returns the length in the segment.
     pub(super) fn len(&self) -> usize {
         whole(self.bytes.len())
     }

@@ -1,4 +1,4 @@
-//! The log of a shard in this run: what is appended, what of it is synced, and where it ends after a failure.
+//! The log of a shard in this run: appends records, syncs them, and keeps track of its end after a failure.
 //!
 //! A failed write is cut off again, and so is all that a failed sync should have covered. From then on the log takes nothing until the node has
 //! heard of it: what it writes first then begins where the log ends.
@@ -25,15 +25,15 @@ pub(super) struct Failure {
     pub(super) fault: DiskFault,
 }
 
-/// What is to be done about a sync that was asked for.
+/// Next step of a sync that was asked for.
 pub(super) enum Due {
-    /// All up to this record is synced.
+    /// All up to this record is synced already.
     Nothing {
         through: u64,
     },
     Sync(Sync),
     Failed(Failure),
-    /// A failure has answered it.
+    /// A failure has answered it, so it gets no answer of its own.
     Silence,
 }
 
@@ -53,7 +53,7 @@ enum State {
     Failed {
         from: u64,
     },
-    /// It could not be read at the start. The first that is asked of it fails.
+    /// It could not be read at the start. The first job for it fails.
     Unread,
     Broken,
 }
@@ -87,7 +87,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// An empty log behind a snapshot up to `sequence`.
+    /// Returns an empty log behind a snapshot up to `sequence`.
     pub(super) fn empty(site: &Site, id: LogId, sequence: u64) -> Self {
         Self {
             id,
@@ -103,24 +103,27 @@ impl Log {
         }
     }
 
-    /// The log that a start has found: all of it synced, up to the record `last`.
+    /// Fills in what a start has found: all of it synced, up to the record `last`.
     pub(super) fn found(mut self, full: Vec<(Segment, u64)>, last: u64) -> Self {
-        (self.full, self.last, self.synced) = (full, last, last);
+        self.full = full;
+        self.last = last;
+        self.synced = last;
         self
     }
 
     /// Marks a log that could not be read to its end. Its files are left as they are.
     pub(super) fn unread(mut self) -> Self {
-        (self.state, self.is_unread) = (State::Unread, true);
+        self.state = State::Unread;
+        self.is_unread = true;
         self
     }
 
-    /// True when the start could not read it to its end: nobody knows what it holds.
+    /// Returns true when the start could not read it to its end, so that its content is not known.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread
     }
 
-    /// Bytes of its segments.
+    /// Returns the bytes of its segments.
     pub(super) fn bytes(&self) -> u64 {
         let current = self.current.as_ref().map_or(0, |current| current.size);
         self.full.iter().map(|(_, size)| size).sum::<u64>() + current
@@ -130,12 +133,12 @@ impl Log {
         self.id
     }
 
-    /// Last record that is synced.
+    /// Returns the last record that is synced.
     pub(super) fn synced(&self) -> u64 {
         self.synced
     }
 
-    /// Failures so far, each of which may have cut the log.
+    /// Counts the failures so far, each of which may have cut the log.
     pub(super) fn failures(&self) -> u64 {
         self.failures
     }
@@ -247,8 +250,12 @@ impl Log {
             (State::Unread, _) => Due::Failed(self.fail(DiskFault::Broken, self.last + 1)),
             (State::Failed { .. } | State::Broken, _) => Due::Silence,
             (State::Sound, Some(current)) if current.synced < current.size && self.synced < self.last => {
-                let (file, size) = (current.file.clone(), current.size);
-                Due::Sync(Sync { file, size, through: self.last, failures: self.failures })
+                Due::Sync(Sync {
+                    file: current.file.clone(),
+                    size: current.size,
+                    through: self.last,
+                    failures: self.failures,
+                })
             }
             (State::Sound, _) => Due::Nothing { through: self.last },
         }
@@ -267,13 +274,16 @@ impl Log {
     }
 
     /// Cuts off what is not known to be synced. A disk that had no room for it may be tried again, since all of it is written anew; after
-    /// another error nobody knows what it has.
+    /// another error it is not known what the disk has.
     fn sync_failed(&mut self, err: &io::Error) -> Failure {
         let mut fault = if is_no_room(err) { DiskFault::Full } else { DiskFault::Broken };
         if let Some(current) = &mut self.current {
             let size = current.synced.max(HEADER as u64);
             match current.file.truncate(size) {
-                Ok(()) => (current.size, self.last) = (size, self.synced),
+                Ok(()) => {
+                    current.size = size;
+                    self.last = self.synced;
+                }
                 Err(_) => fault = DiskFault::Broken,
             }
         }

@@ -16,18 +16,22 @@ mod aside;
 mod counts;
 mod desk;
 mod error;
+mod file_work;
 mod frame;
 mod log;
+mod log_work;
 mod manifest;
 mod note;
 mod read;
 mod recover;
 mod rest;
 mod segment;
+mod shared;
 mod site;
 mod sizes;
 mod snapshot;
 mod start;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -41,17 +45,17 @@ use vagn_cluster::{Disk, DiskCommand, Event};
 use vagn_store::disk::Disk as FileSystem;
 
 pub use counts::FileCounts;
-use desk::{Job, Reading};
 use error::Doing;
 pub use error::FilesError;
+use shared::Shared;
 pub use site::FilesSettings;
 use site::Site;
 pub use sizes::ShardSizes;
 use start::Start;
-use workers::Shared;
+use tasks::{Job, Reading};
 pub use workers::{FileWorker, FileWorkers};
 
-/// Name of the file that tells who works here.
+/// Name of the file that tells which process works here.
 const LOCK: &str = "lock";
 
 /// The files of a node, for its driver. When it is dropped, what is not done yet stays undone, as in a crash.

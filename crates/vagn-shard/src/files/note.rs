@@ -17,9 +17,9 @@ const HEADER: usize = 24;
 /// Longest note, in bytes: the record of assignment is shorter.
 const LENGTH_MAX: usize = 16 << 20;
 
-/// What was found in the place of a note.
+/// The note as a start finds it.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum FoundNote {
     Note(Vec<u8>),
     Nothing,
     /// It is kept under another name.
@@ -35,7 +35,7 @@ pub(super) fn write(site: &Site, note: &[u8]) -> io::Result<()> {
 }
 
 /// Reads the note at a start.
-pub(super) fn restore(site: &Site) -> Found {
+pub(super) fn restore(site: &Site) -> FoundNote {
     let path = site.root.join(FILE);
     let _unfinished = site.disk.remove(&site.root.join(format!("{FILE}{TEMPORARY}")));
     let read = site.disk.open(&path).and_then(|file| {
@@ -47,23 +47,23 @@ pub(super) fn restore(site: &Site) -> Found {
     });
     let bytes = match read {
         Ok(bytes) => bytes,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-        Err(err) => return Found::Unread(err),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return FoundNote::Nothing,
+        Err(err) => return FoundNote::Unread(err),
     };
     match decode(&bytes) {
-        Ok(note) => Found::Note(note.to_vec()),
-        Err(NoHeader::Version(version)) => Found::Unread(io::Error::other(format!(
+        Ok(note) => FoundNote::Note(note.to_vec()),
+        Err(NoHeader::Version(version)) => FoundNote::Unread(io::Error::other(format!(
             "it is of version {version}, and this one reads {VERSION}"
         ))),
         Err(NoHeader::Damaged) => {
             // If it cannot be renamed, the next note replaces it: it could not be read anyway.
             let _kept = site.disk.rename(&path, &site.root.join(DAMAGED));
-            Found::Damaged
+            FoundNote::Damaged
         }
     }
 }
 
-/// The header has the checksum of the bytes, and its own.
+/// Returns the byte form of a note: a header with the checksum of the note and its own, and the note.
 pub(super) fn encode(note: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes[..8].copy_from_slice(&MAGIC);

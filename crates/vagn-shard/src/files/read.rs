@@ -8,7 +8,7 @@ use vagn_cluster::{LogOutcome, LogRecord, ShardId};
 use vagn_store::disk::DiskFile;
 
 use super::frame::{HEADER, LogId};
-use super::segment::{Scanner, Step};
+use super::segment::{Expected, Scanner, Step};
 
 /// A part of a log: segments that are open, each as long as it was.
 pub(super) struct View {
@@ -17,26 +17,34 @@ pub(super) struct View {
     /// Last record of the log.
     last: u64,
     max_bytes: usize,
-    parts: Vec<(u64, Arc<dyn DiskFile>, u64)>,
+    parts: Vec<Part>,
     /// Failures of the log so far, each of which may have cut it.
     failures: u64,
 }
 
-/// Where the last reading of a log ended.
+/// A segment of a view.
+struct Part {
+    /// First record of the segment.
+    first: u64,
+    file: Arc<dyn DiskFile>,
+    /// Length of the segment when the view was made.
+    size: u64,
+}
+
+/// The end of the last reading of a log.
 #[derive(Debug, Clone, Copy)]
-struct Bookmark {
+struct LogBookmark {
     log: LogId,
     /// First record of the segment.
     segment: u64,
-    /// Next record, and its offset in the segment.
-    next: u64,
-    offset: u64,
+    /// The next record.
+    next: Expected,
 }
 
 /// Reads parts of logs. It knows where it ended in each, since logs are read on from there.
 #[derive(Debug, Default)]
 pub(super) struct LogReader {
-    bookmarks: BTreeMap<ShardId, Bookmark>,
+    bookmarks: BTreeMap<ShardId, LogBookmark>,
 }
 
 impl View {
@@ -52,15 +60,15 @@ impl View {
         self.from
     }
 
-    /// True when all that the log holds is before what is wanted of it. A segment that was begun and got no record holds nothing.
+    /// Returns true when all that the log holds is before what is wanted of it. A segment that was begun and got no record holds nothing.
     pub(super) fn is_behind_all(&self) -> bool {
-        let holds_any = self.parts.first().is_some_and(|(first, ..)| *first <= self.last);
+        let holds_any = self.parts.first().is_some_and(|part| part.first <= self.last);
         self.from > self.last || self.from == 0 && !holds_any
     }
 
     /// Adds the next segment: its first record, and its length.
     pub(super) fn push(&mut self, first: u64, file: Arc<dyn DiskFile>, size: u64) {
-        self.parts.push((first, file, size));
+        self.parts.push(Part { first, file, size });
     }
 }
 
@@ -68,7 +76,7 @@ impl LogReader {
     /// Reads records without a gap until there are enough, one at least if it is there.
     pub(super) fn read(&mut self, view: &View) -> io::Result<LogOutcome> {
         let mark = self.bookmarks.get(&view.log.shard).copied();
-        let mark = mark.filter(|mark| mark.log == view.log && mark.next <= view.from);
+        let mark = mark.filter(|mark| mark.log == view.log && mark.next.sequence <= view.from);
         match self.read_from(view, mark)? {
             // The log may have been cut since, and written on with other records.
             LogOutcome::Damaged { .. } if mark.is_some() => self.read_from(view, None),
@@ -76,15 +84,18 @@ impl LogReader {
         }
     }
 
-    fn read_from(&mut self, view: &View, mark: Option<Bookmark>) -> io::Result<LogOutcome> {
-        let (mut records, mut bytes, mut expected) = (Vec::new(), 0, None);
-        for (at, (first, file, size)) in view.parts.iter().enumerate() {
-            if expected.is_some_and(|expected| expected != *first) {
+    fn read_from(&mut self, view: &View, mark: Option<LogBookmark>) -> io::Result<LogOutcome> {
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut follows = None;
+        for (at, part) in view.parts.iter().enumerate() {
+            let Part { first, file, size } = part;
+            if follows.is_some_and(|follows| follows != *first) {
                 return Ok(damaged_or(records, *first));
             }
-            let begin = match mark.filter(|mark| mark.segment == *first && mark.offset <= *size) {
-                Some(mark) => (mark.offset, mark.next),
-                None => (HEADER as u64, *first),
+            let begin = match mark.filter(|mark| mark.segment == *first && mark.next.offset <= *size) {
+                Some(mark) => mark.next,
+                None => Expected { sequence: *first, offset: HEADER as u64 },
             };
             let mut scanner = Scanner::at(view.log, file.clone(), *size, begin);
             loop {
@@ -108,7 +119,7 @@ impl LogReader {
                             self.mark(view, *first, &scanner);
                         }
                         // There is one more segment in the view, if there is one in the log.
-                        let behind = view.parts.get(at + 1).map_or(view.last + 1, |(first, ..)| *first);
+                        let behind = view.parts.get(at + 1).map_or(view.last + 1, |part| part.first);
                         return Ok(LogOutcome::Damaged { next: skipped.unwrap_or(behind) });
                     }
                     Err(err) if records.is_empty() => {
@@ -121,7 +132,7 @@ impl LogReader {
                 self.mark(view, *first, &scanner);
                 return Ok(LogOutcome::Records(records));
             }
-            expected = Some(scanner.next_at().0);
+            follows = Some(scanner.expected().sequence);
         }
         Ok(match records.is_empty() {
             false => LogOutcome::Records(records),
@@ -130,10 +141,10 @@ impl LogReader {
         })
     }
 
-    /// Remembers where a reading has ended.
+    /// Remembers the end of a reading.
     fn mark(&mut self, view: &View, segment: u64, scanner: &Scanner) {
-        let (next, offset) = scanner.next_at();
-        self.bookmarks.insert(view.log.shard, Bookmark { log: view.log, segment, next, offset });
+        let bookmark = LogBookmark { log: view.log, segment, next: scanner.expected() };
+        self.bookmarks.insert(view.log.shard, bookmark);
     }
 
     /// Forgets a shard that was dropped.
@@ -142,7 +153,7 @@ impl LogReader {
     }
 }
 
-/// What was read before a gap; that it is one when nothing was.
+/// Returns the records that were read before a gap, or tells of the gap when there are none.
 fn damaged_or(records: Vec<LogRecord>, next: u64) -> LogOutcome {
     if records.is_empty() { LogOutcome::Damaged { next } } else { LogOutcome::Records(records) }
 }

@@ -13,7 +13,7 @@ use super::aside;
 use super::frame::{HEADER, LogId, NoHeader, VERSION};
 use super::log::Log;
 use super::rest;
-use super::segment::{Scanner, Segment, Step};
+use super::segment::{Expected, Scanner, Segment, Step};
 use super::site::{Site, TEMPORARY};
 use super::snapshot::{self, NoSnapshot};
 
@@ -21,11 +21,11 @@ use super::snapshot::{self, NoSnapshot};
 const PIECE: usize = 1 << 20;
 
 /// A shard, as a start finds it.
-pub(super) enum Found {
+pub(super) enum FoundShard {
     /// A folder in which nothing was kept yet; it is gone.
     Nothing,
     /// The content of the snapshot, and the log to be read.
-    Shard(Vec<u8>, Opening),
+    Whole(Vec<u8>, Opening),
     /// It cannot be used. Its files are left as they are, and kept aside when another snapshot is installed. Logs up to this number are
     /// there.
     Unread { number: u64 },
@@ -45,7 +45,7 @@ pub(super) struct Opening {
     pub(super) is_damaged: bool,
 }
 
-/// What reading on gave.
+/// A piece of a log, as one step reads it.
 pub(super) enum Piece {
     Records(Vec<LogRecord>),
     /// There is no more: the log, to be written on.
@@ -54,9 +54,8 @@ pub(super) enum Piece {
 
 /// A spot at which a record, or a header, should be and is not.
 struct Spot {
-    /// Sequence of the record that is missing, and the offset at which it should be.
-    missing: u64,
-    offset: u64,
+    /// The record that is missing.
+    missing: Expected,
     /// Reads what is behind.
     scanner: Option<Scanner>,
     /// The segment is whole, and what should follow it is missing.
@@ -64,15 +63,14 @@ struct Spot {
 }
 
 /// Looks at the folder of a shard, and reads its snapshot.
-pub(super) fn find(site: &Site, shard: ShardId) -> Found {
+pub(super) fn find(site: &Site, shard: ShardId) -> FoundShard {
     let dir = site.shard_dir(shard);
-    let number = |segments: &[Segment]| segments.last().map_or(0, |segment| segment.number);
     let listed = tidy(site, shard).and_then(|()| Segment::list(&*site.disk, &dir));
     let segments = match listed {
         Ok(segments) => segments,
         Err(err) => {
             error!(shard = shard.0, error = %err, "the folder of a shard cannot be read, and is left as it is");
-            return Found::Unread { number: 0 };
+            return FoundShard::Unread { number: 0 };
         }
     };
     let read = match snapshot::read(&*site.disk, &dir, shard) {
@@ -80,19 +78,19 @@ pub(super) fn find(site: &Site, shard: ShardId) -> Found {
         // Cut off before its first snapshot had its name.
         Err(NoSnapshot::Missing) if segments.is_empty() => {
             let _again = site.disk.remove_dir(&dir);
-            return Found::Nothing;
+            return FoundShard::Nothing;
         }
         Err(reason) => {
             say_unread(shard, &reason);
-            return Found::Unread { number: number(&segments) };
+            return FoundShard::Unread { number: segments.last().map_or(0, |segment| segment.number) };
         }
     };
     let id = read.header.log;
     match Opening::new(site, id, read.header.sequence, segments) {
-        Ok(opening) => Found::Shard(read.content, opening),
+        Ok(opening) => FoundShard::Whole(read.content, opening),
         Err(err) => {
             error!(shard = shard.0, error = %err, "old files of a shard cannot be put away, and it is left as it is");
-            Found::Unread { number: id.number }
+            FoundShard::Unread { number: id.number }
         }
     }
 }
@@ -157,8 +155,8 @@ impl Opening {
             Ok(records) if !records.is_empty() => Piece::Records(records),
             Ok(_) => Piece::End(self.log(site)),
             Err(err) => {
-                let (shard, from) = (self.id.shard.0, self.last + 1);
-                error!(shard, from, error = %err, "the log of a shard cannot be read on; the shard stops until the next start");
+                let from = self.last + 1;
+                error!(shard = self.id.shard.0, from, error = %err, "the log of a shard cannot be read on; the shard stops until the next start");
                 Piece::End(self.log(site).unread())
             }
         }
@@ -175,7 +173,8 @@ impl Opening {
 
     /// Returns records for one event; none at the end.
     fn read_some(&mut self, site: &Site) -> io::Result<Vec<LogRecord>> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
+        let mut records = Vec::new();
+        let mut bytes = 0;
         while bytes < PIECE {
             let Some(segment) = self.segments.get(self.at) else { break };
             if self.scanner.is_none() && !self.open(site, &segment.clone())? {
@@ -184,18 +183,19 @@ impl Opening {
             let Some(scanner) = &mut self.scanner else { break };
             match scanner.step(self.snapshot + 1)? {
                 Step::Record(record) => {
-                    (self.last, bytes) = (record.sequence, bytes + record.bytes.len() + HEADER);
+                    self.last = record.sequence;
+                    bytes += record.bytes.len() + HEADER;
                     records.push(record);
                 }
                 Step::Passed => {}
                 Step::End => {
-                    let (missing, offset) = scanner.next_at();
-                    self.end_segment(site, missing, offset)?;
+                    let missing = scanner.expected();
+                    self.end_segment(site, missing)?;
                 }
                 Step::Bad => {
-                    let (missing, offset) = scanner.next_at();
+                    let missing = scanner.expected();
                     let scanner = self.scanner.take();
-                    self.mend(site, Spot { missing, offset, scanner, is_gap: false })?;
+                    self.mend(site, Spot { missing, scanner, is_gap: false })?;
                 }
             }
         }
@@ -203,16 +203,17 @@ impl Opening {
     }
 
     /// Goes on to the next segment, or ends the log.
-    fn end_segment(&mut self, site: &Site, missing: u64, offset: u64) -> io::Result<()> {
-        let is_empty = offset <= HEADER as u64;
+    fn end_segment(&mut self, site: &Site, missing: Expected) -> io::Result<()> {
+        let is_empty = missing.offset <= HEADER as u64;
         match self.segments.get(self.at + 1) {
-            Some(next) if next.first == missing && !is_empty => {
-                (self.at, self.scanner) = (self.at + 1, None);
+            Some(next) if next.first == missing.sequence && !is_empty => {
+                self.at += 1;
+                self.scanner = None;
                 Ok(())
             }
-            None if missing > self.snapshot && !is_empty => self.end(site),
+            None if missing.sequence > self.snapshot && !is_empty => self.end(site),
             // One that was begun and got no record is no more than an end that was torn.
-            next => self.mend(site, Spot { missing, offset, scanner: None, is_gap: next.is_some() }),
+            next => self.mend(site, Spot { missing, scanner: None, is_gap: next.is_some() }),
         }
     }
 
@@ -234,9 +235,9 @@ impl Opening {
                 let file = site.disk.open(&segment.path)?;
                 let size = file.size()?;
                 // What is behind the header may be whole: it tells whether it had been synced.
-                let scanner = Scanner::at(self.id, file, size, (0, segment.first));
-                let missing = segment.first;
-                self.mend(site, Spot { missing, offset: 0, scanner: Some(scanner), is_gap: false })?;
+                let missing = Expected { sequence: segment.first, offset: 0 };
+                let scanner = Scanner::at(self.id, file, size, missing);
+                self.mend(site, Spot { missing, scanner: Some(scanner), is_gap: false })?;
                 Ok(false)
             }
         }
@@ -244,25 +245,27 @@ impl Opening {
 
     /// Ends the log before a bad spot of the segment that is being read.
     fn mend(&mut self, site: &Site, spot: Spot) -> io::Result<()> {
-        let Spot { missing, offset, scanner, is_gap } = spot;
-        let (is_last, shard) = (self.is_last(), self.id.shard);
+        let Spot { missing, scanner, is_gap } = spot;
+        let Expected { sequence: from, offset } = missing;
+        let shard = self.id.shard;
         let file = scanner.as_ref().map(|scanner| scanner.file().clone());
         let is_torn = match scanner {
-            _ if is_gap || !is_last => false,
+            _ if is_gap || !self.is_last() => false,
             Some(scanner) => !scanner.was_synced()?,
             None => true,
         };
-        if missing <= self.snapshot {
+        if from <= self.snapshot {
             // What is left of it ends in the snapshot, and cannot be written on.
             return self.give_up(site, "it ends before its snapshot does");
         }
-        let (path, is_empty) = (self.segments[self.at].path.clone(), offset <= HEADER as u64);
+        let path = self.segments[self.at].path.clone();
+        let is_empty = offset <= HEADER as u64;
         if is_torn {
-            info!(shard = shard.0, from = missing, file = %path.display(), "cut off an end that was not written whole");
+            info!(shard = shard.0, from, file = %path.display(), "cut off an end that was not written whole");
         } else {
             self.is_damaged = true;
             let folder = rest::folder(site, shard)?;
-            error!(shard = shard.0, from = missing, file = %path.display(), offset, kept = %folder.display(),
+            error!(shard = shard.0, from, file = %path.display(), offset, kept = %folder.display(),
                 "the log of a shard is damaged; what stands before is used, and the rest is kept aside");
             let whole = self.at + usize::from(!is_empty);
             // First a copy of the end: once what is behind is away, it looks as if it were torn.
@@ -285,7 +288,8 @@ impl Opening {
 
     /// Ends the reading: what was read may still be on no disk, and the node is told of it as of what is.
     fn end(&mut self, site: &Site) -> io::Result<()> {
-        (self.at, self.scanner) = (self.segments.len(), None);
+        self.at = self.segments.len();
+        self.scanner = None;
         if let Some(segment) = self.segments.last() {
             site.disk.open(&segment.path)?.sync()?;
         }
@@ -300,7 +304,9 @@ impl Opening {
         );
         let segments = std::mem::take(&mut self.segments);
         self.put_aside(site, &segments)?;
-        (self.at, self.scanner, self.last) = (0, None, self.snapshot);
+        self.at = 0;
+        self.scanner = None;
+        self.last = self.snapshot;
         Ok(())
     }
 
@@ -334,7 +340,8 @@ pub(super) fn keep_copies(site: &Site, shard: ShardId) -> io::Result<PathBuf> {
     let names = site.disk.list(&dir)?;
     let folder = aside::folder(site, shard)?;
     let copied = names.iter().filter(|name| !name.ends_with(TEMPORARY)).try_for_each(|name| {
-        let (from, to) = (dir.join(name), folder.join(name));
+        let from = dir.join(name);
+        let to = folder.join(name);
         site.disk.link(&from, &to).or_else(|_| {
             // Not every file system has second names.
             site.check_room(site.disk.open(&from)?.size()?)?;
@@ -364,13 +371,14 @@ pub(super) fn remove_older(site: &Site, id: LogId) {
 
 /// Removes all that is on disk of a shard: at once and whole, whenever the power is lost.
 pub(super) fn remove_shard(site: &Site, shard: ShardId) -> io::Result<()> {
-    let (dir, going) = (site.shard_dir(shard), site.removing_dir(shard));
+    let dir = site.shard_dir(shard);
+    let going = site.removing_dir(shard);
     let names = site.disk.list(&site.root)?;
-    let is_there = |path: &std::path::Path| names.iter().any(|name| path == site.root.join(name));
-    if is_there(&going) {
+    let folders: Vec<PathBuf> = names.iter().map(|name| site.root.join(name)).collect();
+    if folders.contains(&going) {
         site.disk.remove_dir(&going)?;
     }
-    if !is_there(&dir) {
+    if !folders.contains(&dir) {
         return Ok(());
     }
     site.disk.rename(&dir, &going)?;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use vagn_cluster::{LogOutcome, LogRecord, ShardId};
 
 use super::aside;
-use super::desk::Reading;
 use super::frame::{HEADER, LogId};
-use super::segment::{Scanner, Segment, Step};
+use super::segment::{Expected, Scanner, Segment, Step};
 use super::site::Site;
+use super::tasks::Reading;
 
 /// Marks a folder whose records the node has not published again yet.
 const MARK: &str = "unpublished";
@@ -22,24 +22,24 @@ const MARK: &str = "unpublished";
 struct Kept {
     path: PathBuf,
     log: LogId,
-    /// Offset at which its records begin, and the sequence that the first one should have.
-    begin: (u64, u64),
+    /// Its first record.
+    begin: Expected,
 }
 
-/// Where the last reading of a rest ended.
+/// The end of the last reading of a rest.
 #[derive(Debug, Clone, Default)]
-struct Bookmark {
+struct RestBookmark {
     /// Records that were read.
     count: u64,
     file: PathBuf,
-    /// Offset in the file, and the sequence of the record that should come next.
-    at: (u64, u64),
+    /// The next record in the file.
+    next: Expected,
 }
 
 /// Reads rests. It knows where it ended in each, since they are read on from there.
 #[derive(Debug, Default)]
 pub(super) struct RestReader {
-    bookmarks: BTreeMap<ShardId, Bookmark>,
+    bookmarks: BTreeMap<ShardId, RestBookmark>,
 }
 
 /// Makes a folder for what is damaged of a shard, whose records are a rest.
@@ -50,7 +50,7 @@ pub(super) fn folder(site: &Site, shard: ShardId) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// True if the log of a shard has a rest.
+/// Returns true if the log of a shard has a rest.
 pub(super) fn is_there(site: &Site, shard: ShardId) -> io::Result<bool> {
     marked(site, shard).map(|folders| !folders.is_empty())
 }
@@ -80,22 +80,22 @@ fn files(site: &Site, shard: ShardId) -> io::Result<Vec<Kept>> {
     for folder in marked(site, shard)? {
         let mut own: Vec<Kept> =
             site.disk.list(&folder)?.iter().filter_map(|name| kept(&folder, name, shard)).collect();
-        own.sort_by_key(|kept| (kept.log.number, kept.begin.1));
+        own.sort_by_key(|kept| (kept.log.number, kept.begin.sequence));
         files.append(&mut own);
     }
     Ok(files)
 }
 
-/// A segment that was moved, or the end of one that was copied: its name tells from where on.
+/// Returns a segment that was moved, or the end of one that was copied: the name tells from which offset on.
 fn kept(folder: &Path, name: &str, shard: ShardId) -> Option<Kept> {
     let (whole, is_end) = match name.split_once(aside::FROM) {
         Some((whole, _)) => (whole, true),
         None => (name, false),
     };
     let segment = Segment::of_name(folder, whole)?;
-    let begin = if is_end { 0 } else { HEADER as u64 };
+    let offset = if is_end { 0 } else { HEADER as u64 };
     let log = LogId { shard, number: segment.number };
-    Some(Kept { path: folder.join(name), log, begin: (begin, segment.first) })
+    Some(Kept { path: folder.join(name), log, begin: Expected { sequence: segment.first, offset } })
 }
 
 impl RestReader {
@@ -106,12 +106,13 @@ impl RestReader {
         let start = mark.and_then(|mark| files.iter().position(|kept| kept.path == mark.file));
         let mut mark = match (mark, start) {
             (Some(mark), Some(_)) => mark.clone(),
-            _ => Bookmark::default(),
+            _ => RestBookmark::default(),
         };
         let mut read = Read { records: Vec::new(), bytes: 0, reading };
         for kept in &files[start.unwrap_or(0)..] {
             if mark.file != kept.path {
-                (mark.file, mark.at) = (kept.path.clone(), kept.begin);
+                mark.file = kept.path.clone();
+                mark.next = kept.begin;
             }
             match read.file(site, kept, &mut mark) {
                 Ok(()) if !read.is_enough() => {}
@@ -138,15 +139,15 @@ impl Read {
     }
 
     /// Reads a file from the bookmark on, and takes that along.
-    fn file(&mut self, site: &Site, kept: &Kept, mark: &mut Bookmark) -> io::Result<()> {
+    fn file(&mut self, site: &Site, kept: &Kept, mark: &mut RestBookmark) -> io::Result<()> {
         let file = site.disk.open(&kept.path)?;
         let size = file.size()?;
-        let mut scanner = Scanner::at(kept.log, file, size, mark.at);
+        let mut scanner = Scanner::at(kept.log, file, size, mark.next);
         while !self.is_enough() {
             match scanner.step(0)? {
                 Step::Record(record) => {
-                    let (next, offset) = scanner.next_at();
-                    (mark.count, mark.at) = (mark.count + 1, (offset, next));
+                    mark.count += 1;
+                    mark.next = scanner.expected();
                     if mark.count > self.reading.from {
                         self.bytes += record.bytes.len();
                         self.records.push(record);

@@ -45,7 +45,8 @@ impl Segment {
     /// Returns the segment whose file has this name.
     pub(super) fn of_name(dir: &Path, name: &str) -> Option<Self> {
         let (number, first) = name.strip_suffix(ENDING)?.split_once('-')?;
-        let (number, first) = (number.parse().ok()?, first.parse().ok()?);
+        let number = number.parse().ok()?;
+        let first = first.parse().ok()?;
         // Only as it is written: a copy made by hand is not ours.
         (format!("{number}-{first:020}{ENDING}") == name).then(|| Self {
             number,
@@ -55,7 +56,7 @@ impl Segment {
     }
 }
 
-/// What stands at the next spot of a segment.
+/// Finding at the next spot of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Record(LogRecord),
@@ -65,6 +66,13 @@ pub(super) enum Step {
     End,
     /// No record, or not the one that should be there.
     Bad,
+}
+
+/// The record that should come next, and the offset in the segment at which it should begin.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Expected {
+    pub(super) sequence: u64,
+    pub(super) offset: u64,
 }
 
 /// Reads a segment. It holds a piece of it, or the longest record.
@@ -94,7 +102,7 @@ impl Scanner {
         let read = SegmentHeader::decode(&header[..got]).and_then(|header| {
             let is_it = header == SegmentHeader { log, first: segment.first };
             if is_it {
-                Ok(Self::at(log, file, size, (HEADER as u64, segment.first)))
+                Ok(Self::at(log, file, size, Expected { sequence: segment.first, offset: HEADER as u64 }))
             } else {
                 Err(NoHeader::Damaged)
             }
@@ -102,14 +110,15 @@ impl Scanner {
         Ok(read)
     }
 
-    /// Reads from an offset on, at which the record `next` begins.
-    pub(super) fn at(log: LogId, file: Arc<dyn DiskFile>, size: u64, (offset, next): (u64, u64)) -> Self {
-        Self { log, file, size, next, buffer: Vec::new(), offset, at: 0 }
+    /// Reads from an expected record on.
+    pub(super) fn at(log: LogId, file: Arc<dyn DiskFile>, size: u64, expected: Expected) -> Self {
+        let Expected { sequence, offset } = expected;
+        Self { log, file, size, next: sequence, buffer: Vec::new(), offset, at: 0 }
     }
 
-    /// Returns the sequence of the record that should come next, and its offset in the segment.
-    pub(super) fn next_at(&self) -> (u64, u64) {
-        (self.next, self.offset + self.at as u64)
+    /// Returns the record that should come next.
+    pub(super) fn expected(&self) -> Expected {
+        Expected { sequence: self.next, offset: self.offset + self.at as u64 }
     }
 
     pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
@@ -119,13 +128,14 @@ impl Scanner {
     /// Reads what comes next. Records before the sequence `wanted` are passed over.
     pub(super) fn step(&mut self, wanted: u64) -> io::Result<Step> {
         let next = self.next;
-        if self.next_at().1 >= self.size {
+        if self.expected().offset >= self.size {
             return Ok(Step::End);
         }
         let Some(frame) = self.frame()?.filter(|frame| frame.sequence == next) else { return Ok(Step::Bad) };
         let len = frame.len();
         let step = if frame.sequence < wanted { Step::Passed } else { Step::Record(frame.record()) };
-        (self.at, self.next) = (self.at + len, next + 1);
+        self.at += len;
+        self.next = next + 1;
         Ok(step)
     }
 
@@ -133,7 +143,7 @@ impl Scanner {
     fn candidate(&mut self) -> io::Result<Option<usize>> {
         self.fill(PREFIX)?;
         let prefix = self.buffer.get(self.at..).and_then(|bytes| bytes.first_chunk());
-        let rest = self.size.saturating_sub(self.next_at().1);
+        let rest = self.size.saturating_sub(self.expected().offset);
         Ok(prefix.and_then(frame::whole_of).filter(|len| *len as u64 <= rest))
     }
 
@@ -152,7 +162,8 @@ impl Scanner {
         self.offset += self.at as u64;
         self.buffer.drain(..self.at.min(self.buffer.len()));
         self.at = 0;
-        let (held, from) = (self.buffer.len(), self.offset + self.buffer.len() as u64);
+        let held = self.buffer.len();
+        let from = self.offset + held as u64;
         let rest = self.size.saturating_sub(from).min(wanted.max(CHUNK) as u64 - held as u64);
         self.buffer.resize(held + rest as usize, 0);
         let got = self.file.read_at(from, &mut self.buffer[held..])?;
@@ -167,7 +178,7 @@ impl Scanner {
         let mut left = self.size.saturating_mul(LOOKS);
         loop {
             self.at += 4;
-            if self.next_at().1 + PREFIX as u64 > self.size {
+            if self.expected().offset + PREFIX as u64 > self.size {
                 return Ok(None);
             }
             let Some(len) = self.candidate()? else { continue };
@@ -177,11 +188,11 @@ impl Scanner {
                 continue;
             };
             // What a sender wrote may look like a record, and is followed by no other.
-            let (_, offset) = self.next_at();
-            let mut behind = Self::at(self.log, self.file.clone(), self.size, (offset, sequence));
+            let found = Expected { sequence, ..self.expected() };
+            let mut behind = Self::at(self.log, self.file.clone(), self.size, found);
             behind.step(0)?;
             if behind.step(0)? != Step::Bad {
-                *self = Self::at(self.log, self.file.clone(), self.size, (offset, sequence));
+                *self = Self::at(self.log, self.file.clone(), self.size, found);
                 return Ok(Some(sequence));
             }
         }
@@ -190,17 +201,18 @@ impl Scanner {
     /// Looks behind a bad spot. Returns true when a record there tells that the one that is missing had been synced: then it is damage,
     /// and no end that was torn by a loss of power, after which any part of what was not synced may be there.
     pub(super) fn was_synced(mut self) -> io::Result<bool> {
-        let (missing, _) = self.next_at();
+        let missing = self.next;
         let mut left = self.size.saturating_mul(LOOKS);
         loop {
             // Records begin at multiples of four, and so does each place that is tried.
             self.at += 4;
-            if self.next_at().1 + PREFIX as u64 > self.size {
+            if self.expected().offset + PREFIX as u64 > self.size {
                 return Ok(false);
             }
             let Some(len) = self.candidate()? else { continue };
             left = match left.checked_sub(len as u64) {
                 Some(left) => left,
+                // It is not known. What counts as damage is kept aside, and what counts as torn is gone.
                 None => return Ok(true),
             };
             if self.frame()?.is_some_and(|frame| frame.sequence > missing && frame.synced >= missing) {

@@ -1,4 +1,4 @@
-//! Where the files of a node lie, and how a whole file is put in the place of another.
+//! The directory of a node's files: the names in it, and the way in which a whole file takes the place of another.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct FilesSettings {
 }
 
 impl FilesSettings {
-    /// Settings as a service has them unless told.
+    /// Returns the settings of a service that names no others.
     pub fn new(data_set: &str) -> Self {
         Self { data_set: data_set.to_owned(), free_floor_bytes: 256 << 20, segment_bytes: 64 << 20 }
     }
@@ -41,12 +41,12 @@ pub(super) struct Site {
     pub(super) settings: FilesSettings,
 }
 
-/// Why a file was not put in the place of another.
+/// Failure to put a file in the place of another.
 #[derive(Debug)]
 pub(super) enum NotReplaced {
-    /// What was there before is there.
+    /// The old file is still there.
     Before(io::Error),
-    /// Which of the two is there after a loss of power is not known.
+    /// After a loss of power it may be the one or the other.
     Unknown(io::Error),
 }
 
@@ -69,7 +69,8 @@ impl Site {
 
     /// Checks that `bytes` more leave the room that is to stay free.
     pub(super) fn check_room(&self, bytes: u64) -> io::Result<()> {
-        let (free, floor) = (self.disk.free_space(&self.root)?, self.settings.free_floor_bytes);
+        let free = self.disk.free_space(&self.root)?;
+        let floor = self.settings.free_floor_bytes;
         if free >= floor.saturating_add(bytes) {
             return Ok(());
         }

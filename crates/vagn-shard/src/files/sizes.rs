@@ -1,4 +1,4 @@
-//! What the files of a node take on the disk, for metrics.
+//! Sizes of the files of a node, for metrics.
 
 use vagn_cluster::ShardId;
 

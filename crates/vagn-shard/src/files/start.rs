@@ -9,8 +9,8 @@ use vagn_cluster::{DiskPart, LogRecord, ShardId};
 use super::aside;
 use super::counts::{FileCounts, add};
 use super::log::Log;
-use super::note;
-use super::recover::{self, Found, Opening, Piece};
+use super::note::{self, FoundNote};
+use super::recover::{self, FoundShard, Opening, Piece};
 use super::rest;
 use super::site::{Site, is_removing, shard_of};
 
@@ -41,7 +41,7 @@ pub(super) struct Opened {
 }
 
 /// A step of the start.
-pub(super) enum Told {
+pub(super) enum StartStep {
     /// Something for the node, with the bytes of memory that it takes.
     Part(DiskPart, usize),
     Opened(Opened),
@@ -70,11 +70,11 @@ impl Start {
     }
 
     /// Reads on, and returns what came of it.
-    pub(super) fn step(&mut self, site: &Site, counts: &FileCounts) -> Told {
+    pub(super) fn step(&mut self, site: &Site, counts: &FileCounts) -> StartStep {
         if !std::mem::replace(&mut self.is_note_told, true)
             && let Some(note) = self.note(site, counts)
         {
-            return Told::Part(DiskPart::Note(note), 0);
+            return StartStep::Part(DiskPart::Note(note), 0);
         }
         if let Some((shard, mut opening)) = self.opening.take() {
             return match opening.read(site) {
@@ -85,9 +85,13 @@ impl Start {
                 Piece::End(log) => {
                     add(&counts.damaged, u64::from(opening.is_damaged));
                     // What could not be read may be all that there is of it: it is kept aside before another log begins.
-                    let (number, keeps_old) = (log.id().number, log.is_unread());
-                    let has_rest = has_rest(site, shard);
-                    Told::Opened(Opened { shard, log: Some(log), number, keeps_old, has_rest })
+                    StartStep::Opened(Opened {
+                        shard,
+                        number: log.id().number,
+                        keeps_old: log.is_unread(),
+                        log: Some(log),
+                        has_rest: has_rest(site, shard),
+                    })
                 }
             };
         }
@@ -96,45 +100,46 @@ impl Start {
 
     fn note(&self, site: &Site, counts: &FileCounts) -> Option<Vec<u8>> {
         let what = match note::restore(site) {
-            note::Found::Note(note) => return Some(note),
-            note::Found::Nothing => return None,
-            note::Found::Damaged => "it is damaged, and kept aside".to_owned(),
-            note::Found::Unread(err) => err.to_string(),
+            FoundNote::Note(note) => return Some(note),
+            FoundNote::Nothing => return None,
+            FoundNote::Damaged => "it is damaged, and kept aside".to_owned(),
+            FoundNote::Unread(err) => err.to_string(),
         };
         add(&counts.damaged, 1);
         error!(what, "the note of the node cannot be used; the brokers have what it says");
         None
     }
 
-    fn next_shard(&mut self, site: &Site, counts: &FileCounts) -> Told {
+    fn next_shard(&mut self, site: &Site, counts: &FileCounts) -> StartStep {
         while let Some(shard) = self.shards.pop_front() {
             match recover::find(site, shard) {
-                Found::Nothing => self.asides.push_back(shard),
-                Found::Shard(content, opening) => {
+                // Its folder is gone, and a rest of it may have been kept aside before.
+                FoundShard::Nothing => self.asides.push_back(shard),
+                FoundShard::Whole(content, opening) => {
                     self.opening = Some((shard, opening));
                     let bytes = content.len();
                     self.progress(bytes as u64, counts);
-                    return Told::Part(DiskPart::Snapshot(shard, content), bytes);
+                    return StartStep::Part(DiskPart::Snapshot(shard, content), bytes);
                 }
-                Found::Unread { number } => {
+                FoundShard::Unread { number } => {
                     add(&counts.damaged, 1);
                     let has_rest = has_rest(site, shard);
-                    return Told::Opened(Opened { shard, log: None, number, keeps_old: true, has_rest });
+                    return StartStep::Opened(Opened { shard, log: None, number, keeps_old: true, has_rest });
                 }
             }
         }
         while let Some(shard) = self.asides.pop_front() {
             if has_rest(site, shard) {
-                return Told::Part(DiskPart::Rest(shard), 0);
+                return StartStep::Part(DiskPart::Rest(shard), 0);
             }
         }
-        Told::End
+        StartStep::End
     }
 
-    fn records(&mut self, shard: ShardId, records: Vec<LogRecord>, counts: &FileCounts) -> Told {
+    fn records(&mut self, shard: ShardId, records: Vec<LogRecord>, counts: &FileCounts) -> StartStep {
         let bytes = records.iter().map(|record| record.bytes.len() + size_of::<LogRecord>()).sum();
         self.progress(bytes as u64, counts);
-        Told::Part(DiskPart::Records(shard, records), bytes)
+        StartStep::Part(DiskPart::Records(shard, records), bytes)
     }
 
     /// Counts what was read, and says it from time to time.

@@ -26,7 +26,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Number of objects that follow and belong to it.
+    /// Returns the number of objects that follow and belong to it.
     pub(crate) fn children(self) -> u64 {
         match self {
             Self::Array(len) => u64::from(len),
@@ -47,12 +47,12 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes, lacking: 0 }
     }
 
-    /// Number of bytes that lie ahead.
+    /// Returns the number of bytes that lie ahead.
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// Number of bytes that were missing at least, after [`Reject::Truncated`].
+    /// Returns the number of bytes that were missing at least, after [`Reject::Truncated`].
     pub(crate) fn lacking(&self) -> usize {
         self.lacking
     }

@@ -23,7 +23,7 @@ macro_rules! fields {
                 })
             }
 
-            /// Key of the field.
+            /// Returns the key of the field.
             pub(crate) const fn key(self) -> &'static str {
                 match self {
                     $(Self::$field => const { text_of($key) },)*

@@ -12,7 +12,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     decode_within(datagram, MAX_DATAGRAM)
 }
 
-/// The same for one of up to `len_max` bytes.
+/// Decodes a report of up to `len_max` bytes.
 pub(super) fn decode_within(datagram: &[u8], len_max: usize) -> Result<Report<'_>, Reject> {
     if datagram.is_empty() {
         return Err(Reject::Empty);

@@ -25,14 +25,14 @@ pub fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     fast::decode(datagram).map_or_else(|| general::decode(datagram), Ok)
 }
 
-/// [`decode`] by its fast path alone: `None` for every report that only the general decoder can judge. Of the fields that the
+/// Does as [`decode`], by its fast path alone: `None` for every report that only the general decoder can judge. Of the fields that the
 /// original's layout lacks the compiler sees at the caller's that they are missing.
 #[inline(always)]
 pub fn decode_at_once(datagram: &[u8]) -> Option<Report<'_>> {
     fast::decode(datagram)
 }
 
-/// [`decode`] without its fast path: same answers, slower where that path answers. For whoever has tried [`decode_at_once`]; and tests,
+/// Does as [`decode`], without its fast path: same answers, slower where that path answers. For callers that have tried [`decode_at_once`]; and tests,
 /// fuzzing and benchmarks compare the two.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn decode_general(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     general::decode(datagram)
 }
 
-/// [`decode`] for a report of this service's own making, which may be longer than one that comes in.
+/// Does as [`decode`], for a report of this service's own making, which may be longer than one that comes in.
 ///
 /// # Errors
 /// As [`decode`].

@@ -51,7 +51,7 @@ pub(super) fn degrees(value: Value<'_>) -> Result<Option<f64>, Reject> {
     }
 }
 
-/// `None` for what says neither that the flag is set nor that it is not.
+/// Reads the flag. `None` for what says neither that it is set nor that it is not.
 #[inline]
 pub(super) fn flag(value: Value<'_>) -> Option<bool> {
     match value {

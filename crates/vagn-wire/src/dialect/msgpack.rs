@@ -26,7 +26,7 @@ pub fn split(body: &[u8]) -> Result<Reports, TooMany> {
     Ok(reports)
 }
 
-/// Length of the header of a list of reports at the start of `body`, in bytes; 0 when the body starts with a report.
+/// Returns the length of the header of a list of reports at the start of `body`, in bytes; 0 when the body starts with a report.
 ///
 /// A report may itself be an array, `[ID, Lat, Lon, Emergency]`. The first element tells: a list holds maps, arrays or
 /// envelopes, and no id begins like an envelope.

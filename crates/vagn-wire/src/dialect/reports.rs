@@ -33,7 +33,7 @@ impl Reports {
         self.close()
     }
 
-    /// Number of reports.
+    /// Returns the number of reports.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -43,7 +43,7 @@ impl Reports {
         self.ends.is_empty()
     }
 
-    /// Bytes of each report, in order.
+    /// Lists the bytes of each report, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.ends.len()).map(|at| {
             let start = if at == 0 { 0 } else { self.ends[at - 1] };

@@ -23,10 +23,12 @@ pub(crate) fn ms_of_text(text: &[u8]) -> Option<i64> {
     is_separated.then_some(minutes * MS_PER_MINUTE + time_of_day_ms(clock)? + fraction_ms)
 }
 
-/// Days from 1970 to `2026-11-28`.
+/// Counts the days from 1970 to `2026-11-28`.
 fn days(date: &[u8; 10]) -> Option<i64> {
     let [year @ .., b'-', _, _, b'-', _, _] = date else { return None };
-    let (year, month, day) = (digits(year)?, digits(&date[5..7])?, digits(&date[8..])?);
+    let year = digits(year)?;
+    let month = digits(&date[5..7])?;
+    let day = digits(&date[8..])?;
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -47,17 +49,18 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - TO_1970
 }
 
-/// `10:00:00`, in ms.
+/// Reads `10:00:00`, in ms.
 fn time_of_day_ms(clock: &[u8; 8]) -> Option<i64> {
     let [_, _, b':', _, _, b':', second @ ..] = clock else { return None };
     let second = digits(second)?;
     (second <= 60).then_some(minutes(&clock[..5])? * MS_PER_MINUTE + second * 1_000)
 }
 
-/// `10:00`, in minutes.
+/// Reads `10:00`, in minutes.
 fn minutes(clock: &[u8]) -> Option<i64> {
     let [_, _, b':', minute @ ..] = clock else { return None };
-    let (hour, minute) = (digits(&clock[..2])?, digits(minute)?);
+    let hour = digits(&clock[..2])?;
+    let minute = digits(minute)?;
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
@@ -70,7 +73,7 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     (len > 0).then(|| (digit(0) * 100 + digit(1) * 10 + digit(2), rest))
 }
 
-/// `Z`, `+01:00` or `-01:00`.
+/// Reads `Z`, `+01:00` or `-01:00`, in minutes.
 fn offset_minutes(rest: &[u8]) -> Option<i64> {
     match rest {
         b"Z" | b"z" => Some(0),

@@ -64,19 +64,22 @@ impl<'a, 'r> Reading<'a, 'r> {
                 None => return Ok(()),
                 Some(b'{') => {
                     self.object()?;
-                    (empty, self.inner_said) = (false, true);
+                    empty = false;
+                    self.inner_said = true;
                 }
                 Some(b'[') => {
                     self.scan.skip();
                     self.inner_said &= depth > 1;
-                    (depth, empty) = (depth + 1, true);
+                    depth += 1;
+                    empty = true;
                 }
                 Some(b']') => {
                     self.scan.skip();
                     if depth > 1 {
                         self.no_object(depth)?;
                     }
-                    (depth, empty) = (depth.saturating_sub(1), false);
+                    depth = depth.saturating_sub(1);
+                    empty = false;
                 }
                 Some(b',') => {
                     self.scan.skip();

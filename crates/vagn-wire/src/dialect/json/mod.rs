@@ -52,7 +52,7 @@ pub fn split_lines(body: &[u8]) -> Result<Reports, BadBody> {
     })
 }
 
-/// [`split`] without the pass by the book: same reports, slower. Tests and fuzzing compare the two.
+/// Does as [`split`], without the pass by the book: same reports, slower. Tests and fuzzing compare the two.
 ///
 /// # Errors
 /// As [`split`].

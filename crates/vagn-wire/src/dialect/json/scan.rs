@@ -26,9 +26,9 @@ pub(super) struct Scanner<'a> {
     mismatched: bool,
     /// All of the text, of which a part is read after a fault.
     all: &'a [u8],
-    /// Where the next object begins, as far as it was sought.
+    /// Begin of the next object, as far as it was sought.
     next_at: usize,
-    /// Where to look for the next object if the one with the fault does not end.
+    /// Begin of the search for the next object if the one with the fault does not end.
     fault_from: usize,
     /// End of what was searched for the quote of a string that is longer than its line, and whether that is its end.
     searched: (usize, bool),
@@ -160,7 +160,8 @@ impl<'a> Scanner<'a> {
             if self.next_at <= self.at {
                 let at = self.at;
                 self.seek_object();
-                (self.next_at, self.at) = (self.at, at);
+                self.next_at = self.at;
+                self.at = at;
             }
             self.text = &self.all[..self.next_at];
         }
@@ -339,7 +340,7 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Everything but space and what has a meaning of its own.
+/// Returns true for everything but space and what has a meaning of its own.
 fn is_part_of_word(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && !matches!(byte, b'"' | b',' | b':' | b'[' | b']' | b'{' | b'}')
 }
