@@ -5,6 +5,7 @@ mod export;
 mod guest;
 mod import;
 mod settings;
+mod shards;
 mod table;
 
 use std::path::{Path, PathBuf};

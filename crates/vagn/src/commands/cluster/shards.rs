@@ -9,7 +9,7 @@ use vagn_nats::Handle;
 use vagn_shard::FleetShard;
 use vagn_store::Reader;
 
-use super::super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
+use super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
 
 /// Time for which mirrors are asked for with each look.
 const MIRRORED_FOR: Duration = Duration::from_secs(60);

@@ -3,8 +3,6 @@
 //! For the time of the export this process is a node of the cluster that stores nothing and mirrors all shards, as a node does whose
 //! live map somebody looks at. Once it has all of them they are written, to a directory that has the whole fleet or none of it.
 
-mod copying;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +15,7 @@ use super::super::exit::Coded;
 use super::super::owner::Before;
 use super::super::say;
 use super::guest::{self, Guest, bar};
+use super::shards;
 
 /// Flags of `vagn cluster export`.
 #[derive(Debug, Args)]
@@ -58,7 +57,7 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<()> {
     before.hand_over(check_empty(&dir))?;
     let guest = Guest { settings, command: "export", undone: "nothing was exported" };
     // They do not change any more: the node that wrote them has ended.
-    let shards = guest.stay(clock.clone(), copying::copied)?;
+    let shards = guest.stay(clock.clone(), shards::copied)?;
     check_empty(&dir)?;
     let vehicles = before.hand_over(write(&dir, partitions, &shards, clock.now_ms()))?;
     let dir = dir.display();
