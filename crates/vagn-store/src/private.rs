@@ -14,7 +14,7 @@ pub const FILE_MODE: u32 = 0o600;
 pub const DIR_MODE: u32 = 0o700;
 
 /// Begins of the names that are ours in a data directory. Whatever else somebody keeps there is left as it is.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "manifest",
     "lock",
     "clock",
@@ -27,6 +27,7 @@ const OURS: [&str; 12] = [
     "access.",
     "fleet-",
     "cluster",
+    "desk",
 ];
 
 /// Bit of a directory that many users share, such as `/tmp`.
