@@ -45,6 +45,7 @@
 //! | `batcher.rs`, `pace.rs`, `flight.rs`, `tickets.rs` | from reporters into streams, and fates back |
 //! | `membership.rs`, `assignment.rs` | who is there, and who owns what |
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
+//! | `copied.rs` | what a copy of the whole service has of the fleet |
 //! | `scatter.rs` | questions to owners |
 //! | `node/` | the node, which puts them together |
 //! | `trail/` | calls for help: one desk and one trail for the service. A part of its own |
@@ -55,6 +56,7 @@ mod bootstrap;
 pub mod bytes;
 mod command;
 mod content;
+mod copied;
 mod disk;
 mod doors;
 mod entry;
@@ -86,6 +88,7 @@ pub mod trail;
 mod view;
 
 pub use command::{Command, ShardAnswer};
+pub use copied::{CopyRecord, ShardCopy};
 pub use disk::{Disk, DiskCommand};
 pub use entry::{Batch, BatchWriter, Body, ENTRY_MAX, Entry, Tick};
 pub use event::{

@@ -78,6 +78,7 @@ pub use crate::node::{DeedError, NodeLane, NodeStatus};
 use crate::notifier::{NoticeSender, NoticeSource, Notifier};
 pub use crate::notify::target::{Target, Targets};
 use crate::office::calls::DoorCalls;
+pub use crate::office::copier::{CopyOffice, IncidentCopy, NoDesk};
 use crate::office::door_actor::DoorActor;
 use crate::office::door_source::DoorSource;
 use crate::office::files::IncidentFiles;
@@ -176,6 +177,15 @@ pub fn start_node(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, NodeLane
     // The subscription lasts as long as the topic.
     drop(traffic.subscribe("emergency", handle.subscriber()));
     (handle, node, spec)
+}
+
+/// Begins a copy of all incidents of a cluster in `dir`, which is there and has none. Nothing is set aside for more than it has.
+///
+/// # Errors
+/// The store cannot be made.
+pub fn copy_incidents(dir: &Path, now_ms: i64) -> Result<IncidentCopy, StoreError> {
+    let opening = Opening { reserved: 0, ended_kept: ENDED_KEPT, recall: Recall::All, now_ms };
+    IncidentCopy::begin(dir, opening)
 }
 
 fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, NodeLane, ChildSpec) {

@@ -36,7 +36,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-const LOCK: &str = "lock";
+/// Name of the file that names the process which has the directory.
+pub(crate) const LOCK: &str = "lock";
 
 /// A data directory that this process has for itself until it and its [`PartList`]s are dropped.
 pub struct DataDir {

@@ -39,8 +39,8 @@ mod uuid_text;
 mod vehicle;
 
 pub use backup::{
-    Backup, BackupError, BackupProgress, BackupStep, BackupWriter, FleetSource, Interrupt, RestoreReport,
-    UncheckedBackup,
+    Backup, BackupError, BackupProgress, BackupStep, BackupWriter, CopiedShard, FleetSource, Interrupt,
+    RestoreReport, UncheckedBackup,
 };
 pub use changes::{Changes, FixBefore, Gone, Move, Moved};
 pub use data_dir::{DataDir, PartList};

@@ -23,12 +23,12 @@ const OURS: [&str; 14] = [
     "key.",
     "incidents.",
     "census",
-    "desk",
     "registry.",
     "control",
     "access.",
     "fleet-",
     "cluster",
+    "desk",
 ];
 
 /// Bit of a directory that many users share, such as `/tmp`.

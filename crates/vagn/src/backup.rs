@@ -4,7 +4,7 @@
 //! later: what stands on the trail or in the log was done under a token or key that is in the registry of the copy.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,11 +12,15 @@ use vagn_emergency::record::store::{self, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, Head};
 use vagn_emergency::{CENSUS_DIR, DESK_DIR, EmergencyHandle, census_files};
 use vagn_registry::Registry;
-use vagn_store::disk::RealDisk;
+use vagn_shard::files::check_copy;
+use vagn_store::disk::{Disk, RealDisk};
 use vagn_store::{BackupError, BackupWriter, FleetSource, Interrupt, UncheckedBackup};
 
 /// Small files that never change while a service runs, or are replaced as a whole.
 const SMALL: [&str; 2] = ["cert.pem", "key.pem"];
+
+/// Directory of the files of a node's shards, in its data directory.
+pub const NODE_DIR: &str = "cluster";
 
 /// Files of a node's desk.
 const DESK_FILES: [&str; 2] = [store::FILE, "kept.redb"];
@@ -109,8 +113,7 @@ pub fn copy_stopped(
     }
     copy_census(&mut writer, from, "")?;
     if from.join(Registry::FILE).exists() {
-        vagn_store::disk::Disk::copy(&RealDisk, &from.join(Registry::FILE), &to.join(Registry::FILE))
-            .context("copy the registry")?;
+        RealDisk.copy(&from.join(Registry::FILE), &to.join(Registry::FILE)).context("copy the registry")?;
         Registry::settle_copy(&to).context("copy the registry")?;
         writer.adopt(Registry::FILE)?;
     }
@@ -118,8 +121,9 @@ pub fn copy_stopped(
     if copy.join(Registry::FILE).exists() {
         // What a node has of the registry of its cluster, so that it lets in without brokers.
         let to = to.join(Registry::COPY_DIR);
-        fs::create_dir_all(&to).context("copy the registry of the cluster")?;
-        vagn_store::disk::Disk::copy(&RealDisk, &copy.join(Registry::FILE), &to.join(Registry::FILE))
+        RealDisk.create_dir(&to).context("copy the registry of the cluster")?;
+        RealDisk
+            .copy(&copy.join(Registry::FILE), &to.join(Registry::FILE))
             .context("copy the registry of the cluster")?;
         Registry::settle_copy(&to).context("copy the registry of the cluster")?;
         writer.adopt(&format!("{}/{}", Registry::COPY_DIR, Registry::FILE))?;
@@ -127,14 +131,14 @@ pub fn copy_stopped(
     let desk = from.join(DESK_DIR);
     if desk.exists() {
         // What a node has of the incidents of its cluster, and the alarms of its doors that the others do not have.
-        fs::create_dir_all(to.join(DESK_DIR)).context("copy the incidents of the cluster")?;
+        RealDisk.create_dir(&to.join(DESK_DIR)).context("copy the incidents of the cluster")?;
         for name in DESK_FILES {
             writer.copy_file(&desk.join(name), &format!("{DESK_DIR}/{name}"))?;
         }
         copy_census(&mut writer, &desk, &format!("{DESK_DIR}/"))?;
     }
-    if store::is_there(&to) {
-        writer.note_trail(head_of(&to)?.to_string());
+    if let Some(dir) = dir_of_store(&to) {
+        writer.note_trail(head_of(&dir)?.to_string());
     }
     Ok(writer.close(fleet)?)
 }
@@ -180,7 +184,7 @@ fn check_outside(from: &Path, dir: &Path) -> Result<(), BackupError> {
 pub fn check(backup: &UncheckedBackup, interrupt: Interrupt<'_>) -> anyhow::Result<Checked> {
     let vehicles = backup.check(interrupt)?;
     let data = backup.data_dir();
-    let trail = if store::is_there(&data) { Some(check_trail(&data)?) } else { None };
+    let trail = dir_of_store(&data).map(|dir| check_trail(&dir)).transpose()?;
     let noted = backup.trail();
     if trail.map(|head| head.to_string()).as_deref() != noted {
         anyhow::bail!(
@@ -188,10 +192,28 @@ pub fn check(backup: &UncheckedBackup, interrupt: Interrupt<'_>) -> anyhow::Resu
             noted.unwrap_or("nothing")
         );
     }
-    if data.join(Registry::FILE).exists() {
-        Registry::check_copy(&data).context("read the registry in the copy")?;
+    for dir in [data.clone(), data.join(Registry::COPY_DIR)] {
+        if dir.join(Registry::FILE).exists() {
+            Registry::check_copy(&dir).context("read the registry in the copy")?;
+        }
     }
     Ok(Checked { vehicles, trail })
+}
+
+/// Reads back the shards of a copy of a whole service, as a start of a node would. Returns the number of their vehicles. Changes nothing.
+///
+/// # Errors
+/// The first thing that is not as it was copied.
+pub fn check_shards(backup: &UncheckedBackup, data_set: &str) -> anyhow::Result<u64> {
+    let dir = backup.data_dir().join(NODE_DIR);
+    let mut vehicles = 0;
+    check_copy(Arc::new(RealDisk), &dir, data_set, |_, shard| vehicles += shard.reader().len() as u64)?;
+    Ok(vehicles)
+}
+
+/// Returns the directory that has the incidents: those of a single machine or, where it never was one, those of a node.
+fn dir_of_store(data: &Path) -> Option<PathBuf> {
+    [data.to_owned(), data.join(DESK_DIR)].into_iter().find(|dir| store::is_there(dir))
 }
 
 fn check_trail(data: &Path) -> anyhow::Result<Head> {

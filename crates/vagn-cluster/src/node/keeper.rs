@@ -76,6 +76,16 @@ impl Keeper {
         self.known = Assignment::read(note).ok();
     }
 
+    /// Makes this node the owner of shards that it has and that its note gives to nobody, as that of a copy does.
+    pub(super) fn own_copied(&mut self, me: NodeId, has: impl Fn(ShardId, u64, u32) -> bool) {
+        let Some(Assignment { data_set, shards, .. }) = &mut self.known else { return };
+        for (shard, place) in (0..).map(ShardId).zip(shards) {
+            if place.owners.is_empty() && has(shard, *data_set, place.epoch) {
+                place.set(me, true);
+            }
+        }
+    }
+
     pub(super) fn known(&self) -> Option<&Assignment> {
         self.known.as_ref()
     }

@@ -11,6 +11,7 @@ use super::part::{Bench, Facts};
 use crate::bootstrap::{Copying, Piece};
 use crate::command::Command;
 use crate::content::{Applied, Content};
+use crate::copied::ShardCopy;
 use crate::entry::Tick;
 use crate::event::{Delivered, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
@@ -183,6 +184,14 @@ impl<S: ShardState> Mirror<S> {
     pub(super) fn content(&self) -> Option<&S> {
         match &self.state {
             State::Following(following) => Some(&following.content.state),
+            State::Idle | State::Copying(_) => None,
+        }
+    }
+
+    /// Returns a copy of the shard as it is here, once there is a content.
+    pub(super) fn copied(&self) -> Option<ShardCopy> {
+        match &self.state {
+            State::Following(following) => Some(ShardCopy::of(&following.content)),
             State::Idle | State::Copying(_) => None,
         }
     }

@@ -146,6 +146,11 @@ impl<S: ShardState> Node<S> {
             }
             DiskPart::Rest(shard) => self.part(shard, now, out).0.restore_rest(),
             DiskPart::End => {
+                let Self { settings, keeper, parts, .. } = self;
+                let has = |shard: ShardId, data_set, epoch| {
+                    parts.get(&shard).is_some_and(|part| part.has_of(data_set, epoch))
+                };
+                keeper.own_copied(settings.node, has);
                 let shards: Vec<ShardId> = self.parts.keys().copied().collect();
                 for shard in shards {
                     let (part, mut bench) = self.part(shard, now, out);

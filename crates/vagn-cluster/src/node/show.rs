@@ -4,6 +4,7 @@ use super::Node;
 use super::mirror::Mirror;
 use super::part::Part;
 use crate::assignment::Assignment;
+use crate::copied::{CopyRecord, ShardCopy};
 use crate::ids::{BatchId, NodeId, ShardId, StreamId};
 use crate::settings::Settings;
 use crate::state::ShardState;
@@ -64,6 +65,16 @@ impl<S: ShardState> Node<S> {
     /// Returns its mirrors as they were after the last event, by rising number of the shard.
     pub fn mirrors(&self) -> Vec<ShardView> {
         self.mirrors.values().filter_map(|mirror| mirror.view(self.now)).collect()
+    }
+
+    /// Returns a copy of a shard that this node mirrors, as it is here. It takes as long as an owner needs who is copied.
+    pub fn copied(&self, shard: ShardId) -> Option<ShardCopy> {
+        self.mirrors.get(&shard)?.copied()
+    }
+
+    /// Returns the record of assignment as a copy has it; `None` until it is known.
+    pub fn copied_record(&self) -> Option<CopyRecord> {
+        self.keeper.known().map(CopyRecord::of)
     }
 
     /// Returns what became of the changes that came in through this node.

@@ -183,10 +183,10 @@ impl Chain {
         self.running.get(sequence)
     }
 
-    /// Finds the stream if it may, follows it, and saves.
+    /// Finds the stream if it may, follows it, and saves. `find`: it may, and makes it or not where there is none.
     pub(crate) fn run(
         &mut self,
-        may_find: bool,
+        find: Option<bool>,
         now: Moment,
         numbers: &mut Numbers,
         out: &mut Vec<TrailCommand>,
@@ -198,11 +198,17 @@ impl Chain {
         let at = self.received();
         if let Some(follower) = &mut self.follower {
             common(out, |out| follower.run(now, at, numbers, out));
-        } else if may_find && self.finding.is_none() && now.elapsed_ms >= self.find_at_ms {
+        } else if let Some(makes_it) = find
+            && self.finding.is_none()
+            && now.elapsed_ms >= self.find_at_ms
+        {
             let read = numbers.read();
             (self.finding, self.find_at_ms) = (Some(read), now.elapsed_ms + AGAIN_MS);
             let stream = StreamId::trail(FIRST_EPOCH);
-            out.push(TrailCommand::Common(Command::MakeStream { read, stream }));
+            out.push(TrailCommand::Common(match makes_it {
+                true => Command::MakeStream { read, stream },
+                false => Command::ReadStream { read, stream },
+            }));
         }
     }
 

@@ -364,7 +364,8 @@ impl<D: DeskState> TrailNode<D> {
             return;
         }
         self.keep_up(now, out);
-        self.chain.run(self.may_find(), now, &mut self.numbers, out);
+        let find = self.may_find().then_some(self.settings.makes_stream);
+        self.chain.run(find, now, &mut self.numbers, out);
         if self.chain.is_over() && !self.lead.is_alone() {
             self.lead.go_alone(now, &mut self.mail, out);
         }

@@ -13,6 +13,8 @@ pub struct TrailSettings {
     pub settings_hash: u64,
     /// It claims when no leader is heard. One that may not hands alarms over, and calls by itself as any door does.
     pub may_lead: bool,
+    /// It makes the stream of the first epoch where there is none. One that may not waits for it.
+    pub makes_stream: bool,
     /// Most alarms of the own door that wait for the trail in memory.
     pub door_max: usize,
     /// Most alarms that wait for their record at the leader.
@@ -34,6 +36,7 @@ impl TrailSettings {
             random,
             settings_hash: 0,
             may_lead: true,
+            makes_stream: true,
             door_max: 4_096,
             desk_max: 16_384,
             room_bytes: u64::MAX,

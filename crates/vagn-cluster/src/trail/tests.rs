@@ -8,7 +8,7 @@ mod epochs;
 use self::bench::*;
 use super::*;
 use crate::command::Command;
-use crate::event::{Event, PublishOutcome};
+use crate::event::{Event, PublishOutcome, RecordKey, RecordOutcome};
 use crate::happened::Stop;
 use crate::ids::Moment;
 use crate::trail::message::TrailMessage;
@@ -20,6 +20,21 @@ fn a_claim_that_is_stored_makes_a_leader_with_its_own_numbers() {
     let term = bench.node.view(bench.moment()).term;
     assert_eq!(term, Term(1_003_000));
     assert_eq!(bench.node.desk().numbers, Some(term.numbers()));
+}
+
+#[test]
+fn a_node_that_makes_no_stream_waits_until_there_is_one() {
+    let mut bench = Bench::begin(|settings| (settings.makes_stream, settings.may_lead) = (false, false));
+    bench.tell(TrailEvent::Restored(None));
+    bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
+    bench.absent();
+    bench.at(500);
+    assert_eq!(bench.node.view(bench.moment()).trail, None);
+    bench.at(1_000);
+    bench.figures(1, 0, 0);
+    assert_eq!(bench.node.view(bench.moment()).trail, Some(TrailId { epoch: 1, incarnation: BORN }));
+    let makes = |command: &TrailCommand| matches!(command, TrailCommand::Common(Command::MakeStream { .. }));
+    assert!(!bench.out.iter().any(makes));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -126,6 +126,11 @@ pub(crate) trait AsidePlace: Send {
     fn read(&self) -> io::Result<Box<dyn Read>>;
 }
 
+/// Returns a file for them in this directory.
+pub(crate) fn aside_in(folder: &Path) -> Box<dyn AsidePlace> {
+    Box::new(AsideFile(folder.join(FILE)))
+}
+
 /// A file for them.
 struct AsideFile(PathBuf);
 
@@ -167,7 +172,7 @@ pub(crate) enum CopyTaken {
 
 impl Copies {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self::aside(Box::new(AsideFile(folder.join(FILE))))
+        Self::aside(aside_in(&folder))
     }
 
     /// Puts pieces aside in this place.

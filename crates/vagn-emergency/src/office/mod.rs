@@ -25,6 +25,7 @@
 //! | `calls.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
+//! | `copier.rs` | the office of a node that only copies all incidents |
 //! | `trail_desk.rs`, `deeds.rs` | the desk |
 //! | `lane_office.rs`, `look.rs` | what the driver asks for, and when it looks |
 //! | `answers.rs`, `losses.rs` | what the driver hears, and what found no place |
@@ -36,6 +37,7 @@ pub(crate) mod answers;
 mod arrivals;
 mod call_note;
 pub(crate) mod calls;
+pub(crate) mod copier;
 pub(crate) mod copies;
 pub(crate) mod deed_form;
 mod deeds;

@@ -7,7 +7,7 @@ use super::note;
 use super::site::{NotReplaced, Site, shard_of};
 
 /// Name of the file.
-const FILE: &str = "manifest";
+pub(super) const FILE: &str = "manifest";
 
 /// The one format that this version reads and writes.
 const FORMAT: u32 = 1;

@@ -9,10 +9,13 @@
 //! damaged-3-1/                   what was found damaged of shard 3; with the mark `unpublished` if it is the rest of its log
 //! removing-3/                    a shard that was dropped, on its way out
 //! ```
+//! `copied.rs` makes and reads such files without a node, for a copy of the whole service.
+//!
 //! [`vagn_cluster`] says what must hold after a crash at any moment. A snapshot that is installed begins another log, whose number it
 //! names: one rename puts both in the place of those before.
 
 mod aside;
+mod copied;
 mod counts;
 mod desk;
 mod error;
@@ -44,6 +47,7 @@ use std::task::{Context, Poll};
 use vagn_cluster::{Disk, DiskCommand, Event};
 use vagn_store::disk::Disk as FileSystem;
 
+pub use copied::{CopyFault, CopyFiles, check as check_copy, names as copy_names};
 pub use counts::FileCounts;
 use error::Doing;
 pub use error::FilesError;

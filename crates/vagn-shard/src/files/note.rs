@@ -22,7 +22,6 @@ const LENGTH_MAX: usize = 16 << 20;
 pub(super) enum FoundNote {
     Note(Vec<u8>),
     Nothing,
-    /// It is kept under another name.
     Damaged,
     /// It could not be read, and is left as it is.
     Unread(io::Error),
@@ -34,11 +33,21 @@ pub(super) fn write(site: &Site, note: &[u8]) -> io::Result<()> {
     written.map_err(NotReplaced::into_error)
 }
 
-/// Reads the note at a start.
+/// Reads the note at a start. A damaged one is kept under another name.
 pub(super) fn restore(site: &Site) -> FoundNote {
     let path = site.root.join(FILE);
     let _unfinished = site.disk.remove(&site.root.join(format!("{FILE}{TEMPORARY}")));
-    let read = site.disk.open(&path).and_then(|file| {
+    let found = read(site);
+    if matches!(found, FoundNote::Damaged) {
+        // If it cannot be renamed, the next note replaces it: it could not be read anyway.
+        let _kept = site.disk.rename(&path, &site.root.join(DAMAGED));
+    }
+    found
+}
+
+/// Reads the note, and changes nothing.
+pub(super) fn read(site: &Site) -> FoundNote {
+    let read = site.disk.open(&site.root.join(FILE)).and_then(|file| {
         let size = file.size()?.min((HEADER + LENGTH_MAX) as u64 + 1);
         let mut bytes = vec![0; size as usize];
         let got = file.read_at(0, &mut bytes)?;
@@ -55,11 +64,7 @@ pub(super) fn restore(site: &Site) -> FoundNote {
         Err(NoHeader::Version(version)) => FoundNote::Unread(io::Error::other(format!(
             "it is of version {version}, and this one reads {VERSION}"
         ))),
-        Err(NoHeader::Damaged) => {
-            // If it cannot be renamed, the next note replaces it: it could not be read anyway.
-            let _kept = site.disk.rename(&path, &site.root.join(DAMAGED));
-            FoundNote::Damaged
-        }
+        Err(NoHeader::Damaged) => FoundNote::Damaged,
     }
 }
 

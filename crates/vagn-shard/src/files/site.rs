@@ -60,7 +60,7 @@ impl NotReplaced {
 
 impl Site {
     pub(super) fn shard_dir(&self, shard: ShardId) -> PathBuf {
-        self.root.join(format!("{SHARD}{}", shard.0))
+        self.root.join(shard_name(shard))
     }
 
     pub(super) fn removing_dir(&self, shard: ShardId) -> PathBuf {
@@ -95,6 +95,11 @@ impl Site {
         }
         self.disk.sync_dir(to.parent().unwrap_or(&self.root)).map_err(NotReplaced::Unknown)
     }
+}
+
+/// Returns the name of a shard's folder.
+pub(super) fn shard_name(shard: ShardId) -> String {
+    format!("{SHARD}{}", shard.0)
 }
 
 /// Returns the shard whose folder has this name.

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use vagn_fuzz::Target;
 
 use super::files::Sum;
-use super::list::{BackupList, CHECKED, ListedFile, UNCHECKED};
+use super::list::{BackupList, CHECKED, CopiedShard, ListedFile, UNCHECKED};
 use crate::disk::faulty::FaultyDisk;
 use crate::disk::{Disk, read_all};
 use crate::manifest::text;
@@ -27,6 +27,10 @@ const WORDS: &[&str] = &[
     "../",
     "/",
     "./",
+    "shard ",
+    " epoch ",
+    " entry ",
+    " time ",
     "\n",
     "\r\n",
     " ",
@@ -84,12 +88,26 @@ fn the_corpus_of_lists_is_of_this_format() {
         file("incidents.redb", 1_589_248, false),
         file("manifest", 187, false),
     ];
-    let whole =
-        BackupList { made_ms: 1_795_860_000_000, trail: Some(format!("17:{}", "5b".repeat(32))), files };
+    let whole = BackupList {
+        made_ms: 1_795_860_000_000,
+        trail: Some(format!("17:{}", "5b".repeat(32))),
+        shards: Vec::new(),
+        files,
+    };
+    let shard = |shard, entry| CopiedShard { shard, epoch: 2, entry, time_ms: 1_795_860_000_000 };
+    let of_cluster = BackupList {
+        shards: vec![shard(0, 17), shard(255, u64::MAX)],
+        files: vec![file("cluster/shard-0/snapshot", 4_096, false), file("desk/incidents.redb", 64, false)],
+        ..whole.clone()
+    };
     let huge = vec![file("a b", u64::MAX, true), file("clock", u64::MAX, false)];
-    let without_trail = BackupList { made_ms: -1, trail: None, files: huge };
-    for (name, list) in [("whole", whole), ("without_trail", without_trail), ("empty", BackupList::default())]
-    {
+    let without_trail = BackupList { made_ms: -1, trail: None, shards: Vec::new(), files: huge };
+    for (name, list) in [
+        ("whole", whole),
+        ("without_trail", without_trail),
+        ("of_cluster", of_cluster),
+        ("empty", BackupList::default()),
+    ] {
         let disk = FaultyDisk::new();
         disk.create_dir(Path::new(DIR)).expect("the disk works");
         list.write(&disk, Path::new(DIR), CHECKED).expect("it is written");

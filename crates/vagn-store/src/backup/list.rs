@@ -21,7 +21,22 @@ pub(super) struct BackupList {
     pub(super) made_ms: i64,
     /// Head of the trail in the copy, as its owner writes it.
     pub(super) trail: Option<String>,
+    /// Shards of a cluster, if it is a copy of one.
+    pub(super) shards: Vec<CopiedShard>,
     pub(super) files: Vec<ListedFile>,
+}
+
+/// A shard of a cluster, as a copy has it: each at its own moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopiedShard {
+    /// Its number.
+    pub shard: u16,
+    /// Epoch of its stream.
+    pub epoch: u32,
+    /// The last entry of that stream in the copy.
+    pub entry: u64,
+    /// Time of the shard then, ms since 1970.
+    pub time_ms: i64,
 }
 
 /// A file of the copy.
@@ -61,6 +76,9 @@ impl BackupList {
     fn lines(&self) -> String {
         let mut lines = format!("made {}\n", self.made_ms);
         lines.extend(self.trail.iter().map(|head| format!("trail {head}\n")));
+        for CopiedShard { shard, epoch, entry, time_ms } in &self.shards {
+            lines += &format!("shard {shard} epoch {epoch} entry {entry} time {time_ms}\n");
+        }
         for ListedFile { name, sum, is_fixed } in &self.files {
             let word = if *is_fixed { "fixed" } else { "file" };
             lines += &format!("{word} {} {:08x} {name}\n", sum.bytes, sum.crc);
@@ -73,8 +91,25 @@ impl BackupList {
         let made_ms = lines.next()?.strip_prefix("made ")?.parse().ok()?;
         let trail =
             lines.next_if(|line| line.starts_with("trail ")).map(|line| line["trail ".len()..].to_owned());
+        let mut shards = Vec::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("shard ")) {
+            shards.push(CopiedShard::parse(line)?);
+        }
         let files = lines.map(ListedFile::parse).collect::<Option<_>>()?;
-        Some(BackupList { made_ms, trail, files })
+        Some(BackupList { made_ms, trail, shards, files })
+    }
+}
+
+impl CopiedShard {
+    fn parse(line: &str) -> Option<CopiedShard> {
+        let mut words = line.split(' ');
+        let mut word = |name| words.next().filter(|word| *word == name).and_then(|_| words.next());
+        Some(CopiedShard {
+            shard: word("shard")?.parse().ok()?,
+            epoch: word("epoch")?.parse().ok()?,
+            entry: word("entry")?.parse().ok()?,
+            time_ms: word("time")?.parse().ok()?,
+        })
     }
 }
 
@@ -112,10 +147,11 @@ mod tests {
         let list = BackupList {
             made_ms: -3,
             trail: Some("17:ab".to_owned()),
+            shards: vec![CopiedShard { shard: 3, epoch: 1, entry: 17, time_ms: -5 }],
             files: vec![file("fleet-1/0/a b.log", true), file("clock", false)],
         };
         assert_eq!(BackupList::parse(&list.lines()), Some(list.clone()));
-        let without = BackupList { trail: None, ..list };
+        let without = BackupList { trail: None, shards: Vec::new(), ..list };
         assert_eq!(BackupList::parse(&without.lines()), Some(without));
         for name in ["/etc/passwd", "../a", "fleet-1/../../a", "", "./a"] {
             assert_eq!(ListedFile::parse(&format!("file 1 00000000 {name}")), None, "{name}");

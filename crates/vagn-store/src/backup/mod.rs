@@ -25,6 +25,7 @@ use std::ops::ControlFlow;
 
 pub use check::UncheckedBackup;
 pub use error::BackupError;
+pub use list::CopiedShard;
 pub use restore::{Backup, RestoreReport};
 pub use source::FleetSource;
 pub use writer::BackupWriter;

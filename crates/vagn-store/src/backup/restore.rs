@@ -2,7 +2,7 @@
 
 use super::check::check_files;
 use super::files::{Work, can_link, check_room, make_empty, sync_names};
-use super::list::{BackupList, CHECKED, DATA, ListedFile};
+use super::list::{BackupList, CHECKED, CopiedShard, DATA, ListedFile};
 use super::{BackupError, BackupStep, Interrupt};
 use crate::disk::{Disk, replace};
 use crate::error::{Doing, SYNC};
@@ -49,6 +49,11 @@ impl Backup {
     /// Returns the head of the trail in it.
     pub fn trail(&self) -> Option<&str> {
         self.list.trail.as_deref()
+    }
+
+    /// Returns the shards of a cluster that are in it; none of a single machine, or of one node.
+    pub fn shards(&self) -> &[CopiedShard] {
+        &self.list.shards
     }
 
     /// Returns the bytes of all files.

@@ -1,9 +1,10 @@
 //! Making a backup: the files of the fleet, then what others put beside them, then the list.
 
 use super::files::{Sum, Work, can_link, check_room, make_empty, sync_names};
-use super::list::{BackupList, CHECKED, DATA, ListedFile, UNCHECKED};
+use super::list::{BackupList, CHECKED, CopiedShard, DATA, ListedFile, UNCHECKED};
 use super::source::{FleetSource, SourceFile};
 use super::{BackupError, BackupStep, Interrupt, UncheckedBackup};
+use crate::data_dir::{DataDir, LOCK};
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
 use crate::manifest::partition::PartitionManifest;
@@ -104,6 +105,37 @@ impl<'a> BackupWriter<'a> {
     /// Notes the head of the trail in the copy.
     pub fn note_trail(&mut self, head: String) {
         self.list.trail = Some(head);
+    }
+
+    /// Notes a shard of a cluster that its owner has put into the copy.
+    pub fn note_shard(&mut self, shard: CopiedShard) {
+        self.list.shards.push(shard);
+    }
+
+    /// Makes sure that there is room for so many bytes more.
+    ///
+    /// # Errors
+    /// [`BackupError::NoRoom`], and those of the disk.
+    pub fn check_room(&self, needed: u64) -> Result<(), BackupError> {
+        check_room(&*self.disk, &self.dir, needed)
+    }
+
+    /// Closes a copy that has no fleet of a single machine, as [`close`](Self::close) does: its data directory is that of a first start.
+    /// `partitions` and `set_id` as for [`DataDir::open`].
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn close_new(self, partitions: Option<u32>, set_id: u64) -> Result<UncheckedBackup, BackupError> {
+        let data = self.data.clone();
+        drop(DataDir::open(self.disk.clone(), &data, partitions, set_id)?);
+        let source = FleetSource::at_rest(self.disk.clone(), &data)?;
+        let lock = data.join(LOCK);
+        let disk = self.disk.clone();
+        let closed = self.close(&source)?;
+        drop(source);
+        // It names this process.
+        disk.remove(&lock).doing("remove", &lock)?;
+        Ok(closed)
     }
 
     /// Writes the manifests and the list. The backup is there when it was [checked](UncheckedBackup).

@@ -20,7 +20,7 @@ use crate::control::{ControlError, ControlLine, Copier, Problem, Tell};
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The reason that a running node is not copied, and the remedy.
-const OF_A_NODE: &str = "this service is a node of a cluster, where the other nodes have copies of its shards; stop it to copy its \
+const OF_A_NODE: &str = "this service is a node of a cluster: name the brokers with --nats to copy the whole service, or stop this one to copy its \
                          incidents, devices and tokens";
 
 /// The parts of the service that are copied.

@@ -1,4 +1,4 @@
-//! `vagn backup`: copies the data directory of a service, whether it runs or not, and reads the copy back.
+//! `vagn backup`: copies the data directory of a service, whether it runs or not, or a whole service on many machines, and reads the copy back.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -13,19 +13,23 @@ use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupProgress, BackupStep, FleetSource, StoreError, UncheckedBackup};
 
 use super::exit::{self, Coded};
-use super::say;
-use crate::backup::{Checked, check, copy_stopped};
+use super::{cluster, say};
+use crate::backup::{Checked, check, check_shards, copy_stopped};
 use crate::control::{self, ClientError, ControlLine, ControlRequest};
 
 /// Flags of `vagn backup`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn backup /backups/monday --data-dir /var/lib/vagn\n  \
-vagn restore /backups/monday --data-dir /var/lib/vagn-again\n\n\
+vagn restore /backups/monday --data-dir /var/lib/vagn-again\n  \
+vagn backup /backups/monday --nats tls://a.example,b.example,c.example --config vagn.toml    # many machines\n\n\
 While the service runs it makes the copy itself, so its user must be able to write where DIR is to be; reports and alarms go on \
 meanwhile. All that was answered before the backup began is in it. Where both are on one file system, files that never change are \
 shared (hard links): copy DIR to another disk or machine afterwards. It has positions, alarms and secrets: keep it as safe as the data \
 directory.\n\
-A node of a cluster must be stopped for it, and its copy has no shards: other nodes have copies of them.\n\
+With --nats, or with the --config of a node, it copies the whole service that runs on many machines, over its brokers: all shards of the fleet, all incidents with their \
+trail, devices, tokens and shares. All that was answered before the command began is in it; each shard is as it was at a moment of its own, which is printed. The copy is the data directory of one node that has all: \
+`vagn restore` makes it, and docs/cluster.md says how the service comes back on new brokers. The command needs memory for all vehicles. With --data-dir of a node, which must be stopped, it copies that node \
+without its shards.\n\
 A copy that was cut off is not taken for one: remove it.\n\n\
 Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR cannot be used; 69 \
 another backup is under way, or the data directory is in use by a process that does not answer.")]
@@ -36,6 +40,12 @@ pub(super) struct BackupArgs {
     /// Data directory of the service.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
+    /// NATS brokers of a cluster, of which the whole service is copied, such as tls://a.example,b.example,c.example; nats:// for loopback alone.
+    #[arg(long, value_name = "URL,…", conflicts_with = "data_dir")]
+    nats: Option<String>,
+    /// Settings file (TOML), as the nodes of the cluster have it.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    config: Option<PathBuf>,
 }
 
 /// Makes a backup.
@@ -43,13 +53,37 @@ pub(super) struct BackupArgs {
 /// # Errors
 /// When it cannot be made, or is not as it should be.
 pub(super) fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
-    let dir = absolute(&args.dir).context("find the directory of the backup")?;
+    let BackupArgs { dir, data_dir, nats, config } = args;
+    let dir = absolute(&dir).context("find the directory of the backup")?;
     let shown = Shown::default();
-    let backup = copy(&args.data_dir, &dir, &shown)?;
-    let checked = check(&backup, &|progress| shown.progress(progress)).map_err(of_store)?;
+    if nats.is_some() || config.is_some() {
+        return copy_all(&dir, nats, config.as_deref(), &shown);
+    }
+    let backup = copy(&data_dir, &dir, &shown)?;
+    let Checked { vehicles, trail } =
+        check(&backup, &|progress| shown.progress(progress)).map_err(of_store)?;
     let backup = backup.finish().map_err(coded)?;
-    let Checked { vehicles, trail } = checked;
     say(&format!("backup {}: {vehicles} vehicles, {} bytes\n", dir.display(), backup.bytes()))?;
+    trail.map_or(Ok(()), |head| say(&format!("trail {head}\n")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Copies a whole service on many machines.
+fn copy_all(
+    dir: &Path,
+    nats: Option<String>,
+    config: Option<&Path>,
+    shown: &Shown,
+) -> anyhow::Result<ExitCode> {
+    let interrupt = |progress| shown.progress(progress);
+    let copied = cluster::copy::copy(dir, nats, config, &interrupt).map_err(of_store)?;
+    let cluster::copy::Copied { backup, data_set, shards } = copied;
+    let trail = check(&backup, &interrupt).map_err(of_store)?.trail;
+    let vehicles = check_shards(&backup, &data_set)?;
+    let backup = backup.finish().map_err(coded)?;
+    let (dir, count, bytes) = (dir.display(), shards.len(), backup.bytes());
+    say(&format!("backup {dir}: {vehicles} vehicles of {count} shards, {bytes} bytes\n"))?;
+    shards.iter().try_for_each(|shard| say(&cluster::copy::line(shard)))?;
     trail.map_or(Ok(()), |head| say(&format!("trail {head}\n")))?;
     Ok(ExitCode::SUCCESS)
 }

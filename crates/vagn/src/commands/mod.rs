@@ -72,7 +72,7 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Check whether this machine is fit to run the service.
     Doctor(doctor::DoctorArgs),
-    /// Copy the data directory of a service, running or stopped, and check the copy; a node of a cluster without its shards.
+    /// Copy a service, running or stopped, and check the copy; with --nats a whole service on many machines.
     Backup(backup::BackupArgs),
     /// Make a data directory of a backup.
     Restore(restore::RestoreArgs),

@@ -10,14 +10,16 @@ use vagn_store::Backup;
 use vagn_store::disk::RealDisk;
 
 use super::backup::{Shown, coded};
-use super::say;
+use super::{cluster, say};
 
 /// Flags of `vagn restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn restore /backups/monday --data-dir /var/lib/vagn\n\n\
 The backup is checked before and after; nothing starts on a data directory whose restore was cut off: run it again. Where both are on \
 one file system, files that never change are shared (hard links), which neither a service nor a repair ever writes to.\n\
-What was revoked since the backup was made is in force again: look at `vagn token list` and `vagn device list`.\n\n\
+What was revoked since the backup was made is in force again: look at `vagn token list` and `vagn device list`.\n\
+Of a backup of a whole service on many machines it makes the data directory of one node, of any name, that has all. Start it alone, over brokers that have nothing of the service, and run `vagn cluster repair \
+--all`; docs/cluster.md says the rest.\n\n\
 Exit codes: 0 done; 1 the backup is changed or unfinished, or the disk refuses; 64 wrong usage, or the data directory is not empty.")]
 pub(super) struct RestoreArgs {
     /// Directory of the backup.
@@ -45,6 +47,13 @@ pub(super) fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     ))?;
     if let Some(head) = backup.trail() {
         say(&format!("trail {head}\n"))?;
+    }
+    backup.shards().iter().try_for_each(|shard| say(&cluster::copy::line(shard)))?;
+    if !backup.shards().is_empty() {
+        let dir = data_dir.display();
+        say(&format!(
+            "start one node on it, over brokers that have nothing of this service, then run `vagn cluster repair --all --data-dir {dir}`\n"
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -262,6 +262,12 @@ impl<S: ShardState> Part<S> {
         })
     }
 
+    /// True when its content is of this data set and epoch.
+    pub(in crate::node) fn has_of(&self, data_set: u64, epoch: u32) -> bool {
+        let content = self.replica.as_ref().map(|replica| &replica.content);
+        content.is_some_and(|content| content.data_set == data_set && content.epoch == epoch)
+    }
+
     /// Returns the last entry that was received, and in which epoch.
     pub(in crate::node) fn received(&self) -> Option<(u32, u64)> {
         self.replica.as_ref().map(|replica| (replica.content.epoch, replica.received()))

@@ -1,6 +1,7 @@
 //! Whole nodes. Bad days are the simulator's.
 
 mod answers;
+mod copied;
 mod logs;
 mod mirrors;
 mod records;

@@ -110,7 +110,7 @@ impl Bench {
         Self::begin(|_| {})
     }
 
-    fn begin(change: impl FnOnce(&mut TrailSettings)) -> Self {
+    pub(super) fn begin(change: impl FnOnce(&mut TrailSettings)) -> Self {
         // The spread of claims is 0.
         let mut settings = TrailSettings::new(OWN, 1_000);
         change(&mut settings);
@@ -243,6 +243,12 @@ impl Bench {
     pub(super) fn is(&mut self, info: StreamInfo) {
         let read = self.read.take().expect("figures are asked for");
         self.common(Event::StreamRead(read, StreamOutcome::Is(info)));
+    }
+
+    /// Answers it with none: there is no such stream.
+    pub(super) fn absent(&mut self) {
+        let read = self.read.take().expect("figures are asked for");
+        self.common(Event::StreamRead(read, StreamOutcome::Absent));
     }
 
     /// The other node tells how far it is in this epoch.

@@ -1,5 +1,6 @@
 //! The files on a disk that fails on purpose, with their threads played one step at a time.
 
+mod copied;
 mod crash;
 mod damage;
 mod fuzz;

@@ -12,6 +12,7 @@ use vagn_store::Fleet;
 
 use super::{DRAIN_WITHIN, Parts, kept};
 use crate::app::WORK_NICE;
+use crate::backup::NODE_DIR;
 use crate::cluster::{
     ClusterMetrics, Courier, FileMetrics, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf,
     ShelfParts, Submission, children,
@@ -20,9 +21,6 @@ use crate::config::{Settings, without_credentials};
 use crate::control::{ControlError, Problem};
 use crate::odd::OddFleet;
 use vagn_http::host;
-
-/// Directory of the node's files in the data directory.
-const DIR: &str = "cluster";
 
 /// The way to the cluster.
 #[derive(Clone)]
@@ -162,7 +160,7 @@ pub(super) fn build(
         begin: settings.of_shards(cluster.shards).to_bytes(),
         settings_hash: settings.cluster_hash(),
         files: Some(NodeFiles {
-            dir: settings.data_dir.join(DIR),
+            dir: settings.data_dir.join(NODE_DIR),
             free_floor_bytes: settings.free_floor_bytes,
             workers,
         }),

@@ -6,8 +6,10 @@
 //! | `source.rs` | the bucket as it is read and written, over the way to the node |
 //! | `seed.rs` | a bucket is begun: with all that a copy has, if there is one |
 //! | `keeper.rs` | follows the bucket into the copy, and compares both |
+//! | `copier.rs` | copies it once, and writes nothing |
 //! | `outlook.rs` | what operators hear of it |
 
+mod copier;
 mod keeper;
 mod keys;
 mod outlook;
@@ -16,6 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use copier::{NoCopy, PROVEN_AFTER, TakesNothing, copy};
 pub use keeper::{Keeper, KeeperParts};
 pub use keys::{of_bucket, to_bucket};
 pub use outlook::{CopyMetrics, REGISTRY};

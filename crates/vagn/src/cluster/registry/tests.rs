@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
 use tokio::time::{Instant, sleep, timeout};
-use vagn_flow::clock::ManualClock;
+use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_registry::{Kind, Registry};
 
 use self::model::{Model, To};
+use super::copier::{self, PROVEN_AFTER, TakesNothing};
 use super::keeper::{Keeper, KeeperParts};
 use super::outlook::{CopyMetrics, NUMBER, REGISTRY};
 
@@ -387,4 +388,55 @@ async fn nodes_with_another_key_are_named() {
         assert!(warnings["registry, key"].contains(name), "{warnings:?}");
     }
     assert!(two.registry.put_if(Kind::Device, "a", 0, Some(b"{}")).is_err());
+}
+
+/// A registry for a copy, and the moment of which it is to be.
+fn for_copy() -> (Registry, Arc<dyn Clock>, Instant) {
+    let copy = Registry::open_on(InMemoryBackend::new(), None).unwrap();
+    let copy = copy.shared_by(Arc::new(TakesNothing)).unwrap();
+    (copy, Arc::new(ManualClock::at(NOW_MS)), Instant::now() + PROVEN_AFTER)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_has_what_was_written_while_it_was_made_and_writes_nothing() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    let (copy, clock, proven) = for_copy();
+    let later = async {
+        sleep(PROVEN_AFTER / 2).await;
+        model.put("token.bo", Some("{}"));
+        model.put("token.anna", None);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        copied = copier::copy(&model, &copy, &clock, proven) => copied.unwrap(),
+        () = later => unreachable!("it waits for ever"),
+    }
+    assert!(Instant::now() >= proven && has("bo")(&copy) && !has("anna")(&copy));
+    let last = model.state.lock().last();
+    let copied = copy.copied().unwrap();
+    assert_eq!((copied.sequence, copied.is_copying), (last, false));
+    assert_eq!((copy.nodes().unwrap().len(), copy.node_number("one").unwrap()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_copy_of_what_does_not_come_or_is_not_whole() {
+    let model = Model::default();
+    let refused = async |model: &Model| {
+        let (copy, clock, proven) = for_copy();
+        copier::copy(model, &copy, &clock, proven).await.unwrap_err().to_string()
+    };
+    assert!(refused(&model).await.contains("no whole registry"));
+    model.begin(&["token.anna"]);
+    assert!(refused(&model).await.contains("no whole registry"));
+    let model = Model::default();
+    whole(&Node::new(&model, "one", None)).await;
+    let last = model.state.lock().last();
+    model.put("token.anna", Some("{}"));
+    model.change(|state| state.behind_at = Some(last));
+    assert!(refused(&model).await.contains("did not send"));
+    model.change(|state| state.is_away = true);
+    assert!(refused(&model).await.contains("did not tell"));
 }

@@ -73,7 +73,19 @@ impl Guest {
         clock: Arc<dyn Clock>,
         deed: impl AsyncFnOnce(&Handle<FleetShard>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let link = NodeLink::default();
+        self.stay_by(&NodeLink::default(), clock, deed)
+    }
+
+    /// Does the same with a way to the node that the deed knows.
+    ///
+    /// # Errors
+    /// As [`stay`](Self::stay).
+    pub(super) fn stay_by<T>(
+        self,
+        link: &NodeLink<FleetShard>,
+        clock: Arc<dyn Clock>,
+        deed: impl AsyncFnOnce(&Handle<FleetShard>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let Self { settings, command, undone } = self;
         let set = settings.cluster.set.clone();
         let node = NodeParts {
@@ -90,7 +102,7 @@ impl Guest {
             settings: settings.cluster,
         };
         let through = async {
-            let handle = ready(&link, &set, undone).await?;
+            let handle = ready(link, &set, undone).await?;
             let done = deed(&handle).await;
             // Else the nodes would miss it, and say so for an hour.
             if handle.leave().is_ok() {
@@ -121,7 +133,9 @@ async fn ready(link: &NodeLink<FleetShard>, set: &str, undone: &str) -> anyhow::
                 None => return Ok(handle),
                 Some(lack) => lack,
             },
-            Err(Unavailable) => "no broker of `cluster.nats` answers".to_owned(),
+            Err(Unavailable) => {
+                "no broker of `cluster.nats` answers; see that they run, and that `vagn doctor` finds nothing wrong with them".to_owned()
+            }
         };
         let waited = begun.elapsed();
         if waited >= READY_WITHIN {
@@ -149,7 +163,12 @@ async fn lack(handle: &Handle<FleetShard>, set: &str) -> Option<String> {
 /// Says which shards nobody answers for; `None` where there are none.
 pub(super) fn unowned(shards: &[u16]) -> Option<String> {
     let names: Vec<_> = shards.iter().map(u16::to_string).collect();
-    (!names.is_empty()).then(|| format!("no node answers for all of these shards: {}", names.join(", ")))
+    (!names.is_empty()).then(|| {
+        format!(
+            "no node answers for all of these shards: {}; start the nodes that own them",
+            names.join(", ")
+        )
+    })
 }
 
 /// Returns a bar of progress.

@@ -1,10 +1,13 @@
 //! `vagn cluster`: the cluster that a running service is a node of.
 
+pub(super) mod copy;
 mod drain;
 mod export;
 mod guest;
 mod import;
+mod mend;
 mod settings;
+mod shards;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -74,21 +77,27 @@ struct StatusArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vagn cluster repair 3 --data-dir /var/lib/vagn\n  vagn cluster repair --trail --data-dir /var/lib/vagn\n\n\
+    after_help = "Examples:\n  vagn cluster repair 3 --data-dir /var/lib/vagn\n  vagn cluster repair --trail --data-dir /var/lib/vagn\n  \
+vagn cluster repair --all --data-dir /var/lib/vagn    # the disks of all brokers are lost, or the node is made of a copy\n\n\
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
 It waits until the new epoch is begun, half a minute at most, and says why where none is.\n\n\
 The trail of calls for help (--trail) is begun anew from the node that has most of it, which is named if it is another one. The others copy it, and hand in what only they had.\n\n\
+With --all it does so with each shard that no node answers for, and with the trail where it is broken, until each shard has an owner and calls for help have a leader, for 5 min at \
+most. What is not broken is left alone; a stream that is gone counts as broken after 12 s.\n\n\
 Exit codes: 0 begun; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again."
 )]
 struct RepairArgs {
     /// Number of the shard.
-    #[arg(required_unless_present = "trail")]
+    #[arg(required_unless_present_any = ["trail", "all"])]
     shard: Option<u16>,
     /// The trail of calls for help, in place of a shard.
     #[arg(long, conflicts_with = "shard")]
     trail: bool,
+    /// All that is broken: every shard that no node answers for, and the trail.
+    #[arg(long, conflicts_with_all = ["shard", "trail"])]
+    all: bool,
     /// Data directory of the service.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
@@ -165,7 +174,10 @@ fn items<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 fn repair(args: &RepairArgs) -> anyhow::Result<()> {
-    let RepairArgs { shard, data_dir, .. } = args;
+    let RepairArgs { shard, data_dir, all, .. } = args;
+    if *all {
+        return mend::run(data_dir);
+    }
     let dir = data_dir.display();
     let Some(shard) = shard else {
         let done = ask(data_dir, &ControlRequest::ClusterRepairTrail {})?;

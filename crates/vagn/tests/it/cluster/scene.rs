@@ -99,6 +99,18 @@ impl Scene {
         self.cluster.brokers.order(command)
     }
 
+    /// Stops the load, and returns the cluster as it is then, with what was answered.
+    pub(crate) async fn cut_off(self) -> (Cluster, Arc<Ledger>) {
+        let Self { cluster, ledger, senders, readers, .. } = self;
+        for sender in senders {
+            sender.stop().await;
+        }
+        for reader in readers {
+            reader.stop().await;
+        }
+        (cluster, ledger)
+    }
+
     /// Stops the load, and checks that every node has all, that replicas agree, that fates add up, and what is demanded of the questions.
     pub(crate) async fn end(self, demand: impl Fn(&Tally)) {
         self.goes_on().await;

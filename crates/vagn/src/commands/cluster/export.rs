@@ -3,13 +3,13 @@
 //! For the time of the export this process is a node of the cluster that stores nothing and mirrors all shards, as a node does whose
 //! live map somebody looks at. Once it has all of them they are written, to a directory that has the whole fleet or none of it.
 
-mod copying;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use vagn_cluster::Node;
 use vagn_flow::clock::{Clock, SystemClock};
+use vagn_shard::FleetShard;
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, Reader, StoreError};
 
@@ -17,6 +17,10 @@ use super::super::exit::Coded;
 use super::super::owner::Before;
 use super::super::say;
 use super::guest::{self, Guest, bar};
+use super::shards;
+
+/// What has not happened where it fails.
+const UNDONE: &str = "nothing was exported";
 
 /// Flags of `vagn cluster export`.
 #[derive(Debug, Args)]
@@ -56,9 +60,17 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<()> {
     // Before the long work, and again after it.
     let before = Before::of(&dir);
     before.hand_over(check_empty(&dir))?;
-    let guest = Guest { settings, command: "export", undone: "nothing was exported" };
+    let guest = Guest { settings, command: "export", undone: UNDONE };
+    let mut shards = Vec::new();
+    guest.stay(clock.clone(), async |handle| {
+        let reader = |node: &Node<FleetShard>, shard| node.shown(shard).map(FleetShard::reader);
+        shards::each(handle, UNDONE, reader, |shard| {
+            shards.push(shard);
+            Ok(())
+        })
+        .await
+    })?;
     // They do not change any more: the node that wrote them has ended.
-    let shards = guest.stay(clock.clone(), copying::copied)?;
     check_empty(&dir)?;
     let vehicles = before.hand_over(write(&dir, partitions, &shards, clock.now_ms()))?;
     let dir = dir.display();

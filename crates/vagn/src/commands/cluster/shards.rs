@@ -1,5 +1,6 @@
 //! Copies all shards into memory, each whole, and tells which is missing where one cannot be had.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -7,9 +8,8 @@ use tokio::time::{Instant, sleep};
 use vagn_cluster::{Node, OwnerView, ShardId, ShardView, Stage};
 use vagn_nats::Handle;
 use vagn_shard::FleetShard;
-use vagn_store::Reader;
 
-use super::super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
+use super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
 
 /// Time for which mirrors are asked for with each look.
 const MIRRORED_FOR: Duration = Duration::from_secs(60);
@@ -17,9 +17,14 @@ const MIRRORED_FOR: Duration = Duration::from_secs(60);
 /// Longest wait for the next shard: a copy of a shard shows nothing of itself until it is whole.
 const STILL_MAX: Duration = Duration::from_secs(300);
 
+/// Makes what is wanted of a shard that is whole.
+type Of<T> = fn(&Node<FleetShard>, ShardId) -> Option<T>;
+
 /// Shards as they were at a look.
-struct Look {
+struct Look<T> {
     shards: Vec<Shard>,
+    /// What is wanted of one of those that are whole, and its number: one at a time, as it may take long to make.
+    made: Option<(u16, T)>,
 }
 
 struct Shard {
@@ -28,39 +33,28 @@ struct Shard {
     is_owned: bool,
     /// An owner that should have all of it was heard lately, and does not follow its stream.
     is_in_doubt: bool,
-    /// The whole shard, once it is here.
-    content: Option<Reader>,
 }
 
-impl Look {
-    fn of(node: &Node<FleetShard>) -> Self {
+impl<T> Look<T> {
+    /// Looks at all shards, and makes what is wanted of one that is whole and not among those that were taken.
+    fn of(node: &Node<FleetShard>, taken: &BTreeSet<u16>, of: Of<T>) -> Self {
         let mirrors = node.mirrors();
-        let shard = |number| {
+        let (mut shards, mut made) = (Vec::new(), None);
+        for number in 0..node.shard_count().unwrap_or(0) {
             let owners = node.owner_views(ShardId(number));
-            let is_whole = mirrors.iter().any(|own| own.shard == ShardId(number) && is_whole(own, &owners));
-            let content = node.shown(ShardId(number)).filter(|_| is_whole).map(FleetShard::reader);
+            let is_whole =
+                || mirrors.iter().any(|own| own.shard == ShardId(number) && is_whole(own, &owners));
+            if made.is_none() && !taken.contains(&number) && is_whole() {
+                made = of(node, ShardId(number)).map(|made| (number, made));
+            }
             let is_owned = owners.iter().any(OwnerView::has_all);
-            Shard { number, is_owned, is_in_doubt: owners.iter().any(has_less), content }
-        };
-        Self { shards: (0..node.shard_count().unwrap_or(0)).map(shard).collect() }
+            shards.push(Shard { number, is_owned, is_in_doubt: owners.iter().any(has_less) });
+        }
+        Self { shards, made }
     }
 
-    fn lacking(&self) -> Vec<u16> {
-        self.shards.iter().filter(|shard| shard.content.is_none()).map(|shard| shard.number).collect()
-    }
-
-    fn unowned(&self) -> Vec<u16> {
-        self.shards.iter().filter(|shard| !shard.is_owned).map(|shard| shard.number).collect()
-    }
-
-    fn in_doubt(&self) -> Vec<u16> {
-        self.shards.iter().filter(|shard| shard.is_in_doubt).map(|shard| shard.number).collect()
-    }
-
-    /// Returns the shards if all are here.
-    fn whole(self) -> Option<Vec<Reader>> {
-        let contents: Option<Vec<_>> = self.shards.into_iter().map(|shard| shard.content).collect();
-        contents.filter(|contents| !contents.is_empty())
+    fn where_it_is(&self, holds: impl Fn(&Shard) -> bool) -> Vec<u16> {
+        self.shards.iter().filter(|shard| holds(shard)).map(|shard| shard.number).collect()
     }
 }
 
@@ -78,65 +72,75 @@ fn has_less(owner: &OwnerView) -> bool {
     owner.is_full && owner.synced.is_some() && !owner.caught_up
 }
 
-/// Copies all shards. What was answered as stored before the call is in them.
+/// Copies all shards into memory, and gives what is wanted of each to `take` once it is whole, in any order. What was answered as stored before the
+/// call is in it. `undone` says what has not happened where that fails.
 ///
 /// # Errors
-/// A shard has no owner, or was not copied for long.
-pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Reader>> {
+/// A shard has no owner, was not copied for long, or was not taken.
+pub(super) async fn each<T: Send + 'static>(
+    handle: &Handle<FleetShard>,
+    undone: &str,
+    of: Of<T>,
+    mut take: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let progress = bar("copied {pos} of {len} shards", 0);
-    let mut wait = Wait { fewest: usize::MAX, since: begun, owned_at: begun };
+    let mut taken = BTreeSet::new();
+    let mut wait = Wait { undone, since: begun, owned_at: begun };
     loop {
         // Refused while the node has too much to do; the next look asks again.
         handle.mirror(MIRRORED_FOR).ok();
-        sleep(LOOK_EVERY).await;
-        let Ok(look) = handle.look(Look::of).await else {
+        let before = taken.clone();
+        let Ok(look) = handle.look(move |node| Look::of(node, &before, of)).await else {
             wait.give_up(&[], &[], &[])?;
+            sleep(LOOK_EVERY).await;
             continue;
         };
-        let (lacking, lost, doubts) = (look.lacking(), look.unowned(), look.in_doubt());
-        progress.set_length(look.shards.len() as u64);
-        progress.set_position((look.shards.len() - lacking.len()) as u64);
-        if let Some(shards) = look.whole() {
-            progress.finish_and_clear();
-            return Ok(shards);
+        let lost = look.where_it_is(|shard| !shard.is_owned);
+        let doubts = look.where_it_is(|shard| shard.is_in_doubt);
+        let count = look.shards.len();
+        progress.set_length(count as u64);
+        if let Some((number, made)) = look.made {
+            take(made)?;
+            taken.insert(number);
+            progress.set_position(taken.len() as u64);
+            wait.since = Instant::now();
+        } else {
+            sleep(LOOK_EVERY).await;
         }
-        wait.note(lacking.len(), lost.is_empty());
+        if count > 0 && taken.len() == count {
+            progress.finish_and_clear();
+            return Ok(());
+        }
+        let lacking: Vec<u16> = (0..count as u16).filter(|number| !taken.contains(number)).collect();
+        if lost.is_empty() {
+            wait.owned_at = Instant::now();
+        }
         wait.give_up(&lacking, &lost, &doubts)?;
     }
 }
 
-/// How long nothing has come. What comes and goes again is nothing.
-struct Wait {
-    /// Fewest shards that lacked at a look.
-    fewest: usize,
-    /// When they were so few.
+/// How long nothing has come.
+struct Wait<'a> {
+    undone: &'a str,
+    /// When the last shard came.
     since: Instant,
     /// When each shard had an owner with all of it.
     owned_at: Instant,
 }
 
-impl Wait {
-    fn note(&mut self, lacking: usize, is_owned: bool) {
-        let now = Instant::now();
-        if lacking < self.fewest {
-            (self.fewest, self.since) = (lacking, now);
-        }
-        if is_owned {
-            self.owned_at = now;
-        }
-    }
-
+impl Wait<'_> {
     /// Ends the wait when nothing has come for too long.
     fn give_up(&self, lacking: &[u16], lost: &[u16], doubts: &[u16]) -> anyhow::Result<()> {
         let again = "see `vagn cluster status`, and run it again";
+        let undone = self.undone;
         if let Some(why) = unowned(lost).filter(|_| self.owned_at.elapsed() >= READY_WITHIN) {
-            bail!("nothing was exported: for {} s, {why}; {again}", READY_WITHIN.as_secs());
+            bail!("{undone}: for {} s, {why}; {again}", READY_WITHIN.as_secs());
         }
         if self.since.elapsed() >= STILL_MAX {
             let still_s = STILL_MAX.as_secs();
             bail!(
-                "nothing was exported: for {still_s} s, no further copy came; these shards lack: {}{}; {again}",
+                "{undone}: for {still_s} s, no further copy came; these shards lack: {}{}; {again}",
                 named(lacking),
                 in_doubt(doubts)
             );
