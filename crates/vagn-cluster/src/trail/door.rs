@@ -2,6 +2,8 @@
 //!
 //! Each is handed to the leader again and again. What no leader has answered for within 250 ms this node calls about by itself, under
 //! the same id. No alarm is dropped: one that finds no room is called about at once, and waits in the node's own store.
+//!
+//! An alarm is kept before anybody calls about it: where leader and door end together, no target may be the only one that knows of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,10 @@ use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
 
 /// Time without an answer of a leader after which the door calls by itself.
 pub(crate) const ALONE_MS: u64 = 250;
+
+/// Time without a record after which an alarm is kept: long enough for the trail, and short enough for a disk to have it when the leader calls, at
+/// [`RELEASE_MS`](super::lead::RELEASE_MS).
+const KEEP_AFTER_MS: u64 = 50;
 
 /// Time without a record, after the leader called, after which the door calls too: that leader may be gone, and its call with it.
 const CALLED_MS: u64 = 5_000;
@@ -120,7 +126,7 @@ impl Door {
         let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
         self.insert(Waiting {
             alarm,
-            keep_at_ms: Some(if self.is_leaving { now.elapsed_ms } else { alone_at_ms }),
+            keep_at_ms: Some(now.elapsed_ms + if self.is_leaving { 0 } else { KEEP_AFTER_MS }),
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
             is_called: false,

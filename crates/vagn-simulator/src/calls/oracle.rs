@@ -12,7 +12,7 @@ use super::world::World;
 #[derive(Debug)]
 pub(crate) struct Oracle<R> {
     /// Time after which an alarm that a door holds must be kept.
-    held: u64,
+    kept: u64,
     wrong: Option<String>,
     is_harmed: bool,
     /// Epoch that was begun last; 0 for the first.
@@ -46,7 +46,7 @@ struct Raised {
     vehicle: u64,
     machine: usize,
     at: u64,
-    /// The door may forget it: its process ended before it had it for 250 ms.
+    /// The door may forget it: its process ended before it had it for 50 ms.
     is_excused: bool,
     /// Somebody told the target of it, or its door that this was done.
     is_called: bool,
@@ -55,9 +55,9 @@ struct Raised {
 }
 
 impl<R: Record> Oracle<R> {
-    pub(crate) fn new(held: u64) -> Self {
+    pub(crate) fn new(kept: u64) -> Self {
         Self {
-            held,
+            kept,
             wrong: None,
             is_harmed: false,
             epoch: 0,
@@ -235,14 +235,14 @@ impl<R: Record> Oracle<R> {
             if self.answered.contains(alarm) || is_kept(alarm) || raised.is_excused {
                 continue;
             }
-            if had_no_room(alarm) || raised.has_no_place || until < raised.at + self.held {
+            if had_no_room(alarm) || raised.has_no_place || until < raised.at + self.kept {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
             }
         }
         self.wrong_if(forgotten.is_some(), || {
-            format!("alarm {forgotten:?} ends with its door, which had it for 250 ms")
+            format!("alarm {forgotten:?} ends with its door, which had it for 50 ms")
         });
     }
 
