@@ -23,6 +23,9 @@ const KEEP_AFTER_MS: u64 = 50;
 /// Time without a record, after the leader called, after which the door calls too: that leader may be gone, and its call with it.
 const CALLED_MS: u64 = 5_000;
 
+/// Time for which an alarm that an earlier run kept waits for a leader to be heard, who renews each second: the trail may have it by now.
+const HEARD_MS: u64 = 2_000;
+
 /// Pause before an alarm is given again to a store that did not keep it.
 const KEEP_MS: u64 = 1_000;
 
@@ -62,6 +65,8 @@ struct Waiting {
     hand_at_ms: u64,
     /// The leader has called.
     is_called: bool,
+    /// An earlier run kept it.
+    is_of_earlier_run: bool,
 }
 
 /// Reading of the alarms that the store keeps.
@@ -79,6 +84,13 @@ impl Waiting {
     fn due_ms(&self) -> u64 {
         let alone = (!self.alarm.unrecorded).then_some(self.alone_at_ms);
         alone.into_iter().chain(self.keep_at_ms).fold(self.hand_at_ms, u64::min)
+    }
+
+    /// A leader is heard to whom it is handed at this moment, or its vehicle calls: one of an earlier run waits no longer than others from then on.
+    fn hurry(&mut self, now_ms: u64) {
+        if self.is_of_earlier_run && !self.is_called {
+            self.alone_at_ms = self.alone_at_ms.min(now_ms + ALONE_MS);
+        }
     }
 }
 
@@ -111,6 +123,7 @@ impl Door {
         }
         if let Some(mut repeat) = self.remove(id) {
             (repeat.alarm.bytes, repeat.hand_at_ms) = (bytes, now.elapsed_ms);
+            repeat.hurry(now.elapsed_ms);
             return self.insert(repeat);
         }
         if self.waiting.len() >= self.max {
@@ -130,6 +143,7 @@ impl Door {
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
             is_called: false,
+            is_of_earlier_run: false,
         });
     }
 
@@ -157,7 +171,10 @@ impl Door {
         self.leader = Some(leader);
         let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
         for (id, number) in ids.into_iter().zip(0..) {
-            self.change(id, |waiting| waiting.hand_at_ms = now.elapsed_ms + number / TOGETHER);
+            self.change(id, |waiting| {
+                waiting.hand_at_ms = now.elapsed_ms + number / TOGETHER;
+                waiting.hurry(waiting.hand_at_ms);
+            });
         }
     }
 
@@ -210,12 +227,9 @@ impl Door {
         }
         if !waiting.alarm.unrecorded && waiting.alone_at_ms <= now.elapsed_ms {
             waiting.alarm.unrecorded = true;
-            out.push(TrailCommand::CallAlone {
-                alarm: id,
-                bytes: waiting.alarm.bytes.clone(),
-                why: Why::Unanswered,
-            });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Unanswered)));
+            let why = if waiting.is_of_earlier_run { Why::Kept } else { Why::Unanswered };
+            out.push(TrailCommand::CallAlone { alarm: id, bytes: waiting.alarm.bytes.clone(), why });
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, why)));
             // The leader hears that it is unrecorded now.
             waiting.hand_at_ms = now.elapsed_ms;
         }
@@ -295,14 +309,15 @@ impl Door {
                 alone_at_ms: at_ms,
                 hand_at_ms: at_ms,
                 is_called: false,
+                is_of_earlier_run: false,
             });
         } else {
             out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
         }
     }
 
-    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room. All of an earlier run are called about,
-    /// whatever the room.
+    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room. An earlier run's that no target has accepted are
+    /// called about whatever the room: where there is some once the leader had its time, else at once.
     pub(crate) fn read(
         &mut self,
         alarms: Vec<KeptAlarm>,
@@ -321,20 +336,25 @@ impl Door {
             if self.waiting.contains_key(&id) {
                 continue;
             }
-            out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
-            if self.waiting.len() >= self.max {
-                // It is read again when there is room.
-                grew = true;
-            } else if bytes.len() <= ALARM_MAX {
-                let alarm = Alarm { id, bytes, unrecorded: true, note };
+            let has_place = self.waiting.len() < self.max;
+            // It is read again when there is room.
+            grew |= !has_place;
+            let is_taken = has_place && bytes.len() <= ALARM_MAX;
+            let is_accepted = !note.is_empty();
+            if !is_accepted && !(self.is_new && is_taken) {
+                out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
+                out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
+            }
+            if is_taken {
+                let alarm = Alarm { id, bytes, unrecorded: is_accepted || !self.is_new, note };
                 let at_ms = now.elapsed_ms;
                 self.insert(Waiting {
                     alarm,
                     keep_at_ms: None,
-                    alone_at_ms: at_ms,
+                    alone_at_ms: at_ms + if self.leader.is_some() { ALONE_MS } else { HEARD_MS },
                     hand_at_ms: at_ms,
                     is_called: false,
+                    is_of_earlier_run: self.is_new,
                 });
             }
         }
