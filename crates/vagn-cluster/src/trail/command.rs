@@ -50,8 +50,8 @@ pub enum TrailCommand {
         bytes: Vec<u8>,
     },
     /// An alarm came after its incident was over, and says more than was known of that: it calls anew. The driver draws a new id and gives the
-    /// alarm again under it at once; what the store keeps of the alarm it keeps under the new id from now on. Under the old id the node
-    /// calls no more.
+    /// alarm again under it at once; what the store keeps of the alarm, in whatever version, it keeps under the new id from now on, and forgets what came of
+    /// calls about it: those were about the incident that is over. Under the old id the node calls no more.
     Reopen {
         /// Its id until now.
         alarm: AlarmId,

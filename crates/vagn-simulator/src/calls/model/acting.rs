@@ -145,7 +145,7 @@ impl World<Model> {
         let machine = &mut self.machines[id];
         machine.own.alone.remove(&alarm);
         machine.own.not_kept.remove(&alarm);
-        machine.own.store.borrow_mut().rename(alarm, renewed, &bytes);
+        machine.own.store.borrow_mut().rename(alarm, renewed);
         if let Some(report) = machine.own.reports.remove(&alarm) {
             machine.own.reports.insert(renewed, report);
         }

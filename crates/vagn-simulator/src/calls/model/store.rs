@@ -138,11 +138,11 @@ impl Store {
         about.peek().is_some() && about.all(|incident| incident.resolved)
     }
 
-    /// Keeps an alarm under another id, unless it has it otherwise by now.
-    pub(crate) fn rename(&mut self, alarm: AlarmId, renewed: AlarmId, bytes: &[u8]) {
-        if self.kept.contains_key(&alarm) {
-            self.let_go(alarm, bytes);
-            self.kept.insert(renewed, (bytes.to_vec(), Vec::new()));
+    /// Keeps what it keeps of an alarm under another id, whatever version that is: its old id would lead to an incident that is over. What came of
+    /// calls under the old id says nothing of the new one.
+    pub(crate) fn rename(&mut self, alarm: AlarmId, renewed: AlarmId) {
+        if let Some((bytes, _)) = self.kept.remove(&alarm) {
+            self.kept.insert(renewed, (bytes, Vec::new()));
         }
     }
 
@@ -224,6 +224,16 @@ pub(crate) fn update(id: AlarmId, version: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_an_alarm_is_kept_under_its_new_id_alone_in_whatever_version() {
+        let (old, new) = (AlarmId(1), AlarmId(2));
+        let mut store = Store::default();
+        store.kept.insert(old, (alarm_bytes(5, 0), vec![1]));
+        store.rename(old, new);
+        // Nothing of it is kept under its old id, by which the door would go on with an incident that is over.
+        assert_eq!(store.kept, BTreeMap::from([(new, (alarm_bytes(5, 0), Vec::new()))]));
+    }
 
     #[test]
     fn a_group_is_read_as_it_was_written() {
