@@ -38,7 +38,8 @@ pub(crate) enum Change {
     Note { alarm: AlarmId, note: Vec<u8> },
     /// The trail has an alarm with these bytes: it is kept no more if these tell all that is kept.
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
-    /// An alarm is kept under another id from now on.
+    /// An alarm is kept under another id from now on, without its note: a target has accepted a call about the incident of the former id, and
+    /// knows nothing of the new one.
     Rename { alarm: AlarmId, into: AlarmId },
 }
 
@@ -179,8 +180,8 @@ fn write(txn: redb::WriteTransaction, changes: &[Change]) -> Result<Changed, red
                 }
                 Change::Rename { alarm, into } => {
                     let was = read(kept.remove(alarm.0)?);
-                    if let Some((bytes, note)) = was {
-                        kept.insert(into.0, (bytes.as_slice(), note.as_slice()))?;
+                    if let Some((bytes, _)) = was {
+                        kept.insert(into.0, (bytes.as_slice(), b"".as_slice()))?;
                     }
                 }
             }
@@ -227,7 +228,11 @@ mod tests {
         store.change(&[keep(1, b"a"), note, keep(1, b"b"), let_go(b"a")]).unwrap();
         assert_eq!(all(&store), BTreeMap::from([(1, (b"b".to_vec(), b"county".to_vec()))]));
         store.change(&[Change::Rename { alarm: AlarmId(1), into: AlarmId(9) }]).unwrap();
-        assert_eq!(all(&store), BTreeMap::from([(9, (b"b".to_vec(), b"county".to_vec()))]));
+        assert_eq!(
+            all(&store),
+            BTreeMap::from([(9, (b"b".to_vec(), Vec::new()))]),
+            "nobody knows it by this id"
+        );
         let changed = store.change(&[Change::LetGo { alarm: AlarmId(9), bytes: b"b".to_vec() }]).unwrap();
         assert_eq!((changed.count, store.count()), (0, 0));
     }
@@ -282,8 +287,8 @@ mod tests {
                 changes.push(Change::LetGo { alarm: AlarmId(*alarm), bytes: bytes.clone() });
                 next.remove(alarm);
                 changes.push(Change::Rename { alarm: AlarmId(100 + round), into: AlarmId(200 + round) });
-                let renamed = next.remove(&(100 + round)).unwrap();
-                next.insert(200 + round, renamed);
+                let (bytes, _) = next.remove(&(100 + round)).unwrap();
+                next.insert(200 + round, (bytes, Vec::new()));
             }
             changes.push(Change::Note { alarm: AlarmId(round), note: b"county".to_vec() });
             if let Some((_, note)) = next.get_mut(&round) {
