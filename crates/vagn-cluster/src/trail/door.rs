@@ -340,8 +340,8 @@ impl Door {
             // It is read again when there is room.
             grew |= !has_place;
             let is_taken = has_place && bytes.len() <= ALARM_MAX;
-            let is_accepted = !note.is_empty();
-            if !is_accepted && !(self.is_new && is_taken) {
+            let (is_accepted, waits_for_leader) = (!note.is_empty(), self.is_new && is_taken);
+            if !(is_accepted || waits_for_leader) {
                 out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
                 out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
             }

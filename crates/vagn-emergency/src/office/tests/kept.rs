@@ -167,18 +167,16 @@ fn what_an_earlier_run_kept_and_its_vehicle_does_not_repeat_is_called_about_with
 }
 
 #[test]
-fn a_call_waits_5_s_for_a_disk_that_does_not_say_what_is_kept_and_not_for_one_that_cannot_or_as_the_node_stops()
-{
-    let (hangs, fails, stops) = (0, 1, 2);
-    for case in [hangs, fails, stops] {
+fn a_call_waits_5_s_for_a_disk_that_hangs_and_not_for_one_that_fails_or_as_the_node_stops() {
+    for case in ["hangs", "fails", "stops"] {
         let node = begins();
         let room = &node.room;
         offer(&room.lane, &[help("bus 7")]);
         room.door.attend(room);
         assert_eq!(room.door.count(), 0, "{case}");
         match case {
-            0 => node.clock.advance(Duration::from_secs(5)),
-            1 => KeptAlarms::new(room.clone(), "/nowhere".into()).work(),
+            "hangs" => node.clock.advance(Duration::from_secs(5)),
+            "fails" => KeptAlarms::new(room.clone(), "/nowhere".into()).work(),
             _ => DoorSource(room.clone()).rescue(true),
         }
         assert_eq!(called_in_a_second(&node).len(), 1, "{case}");
