@@ -123,7 +123,8 @@ pub enum Why {
     Unanswered,
     /// This node has no room for more alarms that wait. The alarm stays in its store.
     NoRoom,
-    /// An earlier run of this node kept it.
+    /// An earlier run of this node kept it, no target accepted a call of that, and no leader has answered in time: within 250 ms, or no leader was
+    /// heard for 2 s. At once where there is no room for all that was kept.
     Kept,
     /// It is too long to be handed over, so it stays with this node. A driver that bounds what alarms hold has none.
     TooLong,

@@ -2,6 +2,8 @@
 //!
 //! Each is handed to the leader again and again. What no leader has answered for within 250 ms this node calls about by itself, under
 //! the same id. No alarm is dropped: one that finds no room is called about at once, and waits in the node's own store.
+//!
+//! An alarm is kept before anybody calls about it: where leader and door end together, no target may be the only one that knows of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +16,15 @@ use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
 /// Time without an answer of a leader after which the door calls by itself.
 pub(crate) const ALONE_MS: u64 = 250;
 
+/// Time without a record after which an alarm is kept: long enough for the trail, and short enough for a disk to have it when the leader calls, at
+/// [`RELEASE_MS`](super::lead::RELEASE_MS).
+const KEEP_AFTER_MS: u64 = 50;
+
 /// Time without a record, after the leader called, after which the door calls too: that leader may be gone, and its call with it.
 const CALLED_MS: u64 = 5_000;
+
+/// Time for which an alarm that an earlier run kept waits for a leader to be heard, who renews each second: the trail may have it by now.
+const HEARD_MS: u64 = 2_000;
 
 /// Pause before an alarm is given again to a store that did not keep it.
 const KEEP_MS: u64 = 1_000;
@@ -57,6 +66,8 @@ struct HeldAlarm {
     hand_at_ms: u64,
     /// The leader has called.
     is_called: bool,
+    /// An earlier run kept it.
+    is_of_earlier_run: bool,
 }
 
 /// Reading of the alarms that the store keeps.
@@ -74,6 +85,13 @@ impl HeldAlarm {
     fn due_ms(&self) -> u64 {
         let alone = (!self.alarm.unrecorded).then_some(self.alone_at_ms);
         alone.into_iter().chain(self.keep_at_ms).fold(self.hand_at_ms, u64::min)
+    }
+
+    /// A leader is heard to whom it is handed at this moment, or its vehicle calls: one of an earlier run waits no longer than others from then on.
+    fn hurry(&mut self, now_ms: u64) {
+        if self.is_of_earlier_run && !self.is_called {
+            self.alone_at_ms = self.alone_at_ms.min(now_ms + ALONE_MS);
+        }
     }
 }
 
@@ -106,6 +124,7 @@ impl Door {
         }
         if let Some(mut repeat) = self.remove(id) {
             (repeat.alarm.bytes, repeat.hand_at_ms) = (bytes, now.elapsed_ms);
+            repeat.hurry(now.elapsed_ms);
             return self.insert(repeat);
         }
         if self.waiting.len() >= self.max {
@@ -121,10 +140,11 @@ impl Door {
         let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
         self.insert(HeldAlarm {
             alarm,
-            keep_at_ms: Some(if self.is_leaving { now.elapsed_ms } else { alone_at_ms }),
+            keep_at_ms: Some(now.elapsed_ms + if self.is_leaving { 0 } else { KEEP_AFTER_MS }),
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
             is_called: false,
+            is_of_earlier_run: false,
         });
     }
 
@@ -152,7 +172,10 @@ impl Door {
         self.leader = Some(leader);
         let ids: Vec<AlarmId> = self.waiting.keys().copied().collect();
         for (id, number) in ids.into_iter().zip(0..) {
-            self.change(id, |held| held.hand_at_ms = now.elapsed_ms + number / TOGETHER);
+            self.change(id, |held| {
+                held.hand_at_ms = now.elapsed_ms + number / TOGETHER;
+                held.hurry(held.hand_at_ms);
+            });
         }
     }
 
@@ -205,12 +228,9 @@ impl Door {
         }
         if !held.alarm.unrecorded && held.alone_at_ms <= now.elapsed_ms {
             held.alarm.unrecorded = true;
-            out.push(TrailCommand::CallAlone {
-                alarm: id,
-                bytes: held.alarm.bytes.clone(),
-                why: Why::Unanswered,
-            });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Unanswered)));
+            let why = if held.is_of_earlier_run { Why::Kept } else { Why::Unanswered };
+            out.push(TrailCommand::CallAlone { alarm: id, bytes: held.alarm.bytes.clone(), why });
+            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, why)));
             // The leader hears that it is unrecorded now.
             held.hand_at_ms = now.elapsed_ms;
         }
@@ -290,14 +310,15 @@ impl Door {
                 alone_at_ms: at_ms,
                 hand_at_ms: at_ms,
                 is_called: false,
+                is_of_earlier_run: false,
             });
         } else {
             out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
         }
     }
 
-    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room. All of an earlier run are called about,
-    /// whatever the room.
+    /// Takes in alarms that the store keeps: those of an earlier run, and those that found no room. An earlier run's that no target has accepted are
+    /// called about whatever the room: where there is some once the leader had its time, else at once.
     pub(crate) fn read(
         &mut self,
         alarms: Vec<KeptAlarm>,
@@ -316,20 +337,25 @@ impl Door {
             if self.waiting.contains_key(&id) {
                 continue;
             }
-            out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
-            out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
-            if self.waiting.len() >= self.max {
-                // It is read again when there is room.
-                grew = true;
-            } else if bytes.len() <= ALARM_MAX {
-                let alarm = Alarm { id, bytes, unrecorded: true, note };
+            let has_place = self.waiting.len() < self.max;
+            // It is read again when there is room.
+            grew |= !has_place;
+            let is_taken = has_place && bytes.len() <= ALARM_MAX;
+            let (is_accepted, waits_for_leader) = (!note.is_empty(), self.is_new && is_taken);
+            if !(is_accepted || waits_for_leader) {
+                out.push(TrailCommand::CallAlone { alarm: id, bytes: bytes.clone(), why: Why::Kept });
+                out.push(TrailCommand::Tell(TrailHappened::CalledAlone(id, Why::Kept)));
+            }
+            if is_taken {
+                let alarm = Alarm { id, bytes, unrecorded: is_accepted || !self.is_new, note };
                 let at_ms = now.elapsed_ms;
                 self.insert(HeldAlarm {
                     alarm,
                     keep_at_ms: None,
-                    alone_at_ms: at_ms,
+                    alone_at_ms: at_ms + if self.leader.is_some() { ALONE_MS } else { HEARD_MS },
                     hand_at_ms: at_ms,
                     is_called: false,
+                    is_of_earlier_run: self.is_new,
                 });
             }
         }

@@ -32,6 +32,11 @@ pub(crate) fn note_of(accepted: &[DoorCall]) -> Vec<u8> {
     }
 }
 
+/// Returns the attempts of these calls, and what each told.
+pub(crate) fn attempts_of(calls: Vec<DoorCall>) -> Vec<(Attempt, Told)> {
+    calls.into_iter().map(|call| (call.attempt, call.told)).collect()
+}
+
 /// Reads a note. One that cannot be read tells nothing.
 pub(crate) fn calls_of(note: &[u8]) -> Vec<DoorCall> {
     serde_json::from_slice(note).unwrap_or_default()

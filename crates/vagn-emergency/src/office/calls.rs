@@ -18,6 +18,7 @@ use crate::intake::known::KnownVehicle;
 use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
+use crate::office::call_note::{DoorCall, attempts_of};
 use crate::record::alarms::KnownAlarms;
 use crate::record::attempt::Attempt;
 
@@ -77,6 +78,15 @@ impl Called {
         self.held.remove(&id);
         self.settled.remove(&id);
         self.let_go.remove(&id);
+    }
+
+    /// Notes that a target has accepted an alarm.
+    fn accept(&mut self, id: IncidentId) {
+        self.accepted.insert(id);
+        // Nobody lets go of an alarm for which there was no room.
+        if self.accepted.len() > ACCEPTED_MAX {
+            self.accepted.pop_first();
+        }
     }
 
     /// Counts the incidents about which this node calls.
@@ -160,6 +170,25 @@ impl DoorCalls {
                 called.held.insert(id);
             }
             _ => {}
+        }
+        self.show(&mut called);
+    }
+
+    /// Shows an alarm that an earlier run of this node has called about until targets accepted it, and calls no more.
+    pub(crate) fn remember(&self, alarm: Alarm, vehicle: KnownVehicle, accepted: Vec<DoorCall>) {
+        let (id, now) = (alarm.id, Moment::now(&*self.lane.clock));
+        let mut called = self.called.lock();
+        if called.desk.get(id).is_some() || called.accepted.contains(&id) {
+            return;
+        }
+        called.accept(id);
+        let is_known = self.known.lock().get(id).is_some();
+        if !is_known && self.make_room(&mut called, false) {
+            called.desk.hold(alarm, vehicle);
+            called.desk.called_by_door(id, attempts_of(accepted), now);
+            called.desk.silence(id);
+            called.settled.insert(id);
+            called.desk.stir(id);
         }
         self.show(&mut called);
     }
@@ -299,11 +328,7 @@ impl DoorCalls {
         called.desk.attempted(ended, now);
         let is_settled = is_here && attempt.outcome.accepted() && !called.settled.contains(&id);
         if is_settled {
-            called.accepted.insert(id);
-            // Nobody lets go of an alarm for which there was no room.
-            if called.accepted.len() > ACCEPTED_MAX {
-                called.accepted.pop_first();
-            }
+            called.accept(id);
             called.held.remove(&id);
             called.settled.insert(id);
         }

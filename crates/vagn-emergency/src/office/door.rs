@@ -16,6 +16,7 @@ use crate::intake::inbox::TAKES_MAX;
 use crate::intake::known::KnownVehicle;
 use crate::office::alarm_form::AlarmForm;
 use crate::office::arrivals::take_in;
+use crate::office::call_note::calls_of;
 use crate::office::calls::CALLED_MAX;
 use crate::office::kept::Change;
 use crate::office::losses::Loss;
@@ -55,8 +56,16 @@ impl Door {
         self.waiting.lock().alarms.get(&id).map(|sitting| sitting.alarm.vehicle_id.clone())
     }
 
-    /// Takes in all that waits in the inbox.
+    /// Takes in all that waits in the inbox, once it is known what an earlier run kept: a repeat of that must go on under its id. It waits no longer
+    /// than a call may.
     pub(crate) fn attend(&self, room: &Room) {
+        if room.lane.clock.monotonic() >= opens_at(room) {
+            self.attend_now(room);
+        }
+    }
+
+    /// Takes in all that waits in the inbox, whatever is known.
+    pub(crate) fn attend_now(&self, room: &Room) {
         for _ in 0..TAKES_MAX {
             let newcomers: Vec<Box<str>> = {
                 let mut waiting = self.waiting.lock();
@@ -148,9 +157,13 @@ impl Door {
         }
     }
 
-    /// A driver begins: it hears of all that waits.
+    /// A driver begins: it hears of all that waits. What an earlier run kept it reads from the disk.
     pub(crate) fn hand_all(&self, room: &Room) {
-        let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
+        let ids: Vec<IncidentId> = {
+            let waiting = self.waiting.lock();
+            let here = waiting.alarms.iter().filter(|(_, sitting)| sitting.remembered_at.is_none());
+            here.map(|(id, _)| *id).collect()
+        };
         ids.into_iter().for_each(|id| self.hand(id, room));
     }
 
@@ -173,7 +186,7 @@ impl Door {
                 if !sitting.is_handed {
                     to_hand.push(*id);
                 }
-                if !is_driven && sitting.wants_taking_over() && sitting.alarm.arrived + ALONE_AFTER <= now {
+                if !is_driven && sitting.wants_taking_over() && sitting.alone_since() + ALONE_AFTER <= now {
                     to_take_over.push(*id);
                 } else if sitting.lacks_call && to_call.len() < calls_left {
                     to_call.push((*id, sitting.form(room.run)));
@@ -205,20 +218,33 @@ impl Door {
         }
     }
 
-    /// Goes on with an alarm that an earlier run kept as `bytes`: repeats of it belong to it, under its id.
-    pub(crate) fn remember(&self, id: IncidentId, (bytes, form): (&[u8], &AlarmForm), room: &Room) {
-        let mut waiting = self.waiting.lock();
-        if let Some(sitting) = waiting.alarms.get_mut(&id) {
-            return put_kept_before(sitting, (bytes, form), room);
+    /// Goes on with an alarm that an earlier run kept as `bytes`: repeats of it belong to it, under its id. If targets have accepted calls of that, as
+    /// the note says, nobody calls before it is repeated.
+    pub(crate) fn remember(
+        &self,
+        id: IncidentId,
+        (bytes, form): (&[u8], &AlarmForm),
+        note: &[u8],
+        room: &Room,
+    ) {
+        let now = room.lane.clock.monotonic();
+        let accepted = calls_of(note);
+        {
+            let mut waiting = self.waiting.lock();
+            if let Some(sitting) = waiting.alarms.get_mut(&id) {
+                return put_kept_before(sitting, (bytes, form), room);
+            }
+            if waiting.is_full() {
+                return;
+            }
+            waiting.insert_as(form.sitting, form.alarm(id, now), form.vehicle());
+            if let Some(sitting) = waiting.alarms.get_mut(&id) {
+                (sitting.is_handed, sitting.is_called) = (true, !accepted.is_empty());
+                (sitting.remembered_at, sitting.kept_reports) = (Some(now), form.reports);
+            }
         }
-        if waiting.is_full() {
-            return;
-        }
-        let alarm = form.alarm(id, room.lane.clock.monotonic());
-        waiting.insert_as(form.sitting, alarm, form.vehicle());
-        if let Some(sitting) = waiting.alarms.get_mut(&id) {
-            (sitting.is_handed, sitting.is_called) = (true, true);
-            sitting.kept_reports = form.reports;
+        if !accepted.is_empty() {
+            room.calls.remember(form.alarm(id, now), form.vehicle(), accepted);
         }
     }
 
@@ -315,6 +341,11 @@ fn put_kept_before(sitting: &mut Sitting, (bytes, form): (&[u8], &AlarmForm), ro
         sitting.put_before(earlier);
     }
     sitting.kept_before = Some(bytes.to_vec());
+}
+
+/// Returns the time from which on a door takes alarms in.
+pub(crate) fn opens_at(room: &Room) -> Duration {
+    if room.kept.is_read() { Duration::ZERO } else { room.began + room.lane.rules.recall_within }
 }
 
 /// Calls about an alarm from this node. Returns false where there is no room.

@@ -41,7 +41,7 @@ impl Actor for DoorActor {
     }
 
     async fn stopped(&mut self) {
-        self.attend();
+        self.room.door.attend_now(&self.room);
         // Without targets there is no notifier that does it.
         self.room.door.call_all(&self.room);
         self.room.grants.end(&self.room);

@@ -8,6 +8,7 @@ use vagn_cluster::trail::{AlarmId, TrailEvent};
 use crate::notifier::NoticeSource;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::call_note::{DoorCall, note_of};
+use crate::office::door::opens_at;
 use crate::office::kept::Change;
 use crate::office::room::Room;
 use crate::trail::Head;
@@ -28,11 +29,11 @@ impl NoticeSource for DoorSource {
         let latest = self.0.lane.clock.monotonic().saturating_sub(INBOX_WITHIN);
         let since = inbox.known_since().into_iter().chain(inbox.others_since()).min();
         // An actor that crashed may have left alarms that are in the inbox no more.
-        if all || since.is_some_and(|since| since <= latest) {
-            self.0.door.attend(&self.0);
-        }
         if all {
+            self.0.door.attend_now(&self.0);
             self.0.door.call_all(&self.0);
+        } else if since.is_some_and(|since| since <= latest) {
+            self.0.door.attend(&self.0);
         }
     }
 
@@ -57,7 +58,8 @@ impl NoticeSource for DoorSource {
     fn wake_at(&self) -> Option<Duration> {
         let inbox = &self.0.lane.inbox;
         let since = inbox.known_since().into_iter().chain(inbox.others_since()).min();
-        since.map(|since| since + INBOX_WITHIN).into_iter().chain(self.0.calls.wake_at()).min()
+        let inbox = since.map(|since| (since + INBOX_WITHIN).max(opens_at(&self.0)));
+        inbox.into_iter().chain(self.0.calls.wake_at()).min()
     }
 
     fn head(&self) -> Option<Head> {

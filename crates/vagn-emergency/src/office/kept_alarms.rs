@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -11,6 +11,8 @@ use tracing::{error, info};
 use vagn_cluster::trail::{AlarmId, KeptAlarm, TrailEvent};
 use vagn_otp::{Actor, Addr, Context, Failure, Handle};
 
+use crate::id::IncidentId;
+use crate::office::alarm_form::AlarmForm;
 use crate::office::answers::Answers;
 use crate::office::kept::{Change, Changed, KeptError, KeptStore};
 use crate::office::room::Room;
@@ -20,6 +22,9 @@ pub(crate) const CHANGES_MAX: usize = 16_384;
 
 /// Changes that are written together.
 const TOGETHER: usize = 512;
+
+/// Alarms that are read together when a run begins.
+const READ_TOGETHER: usize = 512;
 
 /// Time between two tries with a disk that failed.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -33,6 +38,8 @@ pub(crate) struct KeptQueue {
     reads: Mutex<Reads>,
     store: Mutex<Option<Arc<KeptStore>>>,
     fault: Mutex<Option<String>>,
+    /// The door knows what an earlier run kept, or nobody can say it.
+    is_read: AtomicBool,
     count: AtomicU64,
     bell: Mutex<Option<Addr<KeptAlarms>>>,
 }
@@ -94,6 +101,15 @@ impl KeptQueue {
     /// Forgets what an earlier driver has asked.
     pub(crate) fn forget_read(&self) {
         self.reads.lock().asked = None;
+    }
+
+    /// Returns true once the door knows what an earlier run kept, or the disk cannot say it.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_read(&self) {
+        self.is_read.store(true, Ordering::Release);
     }
 
     fn asked(&self) -> Option<Read> {
@@ -166,6 +182,7 @@ impl KeptAlarms {
         // An earlier life hangs in the disk. If it comes back, what it wrote leaves the queue with it, and must not leave it twice.
         let Some(_claim) = queue.claim() else { return self.note_fault(&KeptError::Busy.to_string()) };
         while let Some(store) = self.store() {
+            self.read_earlier(&store);
             // They leave the queue when they are on disk: a crash in between loses none, and to make one again changes nothing.
             let changes: Vec<Change> = queue.changes.lock().iter().take(TOGETHER).cloned().collect();
             if changes.is_empty() {
@@ -178,8 +195,36 @@ impl KeptAlarms {
                 Err(err) => return self.failed(&changes, &err.to_string()),
             }
         }
+        // Alarms must not wait for a disk that may never open.
+        queue.note_read();
         let changes: Vec<Change> = queue.changes.lock().iter().cloned().collect();
         self.give_back(&changes);
+    }
+
+    /// Tells the door what an earlier run kept, before it takes in other alarms: repeats belong to these. No driver need live for that.
+    fn read_earlier(&self, store: &KeptStore) {
+        let mut after = None;
+        while !self.room.kept.is_read() {
+            match store.read(after, READ_TOGETHER) {
+                Ok((alarms, is_end)) => {
+                    after = alarms.last().map(|kept| kept.alarm).or(after);
+                    alarms.iter().for_each(|kept| self.remember(kept));
+                    if is_end {
+                        self.room.kept.note_read();
+                    }
+                }
+                // It is tried again. The door waits no longer than it may.
+                Err(err) => return self.note_fault(&err.to_string()),
+            }
+        }
+    }
+
+    fn remember(&self, kept: &KeptAlarm) {
+        // One that cannot be read is named when the driver reads it.
+        if let Ok(form) = AlarmForm::from_bytes(&kept.bytes) {
+            let id = IncidentId::from_u128(kept.alarm.0);
+            self.room.door.remember(id, (&kept.bytes, &form), &kept.note, &self.room);
+        }
     }
 
     fn store(&self) -> Option<Arc<KeptStore>> {

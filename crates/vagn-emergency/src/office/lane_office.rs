@@ -75,7 +75,7 @@ impl LaneOffice {
         match AlarmForm::from_bytes(bytes) {
             Ok(form) => {
                 if why == Why::Kept {
-                    self.room.door.remember(incident(alarm), (bytes, &form), &self.room);
+                    self.room.door.remember(incident(alarm), (bytes, &form), &[], &self.room);
                 }
                 if !call_about(&self.room, &form, incident(alarm)) {
                     self.room.door.lacks_call(incident(alarm));

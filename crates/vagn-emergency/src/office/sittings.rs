@@ -13,6 +13,9 @@ use crate::office::turned_away::TurnedAway;
 /// Most alarms that wait at a door. The driver hands over 4 096 of them at a time, and has the rest kept.
 pub(super) const WAITING_MAX: usize = 16_384;
 
+/// Time for which an alarm that an earlier run kept waits for a driver, who asks the leader: as long as one needs to begin. The trail may have it by now.
+const DRIVEN_WITHIN: Duration = Duration::from_secs(5);
+
 /// All alarms that wait at a door.
 pub(super) struct Waiting {
     /// Alarms taken from the inbox and not given an id yet.
@@ -41,6 +44,8 @@ pub(super) struct Sitting {
     pub(super) kept_reports: u64,
     /// Moment at which it is handed over and kept anew, as it was not kept.
     pub(super) anew_at: Option<Duration>,
+    /// An earlier run kept it, and it was not repeated since this moment.
+    pub(super) remembered_at: Option<Duration>,
     /// Sitting of an earlier run that the disk has of the same alarm. It goes with this one.
     pub(super) kept_before: Option<Vec<u8>>,
 }
@@ -54,7 +59,12 @@ impl Sitting {
         let acks = std::mem::take(&mut repeat.acks);
         self.alarm.merge(repeat).into_iter().for_each(PendingAck::refuse);
         self.wait(acks);
-        self.is_handed = false;
+        (self.is_handed, self.remembered_at) = (false, None);
+    }
+
+    /// Returns the time from which on it waits for a driver.
+    pub(super) fn alone_since(&self) -> Duration {
+        self.remembered_at.map_or(self.alarm.arrived, |at| at + DRIVEN_WITHIN)
     }
 
     /// Takes in what an earlier run kept of the same alarm, `earlier`: it came before all that is here.
@@ -142,6 +152,7 @@ impl Waiting {
             lacks_call: false,
             kept_reports: 0,
             anew_at: None,
+            remembered_at: None,
             kept_before: None,
         };
         sitting.wait(acks);
@@ -181,7 +192,7 @@ impl Waiting {
     pub(super) fn rename(&mut self, id: IncidentId, new: IncidentId) -> Option<&Sitting> {
         let mut sitting = self.remove(id)?;
         (sitting.alarm.id, sitting.is_handed) = (new, true);
-        (sitting.is_called, sitting.lacks_call) = (false, false);
+        (sitting.is_called, sitting.lacks_call, sitting.remembered_at) = (false, false, None);
         sitting.behind.iter_mut().for_each(|alarm| alarm.id = new);
         self.by_vehicle.entry(sitting.alarm.vehicle_id.clone()).or_default().push(new);
         self.alarms.insert(new, sitting);

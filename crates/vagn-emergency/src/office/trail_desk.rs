@@ -19,7 +19,7 @@ use crate::id::IncidentId;
 use crate::intake::replays::Replays;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::alarm_form::AlarmForm;
-use crate::office::call_note::calls_of;
+use crate::office::call_note::{attempts_of, calls_of};
 use crate::office::deed_form::DeedRefusal;
 use crate::office::room::Room;
 use crate::record::alarms::{AlarmState, JOINS_MAX};
@@ -374,7 +374,7 @@ impl TrailDesk {
 
 /// Returns the attempts of a door that targets accepted, and what each told.
 fn told_of(note: &[u8]) -> Vec<(Attempt, Told)> {
-    calls_of(note).into_iter().map(|call| (call.attempt, call.told)).collect()
+    attempts_of(calls_of(note))
 }
 
 impl DeskState for TrailDesk {

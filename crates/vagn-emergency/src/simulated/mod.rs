@@ -297,7 +297,7 @@ impl SteppedNode {
 
     /// Does what its parts do when it stops in order.
     pub fn leave(&mut self) {
-        self.room.door.attend(&self.room);
+        self.room.door.attend_now(&self.room);
         self.room.door.call_all(&self.room);
         self.files.work();
         self.kept.work();

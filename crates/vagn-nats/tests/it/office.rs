@@ -237,8 +237,9 @@ impl Office for Memory {
             OfficeCommand::Reopen { alarm, bytes } => {
                 // Ids of doors are shorter.
                 let new = AlarmId(fastrand::u64(1 << 63..).into());
-                if let Some(kept) = store.kept.remove(&alarm) {
-                    store.kept.insert(new, kept);
+                if let Some((kept, _)) = store.kept.remove(&alarm) {
+                    // Nobody has accepted a call under the new id.
+                    store.kept.insert(new, (kept, Vec::new()));
                 }
                 self.alone.remove(&alarm);
                 self.target.expect_anew(read_alarm(&bytes).0);

@@ -7,12 +7,16 @@ use vagn_cluster::trail::{AlarmId, DeedId, Duty, Term, TrailBody, TrailEntry};
 
 use super::side::{Content, Record, Side};
 use super::world::World;
+use crate::agenda::SECOND;
+
+/// Time for which an alarm that a run before kept waits for a leader to be heard.
+const HEARD: u64 = 2 * SECOND;
 
 /// What was seen, and what is wrong.
 #[derive(Debug)]
 pub(crate) struct Oracle<R> {
     /// Time after which an alarm that a door holds must be kept.
-    held: u64,
+    kept: u64,
     wrong: Option<String>,
     is_harmed: bool,
     /// Epoch that was begun last; 0 for the first.
@@ -46,18 +50,20 @@ struct Raised {
     vehicle: u64,
     machine: usize,
     at: u64,
-    /// The door may forget it: its process ended before it had it for 250 ms.
+    /// The door may forget it: its process ended before it had it for 50 ms.
     is_excused: bool,
     /// Somebody told the target of it, or its door that this was done.
     is_called: bool,
+    /// A run before kept it: its door asks the leader first.
+    is_kept: bool,
     /// Its door said that it has room neither in memory nor on its disk, and its vehicle heard nothing: calls are all that is owed.
     has_no_place: bool,
 }
 
 impl<R: Record> Oracle<R> {
-    pub(crate) fn new(held: u64) -> Self {
+    pub(crate) fn new(kept: u64) -> Self {
         Self {
-            held,
+            kept,
             wrong: None,
             is_harmed: false,
             epoch: 0,
@@ -213,8 +219,8 @@ impl<R: Record> Oracle<R> {
 
     /// A door took an alarm.
     pub(crate) fn raised(&mut self, alarm: AlarmId, vehicle: u64, machine: usize, now: u64) {
-        let raised =
-            Raised { vehicle, machine, at: now, is_excused: false, is_called: false, has_no_place: false };
+        let (is_excused, is_called, is_kept, has_no_place) = (false, false, false, false);
+        let raised = Raised { vehicle, machine, at: now, is_excused, is_called, is_kept, has_no_place };
         let known = self.raised.entry(alarm).or_insert(raised);
         if known.is_excused {
             *known = raised;
@@ -232,17 +238,18 @@ impl<R: Record> Oracle<R> {
     ) {
         let mut forgotten = None;
         for (alarm, raised) in self.raised.iter_mut().filter(|(_, raised)| raised.machine == machine) {
-            if self.answered.contains(alarm) || is_kept(alarm) || raised.is_excused {
+            raised.is_kept = is_kept(alarm);
+            if self.answered.contains(alarm) || raised.is_kept || raised.is_excused {
                 continue;
             }
-            if had_no_room(alarm) || raised.has_no_place || until < raised.at + self.held {
+            if had_no_room(alarm) || raised.has_no_place || until < raised.at + self.kept {
                 raised.is_excused = true;
             } else {
                 forgotten = Some(*alarm);
             }
         }
         self.wrong_if(forgotten.is_some(), || {
-            format!("alarm {forgotten:?} ends with its door, which had it for 250 ms")
+            format!("alarm {forgotten:?} ends with its door, which had it for 50 ms")
         });
     }
 
@@ -350,7 +357,8 @@ impl<S: Side> World<S> {
         let machines = &self.machines;
         let held = |raised: &Raised| {
             let machine = &machines[raised.machine];
-            machine.works() && now >= raised.at.max(machine.awake_at) + S::HELD
+            let more = if raised.is_kept { HEARD } else { 0 };
+            machine.works() && now >= raised.at.max(machine.awake_at) + S::HELD + more
         };
         self.oracle.look_at_held(held);
         if self.oracle.is_harmed {

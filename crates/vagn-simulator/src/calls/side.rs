@@ -18,7 +18,9 @@ pub(crate) trait Side: Sized {
     /// What groups say of an incident.
     type Record: Record;
 
-    /// Time after which an alarm that a door holds must be kept, and called about: 250 ms, what a timer is late, and what a disk takes.
+    /// Time after which an alarm that a door holds must be kept: 50 ms, what a timer is late, and what a disk takes. Nobody calls about it before.
+    const KEPT: u64;
+    /// Time after which it must be called about: 250 ms, and as much more.
     const HELD: u64;
     /// Longest time from the end of the blows until every call is out and recorded.
     const WHOLE_WITHIN: u64;

@@ -138,7 +138,7 @@ impl<S: Side> World<S> {
             machines,
             target: Target::new(),
             vehicles: BTreeMap::new(),
-            oracle: Oracle::new(S::HELD),
+            oracle: Oracle::new(S::KEPT),
             reached: Reached::default(),
             trace: Trace::new(lines),
             calm: false,

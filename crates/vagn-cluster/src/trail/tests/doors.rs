@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::ids::Incarnation;
+use crate::trail::lead::RELEASE_MS;
 use crate::trail::message::TrailMessage;
 use crate::trail::*;
 
@@ -38,10 +39,12 @@ fn a_door_keeps_an_alarm_of_which_the_trail_has_an_older_version() {
 fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
     let mut bench = Bench::new(|_| {});
     bench.alarm(7);
-    bench.at(249);
+    bench.at(49);
     assert!(bench.door().is_empty());
+    bench.at(249);
+    assert_eq!(bench.door(), ["keep 7"]);
     bench.at(250);
-    assert_eq!(bench.door(), ["keep 7", "call 7 Unanswered"]);
+    assert_eq!(bench.door(), ["call 7 Unanswered"]);
     bench.deliver_claim(OTHER, 4, 0);
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if alarm.unrecorded), "{sent:?}");
@@ -51,6 +54,19 @@ fn a_door_calls_by_itself_after_250_ms_and_lets_go_when_the_trail_has_it() {
     let trail = TrailId { epoch: 1, incarnation: BORN };
     bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
     assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
+fn an_alarm_is_kept_before_a_leader_that_cannot_record_it_calls() {
+    let mut bench = Bench::leader();
+    bench.door();
+    bench.alarm(70);
+    // A leader and its door may end together as soon as the target has accepted.
+    bench.at(bench.now_ms + RELEASE_MS - 1);
+    assert_eq!(bench.told(), ["Full"], "it has not called");
+    assert_eq!(bench.door(), ["keep 70"]);
+    bench.at(bench.now_ms + 1);
+    assert_eq!((bench.told(), bench.door()), (vec!["release 70".to_owned()], vec![]));
 }
 
 #[test]
@@ -96,11 +112,62 @@ fn all_that_an_earlier_run_kept_is_called_about_whatever_the_room() {
     let reads = |after| move |command: &TrailCommand| matches!(command, TrailCommand::ReadKept { after: at, .. } if *at == after);
     assert!(bench.out.iter().any(reads(Some(AlarmId(8)))), "{:?}", bench.out);
     bench.tell(TrailEvent::Kept { alarms: kept([9, 10]), is_end: true });
-    assert_eq!(bench.door(), ["call 7 Kept", "call 8 Kept", "call 9 Kept", "call 10 Kept"]);
+    assert_eq!(bench.door(), ["call 9 Kept", "call 10 Kept"], "these are nowhere else");
+    bench.at(2_000);
+    assert_eq!(bench.door(), ["call 7 Kept", "call 8 Kept"]);
     assert_eq!(bench.node.view(bench.moment()).waiting, 2);
     let trail = TrailId { epoch: 1, incarnation: BORN };
     bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_called(AlarmId(7))] });
     assert!(bench.out.iter().any(reads(None)), "what found no room is read again: {:?}", bench.out);
+}
+
+fn kept(alarm: u128, note: &[u8]) -> KeptAlarm {
+    KeptAlarm { alarm: AlarmId(alarm), bytes: vec![1], note: note.to_vec() }
+}
+
+#[test]
+fn nobody_calls_about_what_an_earlier_run_kept_and_the_leader_knows() {
+    let mut bench = Bench::new(|_| {});
+    bench.tell(TrailEvent::Kept { alarms: vec![kept(7, b"")], is_end: true });
+    bench.at(1_000);
+    bench.deliver_claim(OTHER, 4, 0);
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if !alarm.unrecorded), "{sent:?}");
+    bench.at(1_249);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    // A person has resolved it meanwhile, perhaps.
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(7))] });
+    bench.at(9_000);
+    assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
+fn what_an_earlier_run_kept_is_called_about_250_ms_after_a_leader_is_heard_or_the_vehicle_calls_again() {
+    let calls_at = |act: &dyn Fn(&mut Bench)| {
+        let mut bench = Bench::new(|_| {});
+        bench.tell(TrailEvent::Kept { alarms: vec![kept(7, b"")], is_end: true });
+        bench.at(1_000);
+        act(&mut bench);
+        bench.at(1_249);
+        assert!(bench.door().is_empty());
+        bench.at(1_250);
+        bench.door()
+    };
+    assert_eq!(calls_at(&|bench| bench.deliver_claim(OTHER, 4, 0)), ["call 7 Kept"]);
+    assert_eq!(calls_at(&|bench| bench.alarm(7)), ["call 7 Kept"]);
+    assert!(calls_at(&|_| {}).is_empty(), "nobody is heard for 2 s first");
+}
+
+#[test]
+fn what_a_target_accepted_from_an_earlier_run_is_handed_over_with_its_note_and_not_called_about() {
+    let mut bench = Bench::new(|_| {});
+    bench.tell(TrailEvent::Kept { alarms: vec![kept(7, b"county")], is_end: true });
+    bench.at(9_000);
+    assert!(bench.door().is_empty());
+    bench.deliver_claim(OTHER, 4, 0);
+    let sent = bench.sent();
+    let [TrailMessage::Alarm(alarm)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((alarm.unrecorded, &alarm.note[..]), (true, &b"county"[..]));
 }
 
 #[test]
@@ -156,7 +223,7 @@ fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
 fn a_door_that_stops_has_its_store_keep_all_that_it_has_at_once() {
     let mut bench = Bench::new(|_| {});
     bench.alarm(7);
-    bench.at(100);
+    bench.at(40);
     assert!(bench.door().is_empty());
     bench.tell(TrailEvent::StopAsked);
     assert_eq!(bench.door(), ["keep 7"]);
@@ -174,12 +241,13 @@ fn what_an_earlier_run_kept_is_called_about_although_the_incident_store_cannot_b
     assert!(reads, "{:?}", bench.out);
     let kept = KeptAlarm { alarm: AlarmId(9), bytes: vec![1], note: vec![] };
     bench.tell(TrailEvent::Kept { alarms: vec![kept], is_end: true });
+    bench.at(2_000);
     assert_eq!(bench.door(), ["call 9 Kept"]);
     // What was not kept is given to the disk again.
     bench.alarm(7);
-    bench.at(250);
+    bench.at(2_250);
     assert_eq!(bench.door(), ["keep 7", "call 7 Unanswered"]);
     bench.tell(TrailEvent::NotKept { alarm: AlarmId(7), bytes: vec![1] });
-    bench.at(1_300);
+    bench.at(3_300);
     assert_eq!(bench.door(), ["keep 7"]);
 }

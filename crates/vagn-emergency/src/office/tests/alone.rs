@@ -25,7 +25,7 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
 async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_next_run_under_the_same_keys()
 {
     let dir = tempfile::tempdir().unwrap();
-    let target = TestTarget::accepting().await;
+    let target = TestTarget::new(|_| Reaction::Answer(503)).await;
     let node = Machine::start(dir.path(), &target, 1, NOWHERE, "alone").await;
     let vehicles = names("bus", 20);
     vehicles.iter().for_each(|name| node.send(&[help(name)]));
@@ -34,7 +34,7 @@ async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_n
     // One that repeats itself is no other call.
     node.send(&[help("bus 3")]);
     let status = || node.lane.status();
-    until(|| (status().calling_alone == 0 && status().waiting == 20).then_some(())).await;
+    until(|| (status().calling_alone == 20 && status().waiting == 20).then_some(())).await;
     assert_eq!(keys(&target).len(), 20);
     node.end().await;
 
@@ -46,7 +46,16 @@ async fn what_no_leader_takes_is_called_about_and_kept_and_called_about_by_the_n
     next.send(&[help("bus 3"), help("bus 20")]);
     until(|| keys(&next_target).iter().any(|(vehicle, _)| vehicle == "bus 20").then_some(())).await;
     assert_eq!((keys(&next_target).len(), next.lane.status().waiting), (21, 21));
+    until(|| (next.lane.status().calling_alone == 0).then_some(())).await;
     next.end().await;
+
+    // What was accepted is called about no more.
+    let last_target = TestTarget::accepting().await;
+    let last = Machine::start(dir.path(), &last_target, 1, NOWHERE, "alone").await;
+    last.send(&[help("bus 3"), help("bus 21")]);
+    until(|| (!keys(&last_target).is_empty()).then_some(())).await;
+    assert_eq!((keys(&last_target).len(), last.lane.status().waiting), (1, 22));
+    last.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +115,7 @@ async fn a_target_that_refuses_is_called_again_until_it_accepts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_kept_is_called_about_although_the_incident_store_does_not_open() {
     let dir = tempfile::tempdir().unwrap();
-    let target = TestTarget::accepting().await;
+    let target = TestTarget::new(|_| Reaction::Answer(503)).await;
     let node = Machine::start(dir.path(), &target, 1, NOWHERE, "damaged").await;
     names("bus", 5).iter().for_each(|name| node.send(&[help(name)]));
     until(|| (node.lane.status().kept == 5).then_some(())).await;

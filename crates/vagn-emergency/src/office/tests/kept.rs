@@ -1,6 +1,7 @@
 //! What a door keeps, from the queue to the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,11 +16,15 @@ use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
 use crate::notifier::{NoticeSender, NoticeSource};
 use crate::office::alarm_form::AlarmForm;
+use crate::office::call_note::{DoorCall, note_of};
 use crate::office::door_source::DoorSource;
 use crate::office::kept::Change;
 use crate::office::kept_alarms::{CHANGES_MAX, KeptAlarms};
 use crate::office::lane_office::LaneOffice;
 use crate::record::alarms::AlarmState;
+use crate::record::attempt::{Attempt, Message, Outcome};
+use crate::record::delivery::Told;
+use crate::record::progress::State;
 use crate::rules::Rules;
 use crate::tests::setup::{fleet, help, offer};
 use crate::{Parts, Targets, build_node};
@@ -109,6 +114,100 @@ fn a_node_that_stops_keeps_what_came_after_what_was_kept() {
     assert_eq!(AlarmForm::from_bytes(&kept[0].bytes).unwrap().reports, 2);
 }
 
+/// Keeps an alarm of bus 7 in a directory, as a node does that ends. A target has accepted a call about it, if there is a note.
+fn keep_call(dir: &Path, note: &[u8]) -> IncidentId {
+    let node = Bench::new();
+    let room = &node.room;
+    let writer = KeptAlarms::new(room.clone(), dir.into());
+    offer(&room.lane, &[help("bus 7")]);
+    room.door.attend(room);
+    room.door.call_all(room);
+    writer.work();
+    let alarm = room.kept.all()[0].alarm;
+    room.kept.push(Change::Note { alarm, note: note.to_vec() }).unwrap();
+    writer.work();
+    IncidentId::from_u128(alarm.0)
+}
+
+/// A node that has just begun and has not read what an earlier run kept.
+fn begins() -> Bench {
+    Bench::in_dir(tempfile::tempdir().unwrap(), None)
+}
+
+/// Returns the incidents about which the door of a node without a driver calls a second later.
+fn called_in_a_second(node: &Bench) -> Vec<IncidentId> {
+    let room = &node.room;
+    room.door.attend(room);
+    node.clock.advance(Duration::from_secs(1));
+    room.door.look(room);
+    std::iter::from_fn(|| room.calls.next_notice()).map(|notice| notice.key.incident).collect()
+}
+
+#[test]
+fn a_vehicle_that_repeats_itself_as_a_run_begins_goes_on_under_the_id_that_the_one_before_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = keep_call(dir.path(), b"");
+    let node = begins();
+    let writer = KeptAlarms::new(node.room.clone(), dir.path().into());
+    offer(&node.room.lane, &[help("bus 7")]);
+    assert_eq!(called_in_a_second(&node), [], "under another id perhaps");
+    writer.work();
+    assert_eq!(called_in_a_second(&node), [kept]);
+    assert_eq!(node.room.door.count(), 1);
+}
+
+#[test]
+fn what_an_earlier_run_kept_and_its_vehicle_does_not_repeat_is_called_about_without_a_driver_after_5_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = keep_call(dir.path(), b"");
+    let node = begins();
+    KeptAlarms::new(node.room.clone(), dir.path().into()).work();
+    assert_eq!((0..5).map(|_| called_in_a_second(&node).len()).sum::<usize>(), 0, "the leader may know it");
+    assert_eq!(called_in_a_second(&node), [kept]);
+}
+
+#[test]
+fn a_call_waits_5_s_for_a_disk_that_hangs_and_not_for_one_that_fails_or_as_the_node_stops() {
+    for case in ["hangs", "fails", "stops"] {
+        let node = begins();
+        let room = &node.room;
+        offer(&room.lane, &[help("bus 7")]);
+        room.door.attend(room);
+        assert_eq!(room.door.count(), 0, "{case}");
+        match case {
+            "hangs" => node.clock.advance(Duration::from_secs(5)),
+            "fails" => KeptAlarms::new(room.clone(), "/nowhere".into()).work(),
+            _ => DoorSource(room.clone()).rescue(true),
+        }
+        assert_eq!(called_in_a_second(&node).len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn what_a_target_accepted_from_an_earlier_run_is_shown_so_and_not_called_about_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let attempt = Attempt {
+        number: 1,
+        target: "county".into(),
+        message: Message::Opened,
+        at_ms: NOW_MS,
+        took_ms: 4,
+        outcome: Outcome::Accepted { status: 200 },
+        next_ms: None,
+    };
+    let kept = keep_call(dir.path(), &note_of(&[DoorCall { attempt, told: Told::default() }]));
+    let node = begins();
+    let room = &node.room;
+    KeptAlarms::new(room.clone(), dir.path().into()).work();
+    let state = || room.lane.desk.lock().get(kept).map(|incident| incident.progress.state);
+    assert_eq!(state(), Some(State::Notified));
+    for _ in 0..9 {
+        offer(&room.lane, &[help("bus 7")]);
+        assert_eq!(called_in_a_second(&node), []);
+    }
+    assert_eq!((room.door.count(), room.calls.count()), (1, 0));
+}
+
 /// A node whose disk has an alarm of an earlier run, of which two reports came then, and at whose door the same alarm waits. The trail has
 /// `recorded` of the two. Returns what the door hands over, and what is kept once the trail has that.
 async fn meets_earlier(recorded: u64) -> (AlarmForm, u64) {
@@ -170,6 +269,7 @@ fn what_a_door_that_crashed_had_taken_from_the_inbox_is_called_about_and_kept_as
     let parts = Parts { vehicles, ..parts(dir.path(), Arc::new(ManualClock::at(NOW_MS))) };
     let (_, node, _) = build_node(parts, Rules::new(100, &Targets::default()), 50);
     let room = node.room;
+    room.kept.note_read();
     offer(&room.lane, &[help("bus 7")]);
     fails.store(true, Ordering::Relaxed);
     catch_unwind(AssertUnwindSafe(|| room.door.attend(&room))).unwrap_err();

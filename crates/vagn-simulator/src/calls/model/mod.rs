@@ -81,6 +81,7 @@ impl Side for Model {
     type Due = ModelDue;
     type Record = Incident;
 
+    const KEPT: u64 = 60 * MILLI;
     const HELD: u64 = 260 * MILLI;
     const WHOLE_WITHIN: u64 = 30 * SECOND;
     const REQUIRED: &'static [&'static str] = REQUIRED_OF_MODEL;

@@ -85,6 +85,7 @@ impl Side for Office {
     type Due = OfficeDue;
     type Record = Facts;
 
+    const KEPT: u64 = 80 * MILLI;
     const HELD: u64 = 280 * MILLI;
     const WHOLE_WITHIN: u64 = 45 * SECOND;
     const REQUIRED: &'static [&'static str] = REQUIRED_OF_OFFICE;
