@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vagn_cluster::{
     Command, CopyRecord, DiskPart, Event, Incarnation, Moment, Node, NodeId, RecordKey, RecordOutcome,
-    Settings, ShardCopy, ShardId, StreamInfo, StreamOutcome, WriteOutcome,
+    Settings, ShardCopy, StreamInfo, StreamOutcome, WriteOutcome,
 };
 use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
