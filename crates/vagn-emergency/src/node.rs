@@ -53,6 +53,10 @@ pub struct NodeLane {
 pub struct NodeStatus {
     /// Alarms of this door that the trail does not have yet.
     pub waiting: usize,
+    /// Of these, those for which the leader has no room.
+    pub without_room: usize,
+    /// Of the others, those that have waited for 10 s.
+    pub late: usize,
     /// Alarms of this door that are kept on disk until the trail has them.
     pub kept: usize,
     /// Alarms about which this node calls by itself now.
@@ -100,8 +104,11 @@ impl NodeLane {
     pub fn status(&self) -> NodeStatus {
         let room = &self.room;
         let mark = room.files.mark().and_then(|mark| Mark::read(&mark).ok());
+        let (without_room, late) = room.door.count_stuck(room.lane.clock.monotonic());
         NodeStatus {
             waiting: room.door.count(),
+            without_room,
+            late,
             kept: room.kept.count() as usize,
             calling_alone: room.calls.count(),
             applied: mark.map_or(0, |mark| mark.sequence),

@@ -10,6 +10,7 @@ use crate::trail::command::{TrailCommand, TrailHappened, Why};
 use crate::trail::event::KeptAlarm;
 use crate::trail::ids::{AlarmId, AlarmVersion};
 use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
+use crate::trail::state::Refusal;
 
 /// Time without an answer of a leader after which the door calls by itself.
 pub(crate) const ALONE_MS: u64 = 250;
@@ -23,6 +24,9 @@ const KEEP_MS: u64 = 1_000;
 /// Pause before an alarm is handed over again.
 const AGAIN_MS: u64 = 1_000;
 
+/// The same for one for which the leader has no room: it waits for others to be over.
+const REFUSED_MS: u64 = 10_000;
+
 /// Alarms that are handed over at one moment when a new leader stands.
 const TOGETHER: u64 = 64;
 
@@ -35,6 +39,8 @@ pub(crate) struct Door {
     max: usize,
     waiting: BTreeMap<AlarmId, Waiting>,
     dues: BTreeSet<(u64, AlarmId)>,
+    /// Those for which the leader has no room and that the store keeps: they make room for others.
+    refused: BTreeSet<AlarmId>,
     leader: Option<NodeId>,
     /// The store may keep alarms that are not here.
     kept: Kept,
@@ -56,6 +62,8 @@ struct Waiting {
     hand_at_ms: u64,
     /// The leader has called.
     is_called: bool,
+    /// The leader has no room for it.
+    is_refused: bool,
 }
 
 /// Reading of the alarms that the store keeps.
@@ -82,6 +90,7 @@ impl Door {
             max: max.max(1),
             waiting: BTreeMap::new(),
             dues: BTreeSet::new(),
+            refused: BTreeSet::new(),
             leader: None,
             kept: Kept::Behind(None, false),
             is_new: true,
@@ -108,12 +117,16 @@ impl Door {
             return self.insert(repeat);
         }
         if self.waiting.len() >= self.max {
-            // The store has it. It is read from there when there is room.
+            // The store has one of the two. It is read from there when there is room.
             self.kept = match self.kept {
                 Kept::All => Kept::Behind(None, false),
                 Kept::Reading(after, _) => Kept::Reading(after, true),
                 Kept::Behind(after, _) => Kept::Behind(after, true),
             };
+        }
+        if self.waiting.len() >= self.max
+            && self.refused.first().copied().and_then(|id| self.remove(id)).is_none()
+        {
             return call_alone(id, bytes, Why::NoRoom, out);
         }
         let alone_at_ms = now.elapsed_ms + ALONE_MS;
@@ -124,18 +137,23 @@ impl Door {
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
             is_called: false,
+            is_refused: false,
         });
     }
 
     fn insert(&mut self, waiting: Waiting) {
         let id = waiting.alarm.id;
         self.dues.insert((waiting.due_ms(), id));
+        if waiting.is_refused && waiting.keep_at_ms.is_none() {
+            self.refused.insert(id);
+        }
         self.waiting.insert(id, waiting);
     }
 
     fn remove(&mut self, id: AlarmId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
         self.dues.remove(&(waiting.due_ms(), id));
+        self.refused.remove(&id);
         Some(waiting)
     }
 
@@ -214,7 +232,7 @@ impl Door {
             waiting.hand_at_ms = now.elapsed_ms;
         }
         if waiting.hand_at_ms <= now.elapsed_ms {
-            waiting.hand_at_ms = now.elapsed_ms + AGAIN_MS;
+            waiting.hand_at_ms = now.elapsed_ms + if waiting.is_refused { REFUSED_MS } else { AGAIN_MS };
             if let Some(leader) = self.leader {
                 mail.push((leader, TrailMessage::Alarm(waiting.alarm.clone())));
                 if self.forgets {
@@ -264,6 +282,32 @@ impl Door {
         }
     }
 
+    /// The leader refuses an alarm for a limit. One about which somebody has called stays, unless the leader knew that and ends it.
+    pub(crate) fn refused(
+        &mut self,
+        version: AlarmVersion,
+        refusal: Refusal,
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        let id = version.alarm;
+        let Some(waiting) = self.waiting.get(&id) else { return };
+        let is_older = waiting.alarm.version() != version;
+        if refusal.ends && (is_older || !waiting.is_called || waiting.alarm.unrecorded) {
+            if let Some(Alarm { bytes, .. }) = self.settled(version) {
+                out.push(TrailCommand::Tell(TrailHappened::Refused(id)));
+                out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+            }
+        } else if !is_older && !waiting.is_refused {
+            let (bytes, refusal) = (waiting.alarm.bytes.clone(), Refusal { ends: false, ..refusal });
+            out.push(TrailCommand::Tell(TrailHappened::WithoutRoom(id)));
+            out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+            self.change(id, |waiting| {
+                (waiting.is_refused, waiting.hand_at_ms) = (true, now.elapsed_ms + REFUSED_MS);
+            });
+        }
+    }
+
     /// Takes out an alarm of which the leader knows all that this door has. Else the rest is handed over at once.
     fn settled(&mut self, version: AlarmVersion) -> Option<Alarm> {
         let id = version.alarm;
@@ -289,6 +333,7 @@ impl Door {
                 alone_at_ms: at_ms,
                 hand_at_ms: at_ms,
                 is_called: false,
+                is_refused: false,
             });
         } else {
             out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
@@ -329,6 +374,7 @@ impl Door {
                     alone_at_ms: at_ms,
                     hand_at_ms: at_ms,
                     is_called: false,
+                    is_refused: false,
                 });
             }
         }

@@ -39,6 +39,8 @@ pub(super) struct Sitting {
     pub(super) lacks_call: bool,
     /// Reports of the version that this door gave to the disk last; 0 for none.
     pub(super) kept_reports: u64,
+    /// The leader has no room for it, and it waits until there is.
+    pub(super) lacks_room: bool,
     /// Moment at which it is handed over and kept anew, as it was not kept.
     pub(super) anew_at: Option<Duration>,
     /// Sitting of an earlier run that the disk has of the same alarm. It goes with this one.
@@ -140,6 +142,7 @@ impl Waiting {
             is_handed: false,
             is_called: false,
             lacks_call: false,
+            lacks_room: false,
             kept_reports: 0,
             anew_at: None,
             kept_before: None,
