@@ -85,6 +85,7 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
         targets: Targets::default(),
         open_max: 100,
         per_source_max: 100,
+        known_after: Duration::from_secs(600),
         resolve_after: Duration::from_secs(3_600),
         vehicles: strangers(),
         seeds: Seeds { ids: 1, jitter: 2 },
