@@ -124,6 +124,8 @@ pub struct Parts {
     pub open_max: usize,
     /// Most open incidents of vehicles that have not been known for long, from one source.
     pub per_source_max: usize,
+    /// Time after which a vehicle that reports is known. It is for [`Self::vehicles`]; nodes of a cluster compare it.
+    pub known_after: Duration,
     /// Quiet time after which an acknowledged incident is resolved.
     pub resolve_after: Duration,
     /// Source of what is known of vehicles apart from their alarms.
@@ -195,6 +197,7 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let bounds = Bounds {
         open_max: parts.open_max,
         per_source_max: parts.per_source_max,
+        known_after: parts.known_after,
         resolve_after: parts.resolve_after,
         ended_kept,
     };

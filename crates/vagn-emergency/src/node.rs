@@ -53,6 +53,10 @@ pub struct NodeLane {
 pub struct NodeStatus {
     /// Alarms of this door that the trail does not have yet.
     pub waiting: usize,
+    /// Of these, those for which the leader has no room.
+    pub without_room: usize,
+    /// Of the others, those that have waited for 10 s.
+    pub late: usize,
     /// Alarms of this door that are kept on disk until the trail has them.
     pub kept: usize,
     /// Alarms about which this node calls by itself now.
@@ -100,8 +104,11 @@ impl NodeLane {
     pub fn status(&self) -> NodeStatus {
         let room = &self.room;
         let mark = room.files.mark().and_then(|mark| Mark::read(&mark).ok());
+        let (without_room, late) = room.door.count_stuck(room.lane.clock.monotonic());
         NodeStatus {
             waiting: room.door.count(),
+            without_room,
+            late,
             kept: room.kept.count() as usize,
             calling_alone: room.calls.count(),
             applied: mark.map_or(0, |mark| mark.sequence),
@@ -123,6 +130,7 @@ impl NodeLane {
 pub(crate) struct Bounds {
     pub(crate) open_max: usize,
     pub(crate) per_source_max: usize,
+    pub(crate) known_after: Duration,
     pub(crate) resolve_after: Duration,
     pub(crate) ended_kept: u64,
 }
@@ -143,8 +151,8 @@ pub(crate) fn settings_hash(targets: &Targets, bounds: &Bounds) -> u64 {
     };
     targets.chain.iter().for_each(|target| put_target("chain", target));
     targets.drill.iter().for_each(|target| put_target("drill", target));
-    let Bounds { open_max, per_source_max, resolve_after, ended_kept } = bounds;
-    put(format!("{open_max} {per_source_max} {resolve_after:?} {ended_kept}"));
+    let Bounds { open_max, per_source_max, known_after, resolve_after, ended_kept } = bounds;
+    put(format!("{open_max} {per_source_max} {known_after:?} {resolve_after:?} {ended_kept}"));
     let hash: [u8; 32] = hash.finalize().into();
     let (first, _) = hash.split_first_chunk().expect("a SHA-256 has 32 bytes");
     u64::from_be_bytes(*first)
@@ -297,4 +305,35 @@ async fn detail(reader: &Addr<Reader>, id: IncidentId, end: Instant) -> Result<O
     // Something is read even where all the time went by: it is done, and this is how it looks.
     let left = end.saturating_duration_since(Instant::now()).max(APPLIED_WITHIN);
     Ok(reader.call(GetIncident(id), left).await?.map_err(CallError::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn settings_of_which_any_bound_differs_are_others() {
+        let hour = Duration::from_secs(3_600);
+        let bounds = || Bounds {
+            open_max: 1,
+            per_source_max: 2,
+            known_after: hour,
+            resolve_after: hour,
+            ended_kept: 3,
+        };
+        let all = [
+            bounds(),
+            Bounds { open_max: 9, ..bounds() },
+            Bounds { per_source_max: 9, ..bounds() },
+            Bounds { known_after: 2 * hour, ..bounds() },
+            Bounds { resolve_after: 2 * hour, ..bounds() },
+            Bounds { ended_kept: 9, ..bounds() },
+        ];
+        let hashes: BTreeSet<u64> =
+            all.iter().map(|bounds| settings_hash(&Targets::default(), bounds)).collect();
+        assert_eq!(hashes.len(), all.len());
+        assert_eq!(settings_hash(&Targets::default(), &bounds()), settings_hash(&Targets::default(), &all[0]));
+    }
 }

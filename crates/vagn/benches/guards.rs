@@ -117,6 +117,7 @@ fn publish() -> usize {
         targets: Targets::default(),
         open_max: 1_000,
         per_source_max: 1_000,
+        known_after: Duration::from_secs(600),
         resolve_after: Duration::from_secs(3_600),
         vehicles: Arc::new(LiveFleet::new(
             Arc::new(Fleet::new(1)),

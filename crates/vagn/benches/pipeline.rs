@@ -195,6 +195,7 @@ fn lane(
         targets: Targets::default(),
         open_max: 1_000,
         per_source_max: 1_000,
+        known_after: Duration::from_secs(600),
         resolve_after: Duration::from_secs(3_600),
         vehicles: Arc::new(LiveFleet::new(fleet, clock.clone(), 1, Duration::from_secs(600))),
         seeds: vagn_emergency::Seeds { ids: 1, jitter: 2 },

@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::ids::{NodeId, ReadId};
 use crate::trail::ids::{AlarmId, DeedId};
 use crate::trail::mark::Mark;
+use crate::trail::state::Refusal;
 use crate::trail::view::Duty;
 
 /// Something that is to be done. The driver carries commands out in their order, and waits for none before the next.
@@ -48,6 +49,17 @@ pub enum TrailCommand {
         alarm: AlarmId,
         /// As it was given.
         bytes: Vec<u8>,
+    },
+    /// The leader refuses an alarm for a limit: its sender must not hear `stored`. If that `ends` it, it was not called about from here as far as the
+    /// node knows, or it has waited in vain for long: the store keeps it no more if it has these bytes, and the node calls no more about it. Else the node has
+    /// called: it goes on, and is told so once.
+    Refuse {
+        /// Its id.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+        /// The limit.
+        refusal: Refusal,
     },
     /// An alarm came after its incident was over, and says more than was known of that: it calls anew. The driver draws a new id and gives the
     /// alarm again under it at once; what the store keeps of the alarm, in whatever version, it keeps under the new id from now on, and forgets what came of
@@ -203,6 +215,10 @@ pub enum TrailHappened {
     CalledUnrecorded(AlarmId),
     /// The leader had no room for an alarm, or its desk none.
     NoRoom(AlarmId),
+    /// The leader refused an alarm of this door for a limit, and this door lets it go.
+    Refused(AlarmId),
+    /// The same of one about which somebody has called: it waits until there is room.
+    WithoutRoom(AlarmId),
     /// An alarm, or an incident out of a rest, turned out to be about an incident that another one had opened.
     Joined(AlarmId),
     /// An alarm came after its incident was over, and calls anew.

@@ -12,6 +12,7 @@ use crate::trail::command::{TrailCommand, TrailHappened, Why};
 use crate::trail::event::KeptAlarm;
 use crate::trail::ids::{AlarmId, AlarmVersion};
 use crate::trail::message::{ALARM_MAX, Alarm, NOTE_MAX, TrailMessage};
+use crate::trail::state::Refusal;
 
 /// Time without an answer of a leader after which the door calls by itself.
 pub(crate) const ALONE_MS: u64 = 250;
@@ -32,6 +33,9 @@ const KEEP_MS: u64 = 1_000;
 /// Pause before an alarm is handed over again.
 const AGAIN_MS: u64 = 1_000;
 
+/// The same for one for which the leader has no room: it waits for others to be over.
+const REFUSED_MS: u64 = 10_000;
+
 /// Alarms that are handed over at one moment when a new leader stands.
 const TOGETHER: u64 = 64;
 
@@ -44,6 +48,8 @@ pub(crate) struct Door {
     max: usize,
     waiting: BTreeMap<AlarmId, HeldAlarm>,
     dues: BTreeSet<(u64, AlarmId)>,
+    /// Those for which the leader has no room and that the store keeps: they make room for others.
+    refused: BTreeSet<AlarmId>,
     leader: Option<NodeId>,
     /// The store may keep alarms that are not here.
     kept: Kept,
@@ -68,6 +74,8 @@ struct HeldAlarm {
     is_called: bool,
     /// An earlier run kept it.
     is_of_earlier_run: bool,
+    /// The leader has no room for it.
+    is_refused: bool,
 }
 
 /// Reading of the alarms that the store keeps.
@@ -101,6 +109,7 @@ impl Door {
             max: max.max(1),
             waiting: BTreeMap::new(),
             dues: BTreeSet::new(),
+            refused: BTreeSet::new(),
             leader: None,
             kept: Kept::Behind(None, false),
             is_new: true,
@@ -128,12 +137,16 @@ impl Door {
             return self.insert(repeat);
         }
         if self.waiting.len() >= self.max {
-            // The store has it. It is read from there when there is room.
+            // The store has one of the two. It is read from there when there is room.
             self.kept = match self.kept {
                 Kept::All => Kept::Behind(None, false),
                 Kept::Reading(after, _) => Kept::Reading(after, true),
                 Kept::Behind(after, _) => Kept::Behind(after, true),
             };
+        }
+        if self.waiting.len() >= self.max
+            && self.refused.first().copied().and_then(|id| self.remove(id)).is_none()
+        {
             return call_alone(id, bytes, Why::NoRoom, out);
         }
         let alone_at_ms = now.elapsed_ms + ALONE_MS;
@@ -145,18 +158,23 @@ impl Door {
             hand_at_ms: now.elapsed_ms,
             is_called: false,
             is_of_earlier_run: false,
+            is_refused: false,
         });
     }
 
     fn insert(&mut self, held: HeldAlarm) {
         let id = held.alarm.id;
         self.dues.insert((held.due_ms(), id));
+        if held.is_refused && held.keep_at_ms.is_none() {
+            self.refused.insert(id);
+        }
         self.waiting.insert(id, held);
     }
 
     fn remove(&mut self, id: AlarmId) -> Option<HeldAlarm> {
         let held = self.waiting.remove(&id)?;
         self.dues.remove(&(held.due_ms(), id));
+        self.refused.remove(&id);
         Some(held)
     }
 
@@ -235,7 +253,7 @@ impl Door {
             held.hand_at_ms = now.elapsed_ms;
         }
         if held.hand_at_ms <= now.elapsed_ms {
-            held.hand_at_ms = now.elapsed_ms + AGAIN_MS;
+            held.hand_at_ms = now.elapsed_ms + if held.is_refused { REFUSED_MS } else { AGAIN_MS };
             if let Some(leader) = self.leader {
                 mail.push((leader, TrailMessage::Alarm(held.alarm.clone())));
                 if self.forgets {
@@ -285,6 +303,32 @@ impl Door {
         }
     }
 
+    /// The leader refuses an alarm for a limit. One about which somebody has called stays, unless the leader knew that and ends it.
+    pub(crate) fn refused(
+        &mut self,
+        version: AlarmVersion,
+        refusal: Refusal,
+        now: Moment,
+        out: &mut Vec<TrailCommand>,
+    ) {
+        let id = version.alarm;
+        let Some(held) = self.waiting.get(&id) else { return };
+        let is_older = held.alarm.version() != version;
+        if refusal.ends && (is_older || !held.is_called || held.alarm.unrecorded) {
+            if let Some(Alarm { bytes, .. }) = self.settled(version) {
+                out.push(TrailCommand::Tell(TrailHappened::Refused(id)));
+                out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+            }
+        } else if !is_older && !held.is_refused {
+            let (bytes, refusal) = (held.alarm.bytes.clone(), Refusal { ends: false, ..refusal });
+            out.push(TrailCommand::Tell(TrailHappened::WithoutRoom(id)));
+            out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+            self.change(id, |held| {
+                (held.is_refused, held.hand_at_ms) = (true, now.elapsed_ms + REFUSED_MS);
+            });
+        }
+    }
+
     /// Takes out an alarm of which the leader knows all that this door has. Else the rest is handed over at once.
     fn settled(&mut self, version: AlarmVersion) -> Option<Alarm> {
         let id = version.alarm;
@@ -311,6 +355,7 @@ impl Door {
                 hand_at_ms: at_ms,
                 is_called: false,
                 is_of_earlier_run: false,
+                is_refused: false,
             });
         } else {
             out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
@@ -356,6 +401,7 @@ impl Door {
                     hand_at_ms: at_ms,
                     is_called: false,
                     is_of_earlier_run: self.is_new,
+                    is_refused: false,
                 });
             }
         }

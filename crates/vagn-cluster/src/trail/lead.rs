@@ -296,6 +296,12 @@ impl<D: DeskState> Lead<D> {
                 out.push(TrailCommand::Tell(TrailHappened::NoRoom(id)));
                 return false;
             }
+            // By an old desk, as another node may lead by now.
+            Taken::Refused(_) if self.duty(now) != Duty::Full => return false,
+            Taken::Refused(refusal) => {
+                mail.push((door, TrailMessage::Refused(alarm.version(), refusal)));
+                return false;
+            }
             Taken::Over => {
                 mail.push((door, TrailMessage::Over(alarm.version())));
                 return false;

@@ -8,6 +8,7 @@ use crate::state::Damaged;
 use crate::trail::entry::{name, put_name, put_versions, versions};
 use crate::trail::ids::{AlarmId, AlarmVersion, DeedId, TrailId};
 use crate::trail::mark::{MARK_LEN, Mark};
+use crate::trail::state::Refusal;
 
 /// Longest alarm, deed, or answer to a deed, in bytes.
 pub const ALARM_MAX: usize = 16 << 10;
@@ -34,6 +35,8 @@ pub(crate) enum TrailMessage {
     Called { alarm: AlarmId },
     /// The leader has no room for it.
     NoRoom { alarm: AlarmId },
+    /// A limit is for it. A node that does not know this message goes on as if the leader were silent.
+    Refused(AlarmVersion, Refusal),
     /// The incident of this alarm is over, and this version says more: it is to come again under a new id.
     Over(AlarmVersion),
     /// A person wants something done.
@@ -161,6 +164,13 @@ impl TrailMessage {
                 out.put_u8(78);
                 out.put_long(&of.write());
             }
+            Self::Refused(version, Refusal { limit, ends }) => {
+                out.put_u8(79);
+                put_name(&mut out, version.alarm.0);
+                out.put_u64(version.hash);
+                out.put_u8(*limit);
+                out.put_u8((*ends).into());
+            }
         }
         seal(&mut out);
         out
@@ -215,6 +225,10 @@ impl TrailMessage {
                 },
             },
             78 => Self::NoCopy { of: Mark::read(reader.long(MARK_LEN)?)? },
+            79 => {
+                let version = AlarmVersion { alarm: AlarmId(name(&mut reader)?), hash: reader.u64()? };
+                Self::Refused(version, Refusal { limit: reader.u8()?, ends: reader.flag()? })
+            }
             _ => return Err(Damaged),
         };
         reader.end()?;
@@ -257,6 +271,7 @@ pub(crate) mod tests {
             ("recorded", TrailMessage::Recorded { trail, alarms: vec![called.version()] }),
             ("called", TrailMessage::Called { alarm }),
             ("noroom", TrailMessage::NoRoom { alarm }),
+            ("refused", TrailMessage::Refused(called.version(), Refusal { limit: 2, ends: true })),
             ("deed", TrailMessage::Deed { deed, bytes: vec![4] }),
             ("deeddone", TrailMessage::DeedDone { deed }),
             ("deedrefused", TrailMessage::DeedRefused { deed, answer: vec![7] }),

@@ -82,5 +82,5 @@ pub use mark::Mark;
 pub use message::{ALARM_MAX, Alarm, NOTE_MAX, PLACE_MAX};
 pub use node::TrailNode;
 pub use settings::{TrailFaults, TrailSettings};
-pub use state::{DeedTaken, DeskState, Draft, Taken};
+pub use state::{DeedTaken, DeskState, Draft, Refusal, Taken};
 pub use view::{Duty, TrailView};

@@ -308,6 +308,7 @@ impl<D: DeskState> TrailNode<D> {
             TrailMessage::Called { alarm } => self.door.called(alarm, now),
             TrailMessage::Over(alarm) => self.door.over(alarm, out),
             TrailMessage::NoRoom { .. } => {} // It is handed over again, and called about by the door in time.
+            TrailMessage::Refused(alarm, refusal) => self.door.refused(alarm, refusal, now, out),
             TrailMessage::Deed { deed, bytes } => {
                 self.lead.deed((from, false), (deed, &bytes), now, &mut self.mail, out);
             }

@@ -66,8 +66,19 @@ pub enum Taken {
     Recorded,
     /// It is about an incident that is over, and it says more than was known of that: it calls anew, and comes again under a new id.
     Over,
-    /// The desk takes no more.
+    /// The desk takes no more, or cannot read it: its door calls, and asks again.
     NoRoom,
+    /// A limit is for it.
+    Refused(Refusal),
+}
+
+/// Refusal of an alarm for a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The limit, as a number of the service.
+    pub limit: u8,
+    /// Its door lets it go. Else it stays there until there is room: somebody may have called about it.
+    pub ends: bool,
 }
 
 /// What a desk did with a deed that it did not refuse.

@@ -159,16 +159,14 @@ impl Desk {
     fn no_room(&self, alarm: &Alarm, standing: Standing) -> Option<NoRoom> {
         let drill = alarm.is_drill();
         let open = self.board.indexes().roster.of_sort(drill);
-        // A door must not refuse a call for others that it makes by itself.
+        // A door must not refuse a known vehicle for calls that it makes by itself. Strangers have their share of these as well.
         let called = self.called.of_sort(drill);
         let Places { all, strangers, source } = self.rules.places(drill);
         let reason = |reason| Some(if drill { NoRoom::Drills } else { reason });
         match () {
             () if open.count() - called.count >= all => reason(NoRoom::Places),
             () if standing == Standing::Stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
-            () if standing != Standing::Known && open.strangers() - called.strangers >= strangers => {
-                reason(NoRoom::Strangers)
-            }
+            () if standing != Standing::Known && open.strangers() >= strangers => reason(NoRoom::Strangers),
             () => None,
         }
     }

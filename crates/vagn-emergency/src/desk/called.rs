@@ -10,7 +10,6 @@ use crate::intake::known::KnownVehicle;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::record::progress::{Decision, MACHINE};
-use crate::record::standing::Standing;
 use crate::trail::{Event, EventKind};
 
 /// Incidents at a desk that only the door of this node knows.
@@ -25,8 +24,6 @@ pub(super) struct Called {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Share {
     pub(super) count: usize,
-    /// Those of vehicles that are not known for sure.
-    pub(super) strangers: usize,
 }
 
 impl Called {
@@ -46,14 +43,12 @@ impl Called {
         self.ids.insert(incident.id);
         let share = if incident.drill { &mut self.drills } else { &mut self.real };
         share.count += 1;
-        share.strangers += usize::from(incident.standing != Standing::Known);
     }
 
     pub(super) fn leave(&mut self, incident: &Incident) {
         if self.ids.remove(&incident.id) {
             let share = if incident.drill { &mut self.drills } else { &mut self.real };
             share.count -= 1;
-            share.strangers -= usize::from(incident.standing != Standing::Known);
         }
     }
 }
@@ -106,17 +101,17 @@ impl Desk {
     pub(crate) fn settle_called(&mut self, id: IncidentId, into: IncidentId, now: Moment) {
         let why =
             if id == into { "it is over".into() } else { format!("it is about the same alarm as {into}") };
-        self.end_called(id, &why, now);
+        self.end_called(id, (EventKind::Joined, &why), now);
     }
 
     /// Ends an incident that only the door knew, and tells followers that it is over under this id.
-    pub(crate) fn end_called(&mut self, id: IncidentId, why: &str, now: Moment) {
+    pub(crate) fn end_called(&mut self, id: IncidentId, (action, why): (EventKind, &str), now: Moment) {
         if !self.called.has(id) {
             return;
         }
         if let Some(Live { mut incident, .. }) = self.remove(id) {
             incident.resolve(Decision { by: MACHINE.into(), at_ms: now.ms, note: why.into() });
-            self.happened.push(Announcement { incident, action: EventKind::Joined });
+            self.happened.push(Announcement { incident, action });
         }
     }
 

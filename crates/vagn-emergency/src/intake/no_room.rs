@@ -40,6 +40,25 @@ impl NoRoom {
         Self::Calls,
     ];
 
+    /// Returns its number in messages between nodes.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Places => 1,
+            Self::Strangers => 2,
+            Self::Source => 3,
+            Self::Drills => 4,
+            Self::Rate => 5,
+            Self::Undecided => 6,
+            Self::Inbox => 7,
+            Self::Calls => 8,
+        }
+    }
+
+    /// Returns the one of a number; one that only another version knows stands for room in general.
+    pub(crate) fn of_number(number: u8) -> Self {
+        Self::ALL.into_iter().find(|limit| limit.number() == number).unwrap_or(Self::Places)
+    }
+
     /// Returns the word in metrics and in the log.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -115,5 +134,7 @@ mod tests {
         );
         let words: std::collections::BTreeSet<_> = NoRoom::ALL.iter().map(|reason| reason.word()).collect();
         assert_eq!(words.len(), NoRoom::ALL.len());
+        let again = |limit: NoRoom| NoRoom::of_number(limit.number());
+        assert_eq!((NoRoom::ALL.map(again), NoRoom::of_number(99)), (NoRoom::ALL, NoRoom::Places));
     }
 }

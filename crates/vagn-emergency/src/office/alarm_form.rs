@@ -33,7 +33,8 @@ pub(crate) struct AlarmForm {
     before: Option<Fix>,
     event_time_ms: i64,
     received_ms: i64,
-    last_received_ms: i64,
+    /// Time of the last report.
+    pub(crate) last_received_ms: i64,
     /// Reports of this sitting so far: what is told grows with each.
     pub(crate) reports: u64,
     /// Random number of the sitting: from the time at which the door takes the alarm in until the trail has all of it.

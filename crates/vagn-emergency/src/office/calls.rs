@@ -15,12 +15,14 @@ use crate::desk::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
+use crate::intake::no_room::NoRoom;
 use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::call_note::{DoorCall, attempts_of};
 use crate::record::alarms::KnownAlarms;
 use crate::record::attempt::Attempt;
+use crate::trail::EventKind;
 
 /// Most alarms about which a node calls at a time, with those that it only shows.
 pub(crate) const CALLED_MAX: usize = 65_536;
@@ -235,6 +237,16 @@ impl DoorCalls {
         called.let_go.insert(alarm, LetGo { since, applied: None });
     }
 
+    /// Calls no more about an alarm for which the leader has no room, and says so where it is shown.
+    pub(crate) fn end(&self, alarm: IncidentId, limit: NoRoom) {
+        let now = Moment::now(&*self.lane.clock);
+        let mut called = self.called.lock();
+        called.accepted.remove(&alarm);
+        called.forget(alarm);
+        let why = format!("there was no room to record it: {}", limit.word());
+        self.lane.desk.lock().end_called(alarm, (EventKind::Resolved, &why), now);
+    }
+
     /// Forgets those of these alarms that were let go: this node has them from the trail, and shows them so.
     pub(crate) fn applied(&self, alarms: impl IntoIterator<Item = IncidentId>) {
         let mut called = self.called.lock();
@@ -275,7 +287,8 @@ impl DoorCalls {
         }
         for id in late {
             called.forget(id);
-            self.lane.desk.lock().end_called(id, "it is recorded elsewhere in the trail", now);
+            let end = (EventKind::Joined, "it is recorded elsewhere in the trail");
+            self.lane.desk.lock().end_called(id, end, now);
         }
     }
 

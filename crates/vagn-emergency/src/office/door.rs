@@ -14,6 +14,7 @@ use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::intake::inbox::TAKES_MAX;
 use crate::intake::known::KnownVehicle;
+use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::office::alarm_form::AlarmForm;
 use crate::office::arrivals::take_in;
 use crate::office::call_note::calls_of;
@@ -25,6 +26,9 @@ use crate::office::sittings::{Sitting, Waiting};
 
 /// Time after which the door calls by itself where no driver lives: as long as a driver waits for a leader.
 const ALONE_AFTER: Duration = Duration::from_millis(250);
+
+/// Time after which an alarm that waits is late: in order it is recorded within 100 ms.
+const LATE_AFTER: Duration = Duration::from_secs(10);
 
 /// Most alarms that are shown in one look; the others follow.
 const SHOWN_AT_ONCE: usize = 1_000;
@@ -49,6 +53,14 @@ impl Door {
     pub(crate) fn count(&self) -> usize {
         let waiting = self.waiting.lock();
         waiting.alarms.len() + waiting.arrivals.len()
+    }
+
+    /// Counts those for which the leader has no room, and the others that have waited for long.
+    pub(crate) fn count_stuck(&self, now: Duration) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        let without_room = waiting.alarms.values().filter(|sitting| sitting.lacks_room).count();
+        let is_late = |sitting: &&Sitting| !sitting.lacks_room && sitting.alarm.arrived + LATE_AFTER <= now;
+        (without_room, waiting.alarms.values().filter(is_late).count())
     }
 
     /// Returns the vehicle of an alarm that waits.
@@ -292,6 +304,47 @@ impl Door {
         self.waiting.lock().alarms.get(&id).map(|sitting| sitting.form(room.run))
     }
 
+    /// The leader refuses an alarm with these bytes for a limit: the senders of these reports hear that it is not stored. If that `ends` it, it waits no more.
+    /// Returns false for one that is not to end: this door has called about it, and the leader does not know.
+    pub(crate) fn refuse(
+        &self,
+        id: IncidentId,
+        form: &AlarmForm,
+        (limit, ends): (NoRoom, bool),
+        room: &Room,
+    ) -> bool {
+        let is_called = room.calls.has(id);
+        let (was_told, acks) = {
+            let mut waiting = self.waiting.lock();
+            let sitting = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting);
+            let Some(sitting) = sitting else { return true };
+            let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
+            let acks: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
+            (std::mem::replace(&mut sitting.lacks_room, true), acks)
+        };
+        acks.into_iter().for_each(PendingAck::refuse);
+        if !was_told {
+            let mut refused = RefusedAlarms::default();
+            refused.add(limit, form.alarm(id, room.lane.clock.monotonic()).source);
+            room.lane.gauges.refused(refused, &room.lane.desk);
+            if ends && is_called {
+                return false;
+            }
+        }
+        if ends {
+            let gone = self.settle(id, form);
+            // Behind that, as in `let_go`.
+            room.calls.end(id, limit);
+            if let Some(bytes) = gone.kept_before {
+                room.change_kept(Change::LetGo { alarm: AlarmId(id.as_u128()), bytes });
+            }
+            if gone.has_next {
+                self.hand(id, room);
+            }
+        }
+        true
+    }
+
     fn settle(&self, id: IncidentId, form: &AlarmForm) -> Gone {
         let mut waiting = self.waiting.lock();
         let Some(sitting) = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting)
@@ -368,7 +421,6 @@ mod tests {
 
     use super::*;
     use crate::intake::alarm::Alarm;
-    use crate::intake::no_room::RefusedAlarms;
     use crate::intake::replays::CallSeal;
     use crate::office::sittings::WAITING_MAX;
     use crate::office::tests::bench::Bench;

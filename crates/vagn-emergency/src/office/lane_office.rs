@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tracing::error;
 use vagn_cluster::Moment;
-use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, TrailEvent, Why};
+use vagn_cluster::trail::{AlarmId, CopyOutcome, Duty, Refusal, TrailEvent, Why};
 use vagn_nats::{Office, OfficeCommand};
 
 use crate::id::IncidentId;
+use crate::intake::no_room::NoRoom;
 use crate::notifier::{NoticeSender, TargetMood};
 use crate::notify::notice::EndedNotice;
 use crate::office::alarm_form::AlarmForm;
@@ -101,6 +102,20 @@ impl LaneOffice {
         self.room.change_kept(Change::LetGo { alarm, bytes });
     }
 
+    fn refuse(&mut self, alarm: AlarmId, bytes: Vec<u8>, refusal: Refusal) {
+        let (id, limit) = (incident(alarm), NoRoom::of_number(refusal.limit));
+        let is_over = match AlarmForm::from_bytes(&bytes) {
+            Ok(form) => self.room.door.refuse(id, &form, (limit, refusal.ends), &self.room),
+            Err(_) => true,
+        };
+        match (refusal.ends, is_over) {
+            (true, true) => self.room.change_kept(Change::LetGo { alarm, bytes }),
+            // So the driver takes it for one about which this node has called.
+            (true, false) => self.events.push_back(TrailEvent::NotKept { alarm, bytes }),
+            (false, _) => {}
+        }
+    }
+
     fn reopen(&mut self, alarm: AlarmId, bytes: Vec<u8>) {
         let now_ms = self.room.lane.clock.now_ms();
         let new = self.room.lane.inbox.next_id(now_ms);
@@ -133,6 +148,7 @@ impl Office for LaneOffice {
             OfficeCommand::Keep { alarm, bytes } => self.keep(alarm, bytes),
             OfficeCommand::CallAlone { alarm, bytes, why } => self.call_alone(alarm, &bytes, why),
             OfficeCommand::LetGo { alarm, bytes } => self.let_go(alarm, bytes),
+            OfficeCommand::Refuse { alarm, bytes, refusal } => self.refuse(alarm, bytes, refusal),
             OfficeCommand::Reopen { alarm, bytes } => self.reopen(alarm, bytes),
             OfficeCommand::ReadKept { after, max } => self.room.kept.read(after, max),
             OfficeCommand::ReadCopy { read, of, least, from, max_bytes } => {

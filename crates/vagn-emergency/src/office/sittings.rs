@@ -42,6 +42,8 @@ pub(super) struct Sitting {
     pub(super) lacks_call: bool,
     /// Reports of the version that this door gave to the disk last; 0 for none.
     pub(super) kept_reports: u64,
+    /// The leader has no room for it, and it waits until there is.
+    pub(super) lacks_room: bool,
     /// Moment at which it is handed over and kept anew, as it was not kept.
     pub(super) anew_at: Option<Duration>,
     /// An earlier run kept it, and it was not repeated since this moment.
@@ -150,6 +152,7 @@ impl Waiting {
             is_handed: false,
             is_called: false,
             lacks_call: false,
+            lacks_room: false,
             kept_reports: 0,
             anew_at: None,
             remembered_at: None,

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 use vagn_cluster::trail::{
-    Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft as TrailDraft, Duty, GROUP_MAX, NAMES_MAX, Taken,
+    Alarm, AlarmId, DeedId, DeedTaken, DeskState, Draft as TrailDraft, Duty, GROUP_MAX, NAMES_MAX, Refusal,
+    Taken,
 };
 
 use crate::desk::{Admission, Desk, Learned, Moment, Scope};
@@ -208,7 +209,9 @@ impl TrailDesk {
                     None => return Taken::Recorded,
                 }
             }
-            Admission::Refused(_) => return Taken::NoRoom,
+            Admission::Refused(limit) => {
+                return Taken::Refused(Refusal { limit: limit.number(), ends: self.ends(alarm, form, now) });
+            }
         };
         let mut state = AlarmState::new(incident);
         // Nothing of a replay counts, and its door sees by that that another one answers.
@@ -218,6 +221,14 @@ impl TrailDesk {
         self.alarms.insert(id, TakenAlarm { state, recorded_at: None });
         self.has_news = true;
         taken
+    }
+
+    /// Returns true for an alarm without room that its door lets go: nobody has called about it; or a target has accepted that call, and its vehicle has been
+    /// silent for as long as one of an incident that is resolved for that.
+    fn ends(&self, alarm: &Alarm, form: &AlarmForm, now: Moment) -> bool {
+        let silent_ms = now.ms.saturating_sub(form.last_received_ms);
+        let is_silent = now.is_sure && silent_ms >= self.room.lane.rules.resolve_after.as_millis() as i64;
+        !alarm.unrecorded || (is_silent && !calls_of(&alarm.note).is_empty())
     }
 
     /// Returns a group of what is not recorded, within its bounds.

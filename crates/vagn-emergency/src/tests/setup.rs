@@ -97,6 +97,7 @@ impl Setup {
             targets: self.targets,
             open_max: self.open_max,
             per_source_max: PER_SOURCE_MAX,
+            known_after: Duration::from_secs(600),
             resolve_after: Duration::from_secs(24 * 3600),
             vehicles: self.vehicles,
             seeds: Seeds { ids: 1, jitter: 2 },

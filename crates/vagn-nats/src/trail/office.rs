@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use vagn_cluster::trail::{AlarmId, DeedId, DeskState, Duty, Mark, TrailCommand, TrailEvent, Why};
+use vagn_cluster::trail::{AlarmId, DeedId, DeskState, Duty, Mark, Refusal, TrailCommand, TrailEvent, Why};
 use vagn_cluster::{Moment, ReadId};
 
 /// Something that is to be done. [`TrailCommand`](vagn_cluster::trail::TrailCommand) says what each means, and how it is answered.
@@ -14,6 +14,7 @@ pub enum OfficeCommand {
     Keep { alarm: AlarmId, bytes: Vec<u8> },
     CallAlone { alarm: AlarmId, bytes: Vec<u8>, why: Why },
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
+    Refuse { alarm: AlarmId, bytes: Vec<u8>, refusal: Refusal },
     Reopen { alarm: AlarmId, bytes: Vec<u8> },
     ReadKept { after: Option<AlarmId>, max: usize },
     ReadCopy { read: ReadId, of: Option<Mark>, least: u64, from: Vec<u8>, max_bytes: usize },
@@ -30,6 +31,7 @@ impl OfficeCommand {
             TrailCommand::Keep { alarm, bytes } => Self::Keep { alarm, bytes },
             TrailCommand::CallAlone { alarm, bytes, why } => Self::CallAlone { alarm, bytes, why },
             TrailCommand::LetGo { alarm, bytes } => Self::LetGo { alarm, bytes },
+            TrailCommand::Refuse { alarm, bytes, refusal } => Self::Refuse { alarm, bytes, refusal },
             TrailCommand::Reopen { alarm, bytes } => Self::Reopen { alarm, bytes },
             TrailCommand::ReadKept { after, max } => Self::ReadKept { after, max },
             TrailCommand::ReadCopy { read, of, least, from, max_bytes } => {

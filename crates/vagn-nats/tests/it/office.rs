@@ -234,6 +234,7 @@ impl Office for Memory {
                 self.alone.remove(&alarm);
                 self.stored.lock().unwrap().push(alarm);
             }
+            OfficeCommand::Refuse { .. } => unreachable!("its desk has no limits"),
             OfficeCommand::Reopen { alarm, bytes } => {
                 // Ids of doors are shorter.
                 let new = AlarmId(fastrand::u64(1 << 63..).into());

@@ -132,6 +132,8 @@ pub(crate) fn state(happened: TrailHappened) -> &'static str {
         TrailHappened::CalledAlone(_, Why::TooLong) => "CalledAlone: TooLong",
         TrailHappened::CalledUnrecorded(_) => "CalledUnrecorded",
         TrailHappened::NoRoom(_) => "NoRoom",
+        TrailHappened::Refused(_) => "Refused",
+        TrailHappened::WithoutRoom(_) => "WithoutRoom",
         TrailHappened::Joined(_) => "Joined",
         TrailHappened::Reopened(_) => "Reopened",
         TrailHappened::HandedOver(_) => "HandedOver",

@@ -22,6 +22,8 @@ pub(super) struct Notes {
     pub(super) over: Vec<AlarmId>,
     pub(super) told: Vec<String>,
     pub(super) recorded: Vec<AlarmId>,
+    /// A limit is for all alarms.
+    pub(super) refuses: Option<Refusal>,
     /// Bytes that a group has beyond its content.
     pub(super) excess: usize,
 }
@@ -37,6 +39,9 @@ impl DeskState for Notes {
     fn take(&mut self, alarm: &Alarm) -> Taken {
         if self.over.contains(&alarm.id) {
             return Taken::Over;
+        }
+        if let Some(refusal) = self.refuses {
+            return Taken::Refused(refusal);
         }
         if self.recorded.contains(&alarm.id) {
             return Taken::Recorded;
@@ -277,6 +282,9 @@ impl Bench {
             TrailCommand::CallAlone { alarm, why, .. } => Some(format!("call {} {why:?}", alarm.0)),
             TrailCommand::Reopen { alarm, .. } => Some(format!("reopen {}", alarm.0)),
             TrailCommand::LetGo { alarm, .. } => Some(format!("let go {}", alarm.0)),
+            TrailCommand::Refuse { alarm, refusal, .. } => {
+                Some(format!("refuse {}{}", alarm.0, if refusal.ends { "" } else { ", and go on" }))
+            }
             _ => None,
         });
         door.collect()

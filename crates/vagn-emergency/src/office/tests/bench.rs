@@ -36,9 +36,10 @@ use crate::office::room::Room;
 use crate::office::trail_desk::TrailDesk;
 use crate::record::attempt::Outcome;
 use crate::record::incident::Incident;
+use crate::record::standing::Standing;
 use crate::record::store::Store;
 use crate::rules::Rules;
-use crate::tests::setup::{strangers, turn};
+use crate::tests::setup::{fleet, strangers, turn};
 use crate::{Parts, Seeds, Targets, build_node};
 
 /// Time at which a test begins.
@@ -84,6 +85,7 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
         targets: Targets::default(),
         open_max: 100,
         per_source_max: 100,
+        known_after: Duration::from_secs(600),
         resolve_after: Duration::from_secs(3_600),
         vehicles: strangers(),
         seeds: Seeds { ids: 1, jitter: 2 },
@@ -98,7 +100,7 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
 }
 
 impl Bench {
-    /// A node with two targets, whose store is open.
+    /// A node with two targets, whose store is open. Its fleet knows vehicles whose ids begin with `known`.
     pub(in crate::office) fn new() -> Self {
         let bench = Self::in_dir(tempfile::tempdir().unwrap(), None);
         bench.room.kept.note_read();
@@ -111,7 +113,11 @@ impl Bench {
         clock.advance(Duration::from_secs(10));
         let tripwire = Arc::new(AtomicBool::new(false));
         let watched = Tripwire { clock: clock.clone(), is_set: tripwire.clone() };
-        let parts = Parts { clock: Arc::new(watched), ..parts(dir.path(), clock.clone()) };
+        let vehicles = fleet(|id| match id.starts_with("known") {
+            true => KnownVehicle { standing: Standing::Known, last_fix: None },
+            false => KnownVehicle::STRANGER,
+        });
+        let parts = Parts { clock: Arc::new(watched), vehicles, ..parts(dir.path(), clock.clone()) };
         let readiness = parts.readiness.clone();
         let chain = vec![turn("county", 60), turn("state", 60)];
         let rules = Rules { chain, ..Rules::new(100, &Targets::default()) };

@@ -286,7 +286,7 @@ fn an_alarm_that_comes_again_is_told_from_one_that_says_more() {
 }
 
 /// A call of the door about an alarm as it is, which the county has accepted.
-fn accepted_call(alarm: &Handed) -> DoorCall {
+pub(super) fn accepted_call(alarm: &Handed) -> DoorCall {
     accepted_at(1, alarm)
 }
 

@@ -81,6 +81,7 @@ impl Machine {
             targets,
             open_max: 1_000,
             per_source_max: 1_000,
+            known_after: Duration::from_secs(600),
             resolve_after: Duration::from_secs(24 * 3_600),
             vehicles: not_yet(),
             seeds: Seeds { ids: fastrand::u64(..), jitter: 2 },

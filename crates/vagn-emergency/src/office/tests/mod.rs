@@ -9,6 +9,7 @@ mod copies;
 mod desk;
 mod joined;
 mod kept;
+mod limits;
 mod machine;
 #[expect(dead_code, reason = "the tests of vagn-nats do more with brokers")]
 #[path = "../../../../vagn-nats/tests/it/processes.rs"]

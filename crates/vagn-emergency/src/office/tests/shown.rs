@@ -219,9 +219,9 @@ fn what_waits_is_shown_though_this_node_does_not_call_about_it() {
 #[test]
 fn a_door_takes_no_room_from_others_by_its_own_calls_and_a_long_list_comes_in_pages() {
     let node = Bench::new();
-    // More than may be open, and than strangers may have.
+    // More than may be open.
     for number in 0..120 {
-        node.call(&format!("bus {number}"));
+        node.call(&format!("known {number}"));
     }
     assert_eq!((node.room.calls.count(), node.room.door.count()), (120, 120));
     let (mut after, mut ids) = (None, Vec::new());

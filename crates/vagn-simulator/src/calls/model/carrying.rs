@@ -32,6 +32,7 @@ impl World<Model> {
                 self.machines[id].own.alone.entry(alarm).or_insert(Some(now));
             }
             TrailCommand::LetGo { alarm, bytes } => self.let_go(id, alarm, &bytes),
+            TrailCommand::Refuse { .. } => unreachable!("its desk has no limits"),
             TrailCommand::Reopen { alarm, bytes } => self.reopen(id, alarm, bytes),
             TrailCommand::ReadKept { after, max } => self.read_kept(id, after, max),
             TrailCommand::ReadCopy { read, of, least, from, .. } => {

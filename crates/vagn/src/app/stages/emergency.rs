@@ -53,6 +53,7 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
         targets: settings.targets()?,
         open_max: parts.settings.max_open_incidents as usize,
         per_source_max: settings.strangers_per_source as usize,
+        known_after: settings.known_after.0,
         resolve_after: settings.resolve_after.0,
         vehicles,
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },

@@ -49,6 +49,8 @@ impl Lane for NodeLane {
         let status = self.status();
         DeskStatus {
             waiting: status.waiting,
+            without_room: status.without_room,
+            late: status.late,
             kept: status.kept,
             calling_alone: status.calling_alone,
             store_fault: status.store_fault,
@@ -67,7 +69,11 @@ impl Lane for NodeLane {
 pub struct DeskStatus {
     /// Alarms of this node's doors that the trail does not have yet.
     pub waiting: usize,
-    /// Of these, those on its disk.
+    /// Of these, those for which the leader has no room.
+    pub without_room: usize,
+    /// Of the others, those that have waited for 10 s.
+    pub late: usize,
+    /// Of those that wait, those on its disk.
     pub kept: usize,
     /// Alarms about which this node calls by itself now.
     pub calling_alone: usize,

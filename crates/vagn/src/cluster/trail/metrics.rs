@@ -29,6 +29,8 @@ pub struct TrailMetrics {
     unsaved: Level,
     unrecorded: Level,
     waiting: Level,
+    without_room: Level,
+    late: Level,
     kept: Level,
     calling_alone: Level,
     events: Family<EventLabel, Counter>,
@@ -65,6 +67,14 @@ impl TrailMetrics {
                 "cluster_trail_alarms_waiting",
                 "Alarms that this node's doors took and that the trail does not have yet",
             ),
+            without_room: level(
+                "cluster_trail_alarms_without_room",
+                "Of the alarms that wait for the trail, those that a door has called about and for which the leader has no room",
+            ),
+            late: level(
+                "cluster_trail_alarms_late",
+                "Of the alarms that wait for the trail, the others that have waited for 10 s",
+            ),
             kept: level("cluster_trail_alarms_kept", "Of the alarms that wait for the trail, those on the disk of this node"),
             calling_alone: level(
                 "cluster_trail_alarms_called_alone",
@@ -96,6 +106,8 @@ impl TrailMetrics {
         self.unsaved.set(view.map_or(0, |view| view.unsaved as u64));
         self.unrecorded.set(view.map_or(0, |view| view.unrecorded as u64));
         self.waiting.set(picture.desk.waiting as u64);
+        self.without_room.set(picture.desk.without_room as u64);
+        self.late.set(picture.desk.late as u64);
         self.kept.set(picture.desk.kept as u64);
         self.calling_alone.set(picture.desk.calling_alone as u64);
     }

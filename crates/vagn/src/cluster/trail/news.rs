@@ -12,7 +12,7 @@ use super::metrics::TrailMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 36] = [
+pub(super) const EVENTS: [&str; 38] = [
     "led",
     "deposed",
     "duty_full",
@@ -35,6 +35,8 @@ pub(super) const EVENTS: [&str; 36] = [
     "called_alone_too_long",
     "called_unrecorded",
     "no_room",
+    "refused",
+    "without_room",
     "joined",
     "reopened",
     "handed_over",
@@ -114,6 +116,8 @@ fn alarm_of(happened: TrailHappened) -> Option<AlarmId> {
         | H::CalledAlone(alarm, _)
         | H::CalledUnrecorded(alarm)
         | H::NoRoom(alarm)
+        | H::Refused(alarm)
+        | H::WithoutRoom(alarm)
         | H::Joined(alarm)
         | H::Reopened(alarm)
         | H::HandedOver(alarm) => Some(alarm),
@@ -207,6 +211,13 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
             ("called_unrecorded", Warning, "a call for help goes out before it could be recorded")
         }
         H::NoRoom(_) => ("no_room", Warning, "too many alarms wait for their record"),
+        // The door counts them by their reasons, and logs how many: a flood must not become one of lines.
+        H::Refused(_) => ("refused", Detail, "the leader refused an alarm, as too many incidents are open"),
+        H::WithoutRoom(_) => (
+            "without_room",
+            Detail,
+            "the leader has no room for an alarm that was called about, as too many incidents are open",
+        ),
         H::Joined(_) => (
             "joined",
             Notice,

@@ -73,6 +73,21 @@ fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
         );
         warn("settings", what);
     }
+    if picture.desk.without_room > 0 {
+        let what = format!(
+            "the leader has no room for {} alarms that this node's door has called about, and they are shown here alone; resolve incidents that are over, with \
+             `vagn resolve --standing stranger` those of a flood, and again until none waits",
+            picture.desk.without_room
+        );
+        warn("room", what);
+    }
+    if picture.desk.late > 0 && picture.silence < WARNED_AFTER {
+        let what = format!(
+            "{} alarms of this node's doors have waited for more than 10 s for their record, though a leader is heard; they are called about",
+            picture.desk.late
+        );
+        warn("record", what);
+    }
     if let Some(why) = &picture.desk.store_fault {
         warn("incidents", format!("they are not stored here: {why}"));
     }

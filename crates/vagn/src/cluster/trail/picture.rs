@@ -55,6 +55,8 @@ impl TrailPicture {
             "unsaved_groups": view.map(|view| view.unsaved),
             "unrecorded_alarms": view.map(|view| view.unrecorded),
             "waiting_alarms": self.desk.waiting,
+            "alarms_without_room": self.desk.without_room,
+            "late_alarms": self.desk.late,
             "kept_alarms": self.desk.kept,
             "called_alone": self.desk.calling_alone,
             "store_fault": self.desk.store_fault,

@@ -215,7 +215,14 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
     let (readiness, registry) = (Arc::new(Readiness::default()), MetricRegistry::new());
     let metrics = Arc::new(TrailMetrics::new(&registry));
     let lane = TestLane::default();
-    *lane.status.lock() = DeskStatus { waiting: 3, kept: 2, calling_alone: 1, ..DeskStatus::default() };
+    *lane.status.lock() = DeskStatus {
+        waiting: 3,
+        without_room: 1,
+        late: 2,
+        kept: 2,
+        calling_alone: 1,
+        ..DeskStatus::default()
+    };
     let watch = TrailWatch::new(WatchParts {
         link: TrailLink::default(),
         lane,
@@ -227,7 +234,8 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
     assert!(watch.latest().is_none() && watch.lead().is_err());
     let mut seen = Seen::default();
     watch.look(&mut seen).await;
-    assert!(readiness.report().warnings.is_empty(), "brokers may have an election");
+    let warned = |name: &str| readiness.report().warnings.contains_key(&format!("calls for help, {name}"));
+    assert_eq!(["leader", "room", "record"].map(warned), [false, true, true], "brokers may have an election");
     sleep(Duration::from_secs(11)).await;
     watch.look(&mut seen).await;
     let report = readiness.report();
@@ -239,6 +247,8 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
         "vagn_cluster_trail_leads 0",
         "vagn_cluster_trail_silent_seconds 11.0",
         "vagn_cluster_trail_alarms_waiting 3",
+        "vagn_cluster_trail_alarms_without_room 1",
+        "vagn_cluster_trail_alarms_late 2",
         "vagn_cluster_trail_alarms_kept 2",
         "vagn_cluster_trail_alarms_called_alone 1",
         "vagn_cluster_trail_events_total{event=\"full\"} 0",

@@ -50,6 +50,7 @@ fn calls(trail: &Value, text: &mut String) {
     }
     for (key, what) in [
         ("waiting_alarms", "alarms wait for their record here"),
+        ("alarms_without_room", "of these have no room at the leader"),
         ("called_alone", "are called about by this node alone"),
         ("unsaved_groups", "changes of incidents are not on the disk here"),
     ] {
@@ -146,7 +147,7 @@ mod tests {
                 {"name": "south", "zone": null, "heard": false, "stores": false, "silent_ms": 9_400},
                 {"name": "west", "zone": null, "heard": false, "stops": true, "stores": true, "silent_ms": 61_000},
             ],
-            "trail": {"leader": "north_1", "term": 7, "silent_ms": 400, "differs": true, "waiting_alarms": 2, "called_alone": 0},
+            "trail": {"leader": "north_1", "term": 7, "silent_ms": 400, "differs": true, "waiting_alarms": 2, "alarms_without_room": 1, "called_alone": 0},
             "shards": [
                 {
                     "shard": 0,
@@ -169,7 +170,7 @@ mod tests {
             south    -      silent for 9 s, stores nothing\n\
             west     -      stopped in order 61 s ago\n\
             \n\
-            calls for help: led by north_1 (term 7); other settings here; 2 alarms wait for their record here\n\
+            calls for help: led by north_1 (term 7); other settings here; 2 alarms wait for their record here; 1 of these have no room at the leader\n\
             \n\
             SHARD  OWNERS                             HERE       APPLIED  LAG\n\
             0      north_1, south (behind or silent)  caught up  17       0\n\
