@@ -17,11 +17,8 @@ pub use meter::Meter;
 
 use damage::change;
 
-/// Damaged inputs of a target in a usual run. `VAGN_FUZZ` gives another number, and `VAGN_LONG` asks for [`MANY`].
+/// Damaged inputs of a target in a usual run. `VAGN_FUZZ` gives another number.
 const SLICE: usize = 20_000;
-
-/// Damaged inputs of a target in a long run.
-const MANY: usize = 1_000_000;
 
 /// Most changes to an input.
 const CHANGES_MAX: usize = 6;
@@ -139,7 +136,5 @@ pub fn keep(crate_dir: &str, target: &str, name: &str, bytes: &[u8]) {
 }
 
 fn count() -> usize {
-    let asked = std::env::var("VAGN_FUZZ").ok();
-    let otherwise = if std::env::var_os("VAGN_LONG").is_some() { MANY } else { SLICE };
-    asked.map_or(otherwise, |count| count.parse().expect("VAGN_FUZZ is a number"))
+    std::env::var("VAGN_FUZZ").map_or(SLICE, |asked| asked.parse().expect("VAGN_FUZZ is a number"))
 }

@@ -6,6 +6,7 @@
 //!
 //! | its connection | |
 //! |---|---|
+//! | `listener.rs` | the socket that it comes to: bound over restarts, refused while nothing accepts |
 //! | `server.rs` | accepts it, with its limits; the children of the supervisor |
 //! | `talk.rs`, `socket.rs`, `gathering.rs` | requests and answers on it until it ends; what is read and written |
 //! | `station.rs` | whether it is served before others or behind them |
@@ -53,6 +54,7 @@ mod gate;
 mod gathering;
 mod hint;
 pub mod host;
+pub mod listener;
 pub mod memory;
 pub mod own_certificate;
 pub mod params;

@@ -43,7 +43,7 @@ pub use super::station::First;
 use super::station::Station;
 use super::talk::{Talk, reason, report_crash};
 use super::watch::StreamExecutor;
-use super::{hint, rest, socket};
+use super::{hint, listener, rest, socket};
 use vagn_flow::descriptors::{Place, Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
@@ -140,20 +140,13 @@ pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListen
         let server = server.clone();
         let listeners = listeners.clone();
         async move {
-            let listeners = listeners.iter().map(asynchronous).collect::<io::Result<_>>()?;
+            let listeners = listeners.iter().map(listener::open).collect::<io::Result<_>>()?;
             ctx.ready();
             server.serve(listeners, ctx.stopping(), || ctx.beat()).await;
             Ok(())
         }
     });
     task.watchdog(WATCHDOG).shutdown(stop + Duration::from_secs(1))
-}
-
-fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
-    // A copy, so that the port stays bound when this one is closed.
-    let listener = listener.try_clone()?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }
 
 impl Server {
@@ -195,7 +188,9 @@ impl Server {
             }
         }
         // Nothing more is accepted, while what is in flight goes on.
-        drop(listeners);
+        for listener in listeners {
+            listener::close(listener);
+        }
         stop.send_replace(true);
         self.drain(connections).await;
     }

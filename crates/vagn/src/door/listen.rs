@@ -5,9 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
-
-/// Connections that may wait to be accepted. A fleet that reconnects after an outage comes all at once.
-const BACKLOG: i32 = 4096;
+use vagn_http::listener::BACKLOG;
 
 /// With port 0 and several addresses, how often to look for a port that is free on all of them.
 const PORT_TRIES: u32 = 16;

@@ -1,7 +1,7 @@
 //! The TCP door: accepts TLS connections, as many as it may, and gives each a task of its own.
 //!
 //! A connection that panics loses itself only. The listening sockets outlive the door, so that a restart refuses no client;
-//! its connections end with it, and clients come again.
+//! its connections end with it, and clients come again. A door that is stopped refuses clients, so that they go elsewhere.
 
 mod ack;
 mod connection;
@@ -38,7 +38,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::batch::{Origin, Pressure};
 use vagn_flow::descriptors::{Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
-use vagn_http::socket;
+use vagn_http::{listener, socket};
 
 /// Senders wait for their answers, so a full service slows them down.
 const ORIGIN: Origin = Origin { door: ports::TCP, pressure: Pressure::Wait };
@@ -102,7 +102,9 @@ impl TcpDoor {
             }
         }
         let _idle = ctx.idle();
-        drop(listeners);
+        for listener in listeners {
+            listener::close(listener);
+        }
         stop.send_replace(true);
         while let Some(ended) = connections.join_next().await {
             self.ended(ended);
@@ -111,7 +113,7 @@ impl TcpDoor {
     }
 
     fn open(&self) -> io::Result<Vec<TcpListener>> {
-        self.listeners.iter().map(|listener| TcpListener::from_std(listener.try_clone()?)).collect()
+        self.listeners.iter().map(listener::open).collect()
     }
 
     fn admit(
