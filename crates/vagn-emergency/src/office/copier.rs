@@ -199,6 +199,7 @@ impl Office for CopyOffice {
             OfficeCommand::Keep { .. }
             | OfficeCommand::CallAlone { .. }
             | OfficeCommand::LetGo { .. }
+            | OfficeCommand::Refuse { .. }
             | OfficeCommand::Reopen { .. }
             | OfficeCommand::DropRest { .. } => {}
         }

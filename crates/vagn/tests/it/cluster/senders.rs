@@ -57,6 +57,7 @@ impl Sender {
                 tells_time: number.is_multiple_of(2),
                 seq: 1,
                 time_ms: SystemClock::new().now_ms(),
+                may_be_stored: false,
                 last_ms: 0,
             }
         };
@@ -89,6 +90,8 @@ struct Vehicle {
     /// Number and time of the report that has no good answer as yet.
     seq: u64,
     time_ms: i64,
+    /// It was sent, so it may be stored.
+    may_be_stored: bool,
     /// Time of the report before, which was acknowledged.
     last_ms: i64,
 }
@@ -108,7 +111,9 @@ impl Vehicle {
     /// Goes on to the next report.
     fn advance(&mut self) {
         let now_ms = SystemClock::new().now_ms();
-        (self.seq, self.last_ms, self.time_ms) = (self.seq + 1, self.time_ms, now_ms.max(self.time_ms + 1));
+        self.seq += 1;
+        self.last_ms = std::mem::replace(&mut self.time_ms, now_ms.max(self.time_ms + 1));
+        self.may_be_stored = false;
     }
 }
 
@@ -144,6 +149,11 @@ impl Run {
             true => self.vehicles.iter().filter_map(Vehicle::report_again).collect(),
             false => self.vehicles.iter().map(Vehicle::report).collect(),
         };
+        if !is_again {
+            for vehicle in &mut self.vehicles {
+                vehicle.may_be_stored = true;
+            }
+        }
         let by = format!("{:?} of node {}", self.way, self.node);
         let Some(fates) = self.bring(&group).await else {
             self.ledger.count("no answer", group.len());
@@ -153,7 +163,10 @@ impl Run {
         };
         for vehicle in &mut self.vehicles {
             let Some(fate) = fates.get(&vehicle.id).copied() else { continue };
-            if is_again {
+            if is_again && fate == Fate::Stale && vehicle.may_be_stored {
+                // The report behind it came to be stored, though its sender did not hear of it.
+                self.ledger.count("overtaken", 1);
+            } else if is_again {
                 self.ledger.note_again(&vehicle.id, vehicle.seq - 1, fate, &by);
             } else if self.ledger.note(&vehicle.id, vehicle.seq, fate, (&by, self.node)) {
                 vehicle.advance();
