@@ -121,6 +121,7 @@ impl<D: DeskState> TrailNode<D> {
             has_rest: self.rests.has_any(),
             stopped: self.chain.stopped(),
             term: mark.map_or(Term::default(), |mark| mark.term),
+            led_ms: self.succession.led_ms(),
             leader: self.succession.leader(),
             differs: mark
                 .and_then(|mark| mark.settings_hash)

@@ -63,6 +63,11 @@ impl Succession {
         self.abstains
     }
 
+    /// Returns the moment of the last entry of a leader.
+    pub(crate) fn led_ms(&self) -> Option<u64> {
+        self.led_ms
+    }
+
     /// Returns true while entries of a leader come.
     pub(crate) fn is_led(&self, now: Moment) -> bool {
         self.led_ms.is_some_and(|led_ms| now.elapsed_ms < led_ms + LED_MS)

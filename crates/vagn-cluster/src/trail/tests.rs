@@ -199,15 +199,19 @@ fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
     let mut bench = Bench::new(|_| {});
     bench.alarm(7);
     bench.deliver_claim(OTHER, 4, 0);
+    assert_eq!(bench.node.view(bench.moment()).led_ms, Some(0));
     bench.deliver_claim(OWN, 5, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
+    bench.at(200);
     let body = || TrailBody::Group { alarms: vec![as_given(AlarmId(7))], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
     bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
-    assert!(bench.door().is_empty());
-    assert_eq!(bench.node.view(bench.moment()).unsaved, 0);
+    assert!(bench.door().iter().all(|asked| !asked.starts_with("let go")));
+    let view = bench.node.view(bench.moment());
+    assert_eq!((view.unsaved, view.led_ms), (0, Some(0)), "it is no sign of a leader either");
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(5), body: body() }.write());
     assert_eq!(bench.door(), ["let go 7"]);
+    assert_eq!(bench.node.view(bench.moment()).led_ms, Some(200));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct TrailView {
     pub stopped: Option<Stop>,
     /// Term of the last claim.
     pub term: Term,
+    /// Moment at which the last entry of a leader came, ms; `None` where none has in this run.
+    pub led_ms: Option<u64>,
     /// Node that made it; `None` where it has said farewell since.
     pub leader: Option<NodeId>,
     /// The settings of that node are others than those here.

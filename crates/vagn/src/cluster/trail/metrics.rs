@@ -42,7 +42,7 @@ impl TrailMetrics {
             leads: level("cluster_trail_leads", "1 while this node leads calls for help"),
             silent: registry.register(
                 "cluster_trail_silent_seconds",
-                "Time since an entry of the trail of calls for help came to this node; its leader writes one each second",
+                "Time since an entry of a leader of calls for help came to this node; a leader writes one each second",
                 Gauge::default(),
             ),
             stopped: level(

@@ -263,12 +263,27 @@ fn view() -> TrailView {
         has_rest: false,
         stopped: None,
         term: Term(4),
+        led_ms: Some(7),
         leader: Some(NodeId(2)),
         differs: false,
         duty: Duty::Standby,
         waiting: 0,
         unrecorded: 0,
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_count_for_nothing_are_no_sign_of_a_leader() {
+    let mut seen = Seen::default();
+    let none = TrailView { led_ms: None, ..view() };
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(seen.silence(Some(&none)), Duration::from_secs(6), "what its store has is of an earlier run");
+    assert_eq!(seen.silence(Some(&view())), Duration::ZERO);
+    sleep(Duration::from_secs(6)).await;
+    for view in [Some(&TrailView { received: 90, ..view() }), Some(&none), None] {
+        assert_eq!(seen.silence(view), Duration::from_secs(6), "{view:?}");
+    }
+    assert_eq!(seen.silence(Some(&TrailView { led_ms: Some(6_007), ..view() })), Duration::ZERO);
 }
 
 #[test]
