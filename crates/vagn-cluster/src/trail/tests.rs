@@ -482,3 +482,47 @@ fn a_node_that_may_not_lead_does_not_claim_and_hands_alarms_over() {
     bench.deliver_claim(OTHER, 5, 0);
     assert!(!bench.node.view(bench.moment()).differs);
 }
+
+#[test]
+fn a_node_whose_clock_is_wrong_leaves_the_claim_to_others_while_they_are_there() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut bench = Bench::new(|_| {});
+    bench.others_are_behind(&[DAY_MS, DAY_MS]);
+    let clocks = bench.node.view(bench.moment()).clocks;
+    assert_eq!(clocks, Clocks { ahead_ms: DAY_MS, wrong: Some((OWN, DAY_MS)) });
+    let claims = |bench: &mut Bench| {
+        let is_publish = |each: TrailCommand| matches!(each, TrailCommand::Common(Command::Publish { .. }));
+        bench.out.drain(..).any(is_publish)
+    };
+    bench.at(5_999);
+    assert!(!claims(&mut bench), "others claim after 3 s of silence");
+    bench.at(6_000);
+    assert!(claims(&mut bench), "none did");
+
+    // All others are gone, or it is one of them that is wrong.
+    for behind_ms in [&[][..], &[DAY_MS], &[0, DAY_MS]] {
+        let mut bench = Bench::new(|_| {});
+        bench.others_are_behind(behind_ms);
+        bench.at(3_000);
+        assert!(claims(&mut bench), "{behind_ms:?}");
+    }
+}
+
+#[test]
+fn a_leader_whose_clock_is_wrong_gives_its_leadership_away_once() {
+    let mut bench = Bench::leader();
+    bench.others_are_behind(&[0, 86_400_000]);
+    bench.at(4_000);
+    assert!(matches!(bench.append(), TrailBody::Renewal { .. }), "another one is wrong");
+    bench.others_are_behind(&[86_400_000, 86_400_000]);
+    bench.at(4_001);
+    assert!(matches!(bench.append(), TrailBody::Farewell { .. }));
+    assert!(!bench.node.lead.leads());
+    bench.at(7_000);
+    assert_eq!(bench.node.duty(bench.moment()), Duty::Standby, "it leaves them 3 s");
+    bench.at(7_001);
+    assert!(matches!(bench.append(), TrailBody::Claim { .. }), "none of them can lead");
+    bench.others_are_behind(&[86_400_000, 86_400_000]);
+    bench.at(8_001);
+    assert!(matches!(bench.append(), TrailBody::Renewal { .. }), "so it stays");
+}

@@ -3,6 +3,7 @@
 use crate::happened::Stop;
 use crate::ids::NodeId;
 use crate::trail::ids::{Term, TrailId};
+use crate::trail::peers::Clocks;
 
 /// What a node may do about calls for help, beside what its own door does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,4 +52,6 @@ pub struct TrailView {
     pub waiting: usize,
     /// Alarms at its desk that the trail does not have.
     pub unrecorded: usize,
+    /// Its clock beside those of other nodes.
+    pub clocks: Clocks,
 }

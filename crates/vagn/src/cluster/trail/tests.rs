@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use vagn_cluster::trail::{
-    Alarm, AlarmId, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term, TrailEvent,
+    Alarm, AlarmId, Clocks, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term, TrailEvent,
     TrailView,
 };
 use vagn_cluster::{Moment, NodeId, Stop};
@@ -222,7 +222,7 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
         may_lead: true,
         news: TrailNews::new(metrics.clone()),
         metrics,
-        outlook: TrailOutlook::new(readiness.clone()),
+        outlook: TrailOutlook::new(readiness.clone(), |_| String::new()),
     });
     assert!(watch.latest().is_none() && watch.lead().is_err());
     let mut seen = Seen::default();
@@ -238,6 +238,7 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
     for line in [
         "vagn_cluster_trail_leads 0",
         "vagn_cluster_trail_silent_seconds 11.0",
+        "vagn_cluster_clock_ahead_seconds 0.0",
         "vagn_cluster_trail_alarms_waiting 3",
         "vagn_cluster_trail_alarms_kept 2",
         "vagn_cluster_trail_alarms_called_alone 1",
@@ -269,6 +270,7 @@ fn view() -> TrailView {
         duty: Duty::Standby,
         waiting: 0,
         unrecorded: 0,
+        clocks: Clocks::default(),
     }
 }
 
@@ -301,7 +303,7 @@ fn a_leader_is_named_while_it_is_heard_and_the_trail_is_followed() {
 #[test]
 fn warnings_come_and_go() {
     let readiness = Arc::new(Readiness::default());
-    let outlook = TrailOutlook::new(readiness.clone());
+    let outlook = TrailOutlook::new(readiness.clone(), |node| format!("node-{}", node.0));
     let check = |picture: &TrailPicture, expected: &[&str]| {
         outlook.tell(picture);
         let report = readiness.report();
@@ -320,6 +322,10 @@ fn warnings_come_and_go() {
         let why = readiness.report().warnings["calls for help, trail"].clone();
         assert_eq!(why.contains("`vagn cluster repair --trail`"), helps, "{why}");
     }
+    let clocks = Clocks { ahead_ms: -40, wrong: Some((NodeId(3), -86_400_000)) };
+    check(&picture(TrailView { clocks, ..view() }, 0), &["clock"]);
+    let clock = readiness.report().warnings["calls for help, clock"].clone();
+    assert!(clock.contains("node node-3 is 86400 s behind those of most nodes"), "{clock}");
     let faults = DeskStatus {
         store_fault: Some("full".into()),
         kept_fault: Some("full".into()),
