@@ -94,6 +94,19 @@ class Names(unittest.TestCase):
                 self.assertEqual(target["datasource"]["uid"], "${datasource}")
                 self.assertIn('job="vagn", instance=~"$instance"', target["expr"])
 
+    def test_what_each_node_of_a_cluster_shows_of_the_whole_service_is_not_added_up(self):
+        of_all = ("incidents_(open|unaccepted|unacknowledged)", "incidents_oldest_una\w+", "emergency_(dead_letters|unfamiliar_open)")
+        shown = re.compile(rf"vagn_({'|'.join(of_all)})\b")
+        cluster = "on (job, instance) vagn_cluster_trail_leads"
+        for expression in filter(shown.search, expressions(self.dashboard)):
+            if not expression.startswith("max("):
+                self.assertRegex(expression, rf"^sum\(\(.* unless {re.escape(cluster)}\) or max by \(job\) \(.* and {re.escape(cluster)}\)\)$")
+        for alert in re.split(r"^ *- alert: ", self.rules, flags=re.MULTILINE)[1:]:
+            name, watched = alert.split("\n", 1)[0], alert.split("labels:")[0]
+            if shown.search(watched) and name != "VagnEmergencyMetricsMissing":
+                self.assertIn(f"unless {cluster}", watched, name)
+                self.assertRegex(watched, r"(max|min) by \(job\)", name)
+
     def test_no_two_panels_overlap(self):
         taken = set()
         for panel in self.dashboard["panels"]:

@@ -57,6 +57,8 @@ pub enum Happened {
     HeardAgain(NodeId),
     /// A node has other settings than this one, or the same number under another name.
     Differs(NodeId),
+    /// Two processes speak under one number at once, as they have the same name.
+    Twice(NodeId),
     /// A message was not sent to a node that runs a version which does not understand it.
     NotUnderstood(NodeId),
     /// A door's breaker opened: the shard has no leader or the brokers are away.

@@ -22,6 +22,9 @@ pub(crate) const GONE_MS: u64 = 15_000;
 /// Most nodes that are remembered.
 const NODES_MAX: usize = 256;
 
+/// Most runs of one node that are told apart at once.
+const RUNS_MAX: usize = 4;
+
 /// What a node says of itself twice a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
@@ -107,6 +110,52 @@ impl Heartbeat {
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     members: BTreeMap<NodeId, Member>,
+    /// Runs under the number of this node: itself, and others by mistake.
+    own: Runs,
+}
+
+/// Runs that speak under one number. After a restart the one before is silent; two at once are two processes with one name.
+#[derive(Debug, Default)]
+struct Runs(Vec<Run>);
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    run: u64,
+    first_ms: u64,
+    last_ms: u64,
+}
+
+impl Runs {
+    /// Notes a run that was heard. Returns true when this shows first that two speak at once.
+    fn heard(&mut self, run: u64, now: Moment) -> bool {
+        let was_twice = self.are_two(now);
+        self.0.retain(|each| each.run == run || each.is_heard(now));
+        let has_room = self.0.len() < RUNS_MAX;
+        match self.0.iter_mut().find(|each| each.run == run) {
+            Some(each) => each.last_ms = now.elapsed_ms,
+            None if has_room => {
+                self.0.push(Run { run, first_ms: now.elapsed_ms, last_ms: now.elapsed_ms });
+            }
+            None => {}
+        }
+        !was_twice && self.are_two(now)
+    }
+
+    /// Returns true while two are heard that have spoken beside each other for 3 s. By less, messages of a run that has ended may be late.
+    fn are_two(&self, now: Moment) -> bool {
+        let is_beside = |one: &Run, other: &Run| {
+            let (first_ms, last_ms) = (one.first_ms.max(other.first_ms), one.last_ms.min(other.last_ms));
+            one.run != other.run && other.is_heard(now) && last_ms >= first_ms + SUSPECT_MS
+        };
+        let mut heard = self.0.iter().filter(|run| run.is_heard(now));
+        heard.any(|one| self.0.iter().any(|other| is_beside(one, other)))
+    }
+}
+
+impl Run {
+    fn is_heard(&self, now: Moment) -> bool {
+        now.elapsed_ms < self.last_ms + SUSPECT_MS
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +166,7 @@ struct Member {
     /// It said that this run of it stops.
     stops: bool,
     differs: bool,
+    runs: Runs,
 }
 
 impl Membership {
@@ -129,7 +179,11 @@ impl Membership {
         now: Moment,
         told: &mut Vec<Happened>,
     ) {
-        if from == settings.node || (self.members.len() >= NODES_MAX && !self.members.contains_key(&from)) {
+        if from == settings.node {
+            let is_twice = self.own.heard(settings.random, now) | self.own.heard(beat.run, now);
+            return told.extend(is_twice.then_some(Happened::Twice(from)));
+        }
+        if self.members.len() >= NODES_MAX && !self.members.contains_key(&from) {
             return;
         }
         let before = self.members.get(&from);
@@ -145,7 +199,11 @@ impl Membership {
         if before.is_some_and(|member| member.is_suspected || member.stops) {
             told.push(Happened::HeardAgain(from));
         }
-        let member = Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, stops: false, differs };
+        let known = self.members.get_mut(&from);
+        let mut runs = known.map_or_else(Runs::default, |member| std::mem::take(&mut member.runs));
+        told.extend(runs.heard(beat.run, now).then_some(Happened::Twice(from)));
+        let member =
+            Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, stops: false, differs, runs };
         self.members.insert(from, member);
     }
 
@@ -215,8 +273,14 @@ impl Membership {
                 is_heard: self.is_heard(*node, now),
                 stops: member.stops,
                 differs: member.differs,
+                is_twice: member.runs.are_two(now),
             }
         })
+    }
+
+    /// Returns true while another process speaks under the number of this node.
+    pub(crate) fn is_own_twice(&self, now: Moment) -> bool {
+        self.own.are_two(now)
     }
 
     /// Returns what a node has of a shard in this epoch, as it said within 15 s.
@@ -302,6 +366,53 @@ mod tests {
         assert_eq!(told.len(), 2, "the same number under another name");
         members.heard(NodeId(1), beat(), &settings, at(4), &mut told);
         assert_eq!(members.there(at(4)).count(), 1, "a node is not its own member");
+    }
+
+    #[test]
+    fn two_processes_under_one_name_are_told_of_by_themselves_and_by_others() {
+        let settings = Settings::new(NodeId(1), 1);
+        for node in [settings.node, OTHER] {
+            let (mut members, mut told) = (Membership::default(), Vec::new());
+            let is_twice = |members: &Membership, now: Moment| match node == settings.node {
+                true => members.is_own_twice(now),
+                false => members.views(now).all(|view| view.is_twice),
+            };
+            for at_ms in (0..3_000).step_by(500) {
+                for run in [1, 2] {
+                    members.heard(node, Heartbeat { run, ..beat() }, &settings, at(at_ms), &mut told);
+                }
+            }
+            assert!(told.is_empty() && !is_twice(&members, at(2_999)), "one may have ended: {told:?}");
+            for at_ms in [3_000, 3_500, 6_000] {
+                for run in [1, 2] {
+                    members.heard(node, Heartbeat { run, ..beat() }, &settings, at(at_ms), &mut told);
+                }
+            }
+            assert_eq!(told, [Happened::Twice(node)], "told once");
+            assert!(is_twice(&members, at(6_000)));
+            members.heard(node, beat(), &settings, at(8_999), &mut told);
+            assert!(is_twice(&members, at(8_999)) && !is_twice(&members, at(9_000)), "one has ended");
+        }
+    }
+
+    #[test]
+    fn a_run_behind_another_is_a_restart() {
+        let settings = Settings::new(NodeId(1), 1);
+        let (mut members, mut told) = (Membership::default(), Vec::new());
+        // Each run speaks for 4 s, and its last message is late.
+        let of_run = |run: u64| {
+            (0..=8).map(|each| each * 500).chain([5_500]).map(move |at_ms| (run * 4_000 + at_ms, run))
+        };
+        let mut beats: Vec<_> = (0..3).flat_map(of_run).collect();
+        beats.sort_unstable();
+        for (at_ms, run) in beats {
+            members.heard(OTHER, Heartbeat { run, ..beat() }, &settings, at(at_ms), &mut told);
+        }
+        assert_eq!(told, []);
+        // This node has begun anew.
+        members.heard(settings.node, Heartbeat { run: 9, ..beat() }, &settings, at(0), &mut told);
+        members.heard(settings.node, Heartbeat { run: 9, ..beat() }, &settings, at(2_000), &mut told);
+        assert_eq!(told, []);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct MemberView {
     pub stops: bool,
     /// Its settings differ from those of this node, or its number has come under another name.
     pub differs: bool,
+    /// Two processes speak under its number at once: they have the same name.
+    pub is_twice: bool,
 }
 
 /// An owner of a shard, as a node knows it.

@@ -148,6 +148,7 @@ fn name(happened: &Happened) -> &'static str {
         Happened::SaidFarewell(_) => "SaidFarewell",
         Happened::HeardAgain(_) => "HeardAgain",
         Happened::Differs(_) => "Differs",
+        Happened::Twice(_) => "Twice",
         Happened::NotUnderstood(_) => "NotUnderstood",
         Happened::BrokersAway(_) => "BrokersAway",
         Happened::Shed(_) => "Shed",

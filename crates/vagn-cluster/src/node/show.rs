@@ -124,6 +124,7 @@ impl<S: ShardState> Node<S> {
             is_heard: true,
             stops: self.stops,
             differs: false,
+            is_twice: self.members.is_own_twice(self.now),
         };
         std::iter::once(own).chain(self.members.views(self.now)).collect()
     }

@@ -45,15 +45,19 @@ const TERM_SHIFT: u32 = 20;
 /// Highest term whose keys have room in 63 bits: a time of the year 2248.
 const TERM_MAX: u64 = (1 << (63 - TERM_SHIFT)) - 1;
 
+/// Furthest clock that counts, in the year 2109: half of the terms stay for those who follow its claim.
+const CLOCK_MAX_MS: i64 = 1 << (62 - TERM_SHIFT);
+
 /// The leadership of one node from a claim to the next: the claimer's time in ms since 1970, or one above the term before, whichever
-/// is more. So it rises along a trail, and two trails that grew apart do not have the same.
+/// is more. So it rises along a trail, and two trails that grew apart do not have the same. A clock beyond 2109 does not count: it would leave no term for those who follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Term(pub u64);
 
 impl Term {
     /// Returns the term of a claim that follows this one.
     pub(crate) fn next(self, wall_ms: i64) -> Self {
-        Self((self.0 + 1).max(wall_ms.max(0).unsigned_abs()).min(TERM_MAX))
+        let time = if wall_ms <= CLOCK_MAX_MS { wall_ms.max(0).unsigned_abs() } else { 0 };
+        Self((self.0 + 1).max(time).min(TERM_MAX))
     }
 
     /// Returns the numbers that a leader of this term gives to messages of one incident behind the opening, which has 0.
@@ -85,6 +89,22 @@ mod tests {
         assert!(first.numbers().end() < second.numbers().start());
         assert!(*Term(TERM_MAX).numbers().end() <= i64::MAX as u64);
         assert_eq!(Term(TERM_MAX).next(0), Term(TERM_MAX));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_takes_no_terms_from_those_who_follow() {
+        let now_ms = 1_800_000_000_000;
+        let (first, far_ms) = (Term::default().next(now_ms), now_ms + 250 * 31_557_600_000);
+        let second = first.next(far_ms);
+        assert_eq!(second, Term(first.0 + 1));
+        assert_eq!(
+            second.next(now_ms + 9_000),
+            Term(first.0 + 9_000),
+            "clocks that are right go on as before"
+        );
+        // The furthest one that counts leaves as many terms as it skips.
+        let third = second.next(CLOCK_MAX_MS);
+        assert!(third.next(now_ms) > third && third.next(i64::MAX) > third && third.0 <= TERM_MAX / 2 + 1);
     }
 
     #[test]

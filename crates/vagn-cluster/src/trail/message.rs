@@ -66,6 +66,8 @@ pub(crate) struct Progress {
     /// Last entry that is in its store, on disk.
     pub(crate) saved: u64,
     pub(crate) state: Standing,
+    /// Its clock, ms since 1970.
+    pub(crate) wall_ms: i64,
 }
 
 /// What a node does with the trail that it names.
@@ -139,11 +141,12 @@ impl TrailMessage {
                 put_named(&mut out, 74, deed.0);
                 out.put_long(bytes);
             }
-            Self::Progress(Progress { trail, saved, state }) => {
+            Self::Progress(Progress { trail, saved, state, wall_ms }) => {
                 out.put_u8(75);
                 put_trail(&mut out, *trail);
                 out.put_u64(*saved);
                 out.put_u8(*state as u8);
+                out.put_i64(*wall_ms);
             }
             Self::AskCopy { trail, least, of, from } => {
                 out.put_u8(76);
@@ -204,6 +207,7 @@ impl TrailMessage {
                 trail: trail(&mut reader)?,
                 saved: reader.u64()?,
                 state: standing(reader.u8()?)?,
+                wall_ms: reader.i64()?,
             }),
             76 => Self::AskCopy {
                 trail: trail(&mut reader)?,
@@ -278,7 +282,10 @@ pub(crate) mod tests {
             ("deedunavailable", TrailMessage::DeedUnavailable { deed }),
             ("over", TrailMessage::Over(called.version())),
             ("rest", TrailMessage::Rest { deed, bytes: vec![4] }),
-            ("progress", TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies })),
+            (
+                "progress",
+                TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies, wall_ms: -3 }),
+            ),
             ("askcopy", TrailMessage::AskCopy { trail, least: 3, of: None, from: Vec::new() }),
             (
                 "askmore",

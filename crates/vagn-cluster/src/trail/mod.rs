@@ -44,7 +44,7 @@
 //! | `succession.rs` | who leads, and when to claim |
 //! | `lead.rs` | the desk while its node leads |
 //! | `door.rs` | alarms of the node's own reporters |
-//! | `peers.rs` | how far other nodes are, and how far the stream may be purged |
+//! | `peers.rs` | how far other nodes are, how far the stream may be purged, and whose clock is wrong |
 //! | `copying.rs`, `rests.rs` | stores that take over another's content, and what only they had |
 //! | `epochs.rs` | the record of the epoch, and repairs |
 //! | `node.rs` | all of them put together; `reading.rs` what it makes of entries, `writing.rs` what it appends, `upkeep.rs` purging, copies and epochs |
@@ -81,6 +81,7 @@ pub use ids::{AlarmId, AlarmVersion, DeedId, EntryId, Term, TrailId};
 pub use mark::Mark;
 pub use message::{ALARM_MAX, Alarm, NOTE_MAX, PLACE_MAX};
 pub use node::TrailNode;
+pub use peers::Clocks;
 pub use settings::{TrailFaults, TrailSettings};
 pub use state::{DeedTaken, DeskState, Draft, Refusal, Taken};
 pub use view::{Duty, TrailView};

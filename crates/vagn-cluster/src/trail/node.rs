@@ -18,7 +18,7 @@ use crate::trail::ids::{AlarmVersion, DeedId, EntryId, Term};
 use crate::trail::lead::{Lead, Promised};
 use crate::trail::mark::Mark;
 use crate::trail::message::{ALARM_MAX, TrailMessage};
-use crate::trail::peers::Peers;
+use crate::trail::peers::{Clocks, Peers};
 use crate::trail::rests::Rests;
 use crate::trail::settings::TrailSettings;
 use crate::trail::state::DeskState;
@@ -46,6 +46,7 @@ pub struct TrailNode<D> {
     /// Deeds of own persons, with the moment at which they are answered at the latest.
     deeds: BTreeMap<DeedId, u64>,
     pub(super) peers: Peers,
+    pub(super) clocks: Clocks,
     pub(super) epochs: Epochs,
     /// The store takes over another's content.
     pub(super) taking: Option<Taking>,
@@ -79,6 +80,7 @@ impl<D: DeskState> TrailNode<D> {
             door: Door::new(settings.door_max, settings.faults.forgotten_at_handover),
             deeds: BTreeMap::new(),
             peers: Peers::default(),
+            clocks: Clocks::default(),
             epochs: Epochs::new((settings.node, settings.random)),
             taking: None,
             giving: Giving::default(),
@@ -121,6 +123,7 @@ impl<D: DeskState> TrailNode<D> {
             has_rest: self.rests.has_any(),
             stopped: self.chain.stopped(),
             term: mark.map_or(Term::default(), |mark| mark.term),
+            led_ms: self.succession.led_ms(),
             leader: self.succession.leader(),
             differs: mark
                 .and_then(|mark| mark.settings_hash)
@@ -128,6 +131,7 @@ impl<D: DeskState> TrailNode<D> {
             duty: self.duty(now),
             waiting: self.door.len(),
             unrecorded: self.lead.unrecorded(),
+            clocks: self.clocks,
         }
     }
 
@@ -320,7 +324,12 @@ impl<D: DeskState> TrailNode<D> {
                 self.answer(deed, DeedOutcome::Refused(answer), out);
             }
             TrailMessage::DeedUnavailable { deed } => self.answer(deed, DeedOutcome::Unavailable, out),
-            TrailMessage::Progress(progress) => self.peers.note(from, progress, now),
+            // What it sends to all may come back to itself.
+            TrailMessage::Progress(_) if from == self.settings.node => {}
+            TrailMessage::Progress(progress) => {
+                self.peers.note(from, progress, now);
+                self.compare_clocks(now);
+            }
             TrailMessage::AskCopy { trail, least, of, from: place } => {
                 self.give(from, trail, (of, least, place), out);
             }

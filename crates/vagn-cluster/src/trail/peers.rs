@@ -27,6 +27,25 @@ const STEP: u64 = 64;
 /// Moments that are remembered of the time for which entries stay.
 const AGES: u64 = 16;
 
+/// Furthest that clocks of nodes may be apart, ms. By more the ages in notices would mislead.
+const CLOCKS_APART_MS: u64 = 10_000;
+
+/// The clock of a node beside those of the others that were heard lately. The one in the middle of all is taken for right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clocks {
+    /// Time by which the own clock is ahead of the one in the middle, ms.
+    pub ahead_ms: i64,
+    /// The node whose clock is furthest from it, by more than 10 s, and by how much it is ahead, ms. The own one where that is wrong.
+    pub wrong: Option<(NodeId, i64)>,
+}
+
+impl Clocks {
+    /// Returns true if the own clock is one of those that are wrong.
+    pub(crate) fn is_own_wrong(&self) -> bool {
+        self.ahead_ms.unsigned_abs() > CLOCKS_APART_MS
+    }
+}
+
 /// What other nodes told of themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
@@ -39,6 +58,8 @@ pub(crate) struct Peers {
 struct Heard {
     progress: Progress,
     at_ms: u64,
+    /// Time by which its clock was ahead of this node's, ms.
+    ahead_ms: i64,
 }
 
 /// A stream's room, and how much time a node has to come back.
@@ -65,7 +86,29 @@ impl Peers {
             let oldest = self.heard.iter().min_by_key(|(_, heard)| heard.at_ms).map(|(node, _)| *node);
             oldest.and_then(|node| self.heard.remove(&node));
         }
-        self.heard.insert(from, Heard { progress, at_ms: now.elapsed_ms });
+        let ahead_ms = progress.wall_ms.saturating_sub(now.wall_ms);
+        self.heard.insert(from, Heard { progress, at_ms: now.elapsed_ms, ahead_ms });
+    }
+
+    /// Compares the clocks of this node and of those that were heard lately. Of two nobody knows which is right.
+    pub(crate) fn clocks(&self, own: NodeId, now: Moment) -> Clocks {
+        let is_late = |heard: &&Heard| now.elapsed_ms < heard.at_ms + HEARD_MS;
+        let mut all: Vec<i64> = self.heard.values().filter(is_late).map(|heard| heard.ahead_ms).collect();
+        all.push(0);
+        all.sort_unstable();
+        let (low, high) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
+        let right_ms = if low.unsigned_abs() <= high.unsigned_abs() { low } else { high };
+        let ahead_ms = right_ms.saturating_neg();
+        let others = self.heard.iter().filter(|(_, heard)| is_late(heard));
+        let wrong = others
+            .map(|(node, heard)| (*node, heard.ahead_ms.saturating_sub(right_ms)))
+            .filter(|(_, ahead_ms)| ahead_ms.unsigned_abs() > CLOCKS_APART_MS)
+            .max_by_key(|(_, ahead_ms)| ahead_ms.unsigned_abs());
+        let mut clocks = Clocks { ahead_ms, wrong };
+        if clocks.is_own_wrong() {
+            clocks.wrong = Some((own, ahead_ms));
+        }
+        clocks
     }
 
     /// Remembers when this entry had been received, now and then.
@@ -192,7 +235,7 @@ mod tests {
         let mut peers = Peers::default();
         peers.passed(500, at(0), ROOM.away_ms);
         for (node, trail, saved, state, at_ms) in nodes {
-            let progress = Progress { trail: *trail, saved: *saved, state: *state };
+            let progress = Progress { trail: *trail, saved: *saved, state: *state, wall_ms: 0 };
             peers.note(NodeId(*node), progress, at(*at_ms));
         }
         peers
@@ -261,6 +304,36 @@ mod tests {
         assert_eq!(givers(Some(2)), [3, 2, 3]);
         assert_eq!(givers(Some(3)), [2, 3, 2]);
         assert_eq!(peers.giver((TRAIL, 502), None, (1, 0), at(10_000)), None);
+    }
+
+    #[test]
+    fn the_clock_in_the_middle_is_taken_for_right() {
+        const DAY_MS: i64 = 86_400_000;
+        let check = |others: &[i64], ahead_ms, wrong: Option<(u64, i64)>| {
+            let mut peers = Peers::default();
+            let now = Moment { elapsed_ms: 5, wall_ms: 7 * DAY_MS };
+            for (node, other_ms) in (2..).zip(others) {
+                let progress = Progress {
+                    trail: TRAIL,
+                    saved: 1,
+                    state: Standing::Follows,
+                    wall_ms: now.wall_ms + other_ms,
+                };
+                peers.note(NodeId(node), progress, now);
+            }
+            let wrong = wrong.map(|(node, ahead_ms)| (NodeId(node), ahead_ms));
+            assert_eq!(peers.clocks(NodeId(1), now), Clocks { ahead_ms, wrong }, "{others:?}");
+            assert_eq!(peers.clocks(NodeId(1), at(5 + HEARD_MS)), Clocks::default(), "they are silent");
+        };
+        check(&[], 0, None);
+        check(&[9_000, -9_000], 0, None);
+        check(&[-DAY_MS, -DAY_MS + 40], DAY_MS - 40, Some((1, DAY_MS - 40)));
+        check(&[DAY_MS, DAY_MS, 40], -40, Some((3, DAY_MS - 40)));
+        check(&[3, -DAY_MS], 0, Some((3, -DAY_MS)));
+        check(&[-DAY_MS, DAY_MS, 2 * DAY_MS, 3], -3, Some((4, 2 * DAY_MS - 3)));
+        // Of two nobody knows which is right.
+        check(&[DAY_MS], 0, Some((2, DAY_MS)));
+        check(&[i64::MIN, i64::MIN], i64::MAX, Some((1, i64::MAX)));
     }
 
     #[test]

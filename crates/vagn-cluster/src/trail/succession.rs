@@ -10,6 +10,9 @@ pub(crate) const SILENCE_MS: u64 = 3_000;
 /// Time after an entry for which this node is sure to follow the trail as it is.
 const LED_MS: u64 = 5_000;
 
+/// Time for which a node with a wrong clock leaves the claim to others.
+const LATE_MS: u64 = SILENCE_MS;
+
 /// Span over which the claims of nodes are spread.
 const SPREAD_MS: u64 = 250;
 
@@ -29,6 +32,10 @@ pub(crate) struct Succession {
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
+    /// Its clock is not that of most nodes.
+    is_clock_wrong: bool,
+    /// It gave its leadership away for that.
+    has_yielded: bool,
 }
 
 impl Succession {
@@ -63,9 +70,28 @@ impl Succession {
         self.abstains
     }
 
+    /// Returns the moment of the last entry of a leader.
+    pub(crate) fn led_ms(&self) -> Option<u64> {
+        self.led_ms
+    }
+
     /// Returns true while entries of a leader come.
     pub(crate) fn is_led(&self, now: Moment) -> bool {
         self.led_ms.is_some_and(|led_ms| now.elapsed_ms < led_ms + LED_MS)
+    }
+
+    /// Notes whether the clock of this node is not that of most others: they are to lead then, if they can.
+    pub(crate) fn doubt_clock(&mut self, is_wrong: bool) {
+        self.is_clock_wrong = is_wrong;
+    }
+
+    /// Returns true for a leader that is to give its leadership away for its clock. Once in a run: if it has to lead again, no other node can.
+    pub(crate) fn is_to_yield(&self) -> bool {
+        self.is_clock_wrong && !self.has_yielded
+    }
+
+    pub(crate) fn yields(&mut self) {
+        self.has_yielded = true;
     }
 
     pub(crate) fn ask(&mut self) {
@@ -98,7 +124,8 @@ impl Succession {
     /// Returns the moment of this node's claim, if nobody is heard before.
     pub(crate) fn due_ms(&mut self, random: u64, now: Moment) -> u64 {
         let silence_ms = if self.has_left { 0 } else { SILENCE_MS };
-        *self.heard_ms.get_or_insert(now.elapsed_ms) + silence_ms + random % SPREAD_MS
+        let late_ms = if self.is_clock_wrong { LATE_MS } else { 0 };
+        *self.heard_ms.get_or_insert(now.elapsed_ms) + silence_ms + late_ms + random % SPREAD_MS
     }
 }
 

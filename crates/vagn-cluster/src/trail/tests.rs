@@ -214,15 +214,19 @@ fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
     let mut bench = Bench::new(|_| {});
     bench.alarm(7);
     bench.deliver_claim(OTHER, 4, 0);
+    assert_eq!(bench.node.view(bench.moment()).led_ms, Some(0));
     bench.deliver_claim(OWN, 5, 0);
     let id = EntryId { node: OTHER, run: 9, number: 5 };
+    bench.at(200);
     let body = || TrailBody::Group { alarms: vec![as_given(AlarmId(7))], deeds: vec![], content: b"drafts" };
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
     bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
-    assert!(bench.door().is_empty());
-    assert_eq!(bench.node.view(bench.moment()).unsaved, 0);
+    assert!(bench.door().iter().all(|asked| !asked.starts_with("let go")));
+    let view = bench.node.view(bench.moment());
+    assert_eq!((view.unsaved, view.led_ms), (0, Some(0)), "it is no sign of a leader either");
     bench.deliver(TrailEntry { epoch: 1, id, term: Term(5), body: body() }.write());
     assert_eq!(bench.door(), ["let go 7"]);
+    assert_eq!(bench.node.view(bench.moment()).led_ms, Some(200));
 }
 
 #[test]
@@ -492,4 +496,48 @@ fn a_node_that_may_not_lead_does_not_claim_and_hands_alarms_over() {
     assert!(matches!(bench.sent()[..], [TrailMessage::Alarm(_)]));
     bench.deliver_claim(OTHER, 5, 0);
     assert!(!bench.node.view(bench.moment()).differs);
+}
+
+#[test]
+fn a_node_whose_clock_is_wrong_leaves_the_claim_to_others_while_they_are_there() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut bench = Bench::new(|_| {});
+    bench.others_are_behind(&[DAY_MS, DAY_MS]);
+    let clocks = bench.node.view(bench.moment()).clocks;
+    assert_eq!(clocks, Clocks { ahead_ms: DAY_MS, wrong: Some((OWN, DAY_MS)) });
+    let claims = |bench: &mut Bench| {
+        let is_publish = |each: TrailCommand| matches!(each, TrailCommand::Common(Command::Publish { .. }));
+        bench.out.drain(..).any(is_publish)
+    };
+    bench.at(5_999);
+    assert!(!claims(&mut bench), "others claim after 3 s of silence");
+    bench.at(6_000);
+    assert!(claims(&mut bench), "none did");
+
+    // All others are gone, or it is one of them that is wrong.
+    for behind_ms in [&[][..], &[DAY_MS], &[0, DAY_MS]] {
+        let mut bench = Bench::new(|_| {});
+        bench.others_are_behind(behind_ms);
+        bench.at(3_000);
+        assert!(claims(&mut bench), "{behind_ms:?}");
+    }
+}
+
+#[test]
+fn a_leader_whose_clock_is_wrong_gives_its_leadership_away_once() {
+    let mut bench = Bench::leader();
+    bench.others_are_behind(&[0, 86_400_000]);
+    bench.at(4_000);
+    assert!(matches!(bench.append(), TrailBody::Renewal { .. }), "another one is wrong");
+    bench.others_are_behind(&[86_400_000, 86_400_000]);
+    bench.at(4_001);
+    assert!(matches!(bench.append(), TrailBody::Farewell { .. }));
+    assert!(!bench.node.lead.leads());
+    bench.at(7_000);
+    assert_eq!(bench.node.duty(bench.moment()), Duty::Standby, "it leaves them 3 s");
+    bench.at(7_001);
+    assert!(matches!(bench.append(), TrailBody::Claim { .. }), "none of them can lead");
+    bench.others_are_behind(&[86_400_000, 86_400_000]);
+    bench.at(8_001);
+    assert!(matches!(bench.append(), TrailBody::Renewal { .. }), "so it stays");
 }

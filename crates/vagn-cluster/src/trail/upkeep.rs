@@ -78,11 +78,23 @@ impl<D: DeskState> TrailNode<D> {
             return;
         }
         self.tell_at_ms = now.elapsed_ms + TELL_MS;
+        self.compare_clocks(now);
         let copied = self.taking.as_ref().and_then(Taking::mark);
         let own = self.chain.trail().map(|trail| (trail, self.chain.on_disk()));
         let Some((trail, saved)) = copied.map(|mark| (mark.trail, mark.sequence)).or(own) else { return };
-        let message = TrailMessage::Progress(Progress { trail, saved, state: self.standing(now) });
+        let message = TrailMessage::Progress(Progress {
+            trail,
+            saved,
+            state: self.standing(now),
+            wall_ms: now.wall_ms,
+        });
         out.push(TrailCommand::Common(Command::SendAll { bytes: message.write() }));
+    }
+
+    /// Compares the clock of this node with those of others.
+    pub(super) fn compare_clocks(&mut self, now: Moment) {
+        self.clocks = self.peers.clocks(self.settings.node, now);
+        self.succession.doubt_clock(self.clocks.is_own_wrong());
     }
 
     /// The figures of the stream were read: purges what need not be there, if that is for this node to do. It may be whoever leads, and who would and

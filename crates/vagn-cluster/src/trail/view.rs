@@ -3,6 +3,7 @@
 use crate::happened::Stop;
 use crate::ids::NodeId;
 use crate::trail::ids::{Term, TrailId};
+use crate::trail::peers::Clocks;
 
 /// What a node may do about calls for help, beside what its own door does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,8 @@ pub struct TrailView {
     pub stopped: Option<Stop>,
     /// Term of the last claim.
     pub term: Term,
+    /// Moment at which the last entry of a leader came, ms; `None` where none has in this run.
+    pub led_ms: Option<u64>,
     /// Node that made it; `None` where it has said farewell since.
     pub leader: Option<NodeId>,
     /// The settings of that node are others than those here.
@@ -49,4 +52,6 @@ pub struct TrailView {
     pub waiting: usize,
     /// Alarms at its desk that the trail does not have.
     pub unrecorded: usize,
+    /// Its clock beside those of other nodes.
+    pub clocks: Clocks,
 }

@@ -20,7 +20,8 @@ impl<D: DeskState> TrailNode<D> {
                 self.append(Kind::Renewal, (term, body), (mark, tip), now);
             } else if let Some(draft) = self.lead.draft() {
                 self.append_group(draft, term, (mark, tip), now, out);
-            } else if self.succession.abstains() {
+            } else if self.succession.abstains() || self.is_to_yield(mark, now) {
+                self.succession.yields();
                 self.lead.say_farewell(now, out);
                 let body = Kind::Farewell.sign(settings_hash, mark);
                 self.append(Kind::Farewell, (term, body), (mark, tip), now);
@@ -38,6 +39,11 @@ impl<D: DeskState> TrailNode<D> {
             let body = Kind::Claim(term).sign(settings_hash, mark);
             self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
         }
+    }
+
+    /// Returns true for a leader whose clock is wrong, where another node follows the trail and can lead.
+    fn is_to_yield(&self, mark: Mark, now: Moment) -> bool {
+        self.succession.is_to_yield() && self.peers.follow(mark.trail, now)
     }
 
     fn append_group(

@@ -338,6 +338,7 @@ mod tests {
             is_heard: true,
             stops: false,
             differs: false,
+            is_twice: false,
         };
         let mut picture = stored(0);
         picture.counts.waiting = 4;

@@ -13,7 +13,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 29] = [
+pub(super) const EVENTS: [&str; 30] = [
     "founded",
     "record_restored",
     "copy_begun",
@@ -39,6 +39,7 @@ pub(super) const EVENTS: [&str; 29] = [
     "said_farewell",
     "heard_again",
     "differs",
+    "twice",
     "not_understood",
     "brokers_away",
     "shed",
@@ -139,6 +140,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         | H::SaidFarewell(node)
         | H::HeardAgain(node)
         | H::Differs(node)
+        | H::Twice(node)
         | H::NotUnderstood(node) => (None, Some(node)),
         H::StruckOff(shard, node) => (Some(shard), Some(node)),
         H::CopyBegun(shard)
@@ -231,6 +233,7 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::Differs(_) => {
             ("differs", Warning, "a node has other settings than this one, or its name is used twice")
         }
+        H::Twice(_) => ("twice", Warning, "two processes run under the name of a node at once"),
         H::NotUnderstood(_) => (
             "not_understood",
             Detail,

@@ -142,6 +142,10 @@ fn warnings(picture: &Picture) -> Vec<(String, String)> {
         if !member.is_heard && !member.leaves && !member.stops {
             let what = format!("it has been silent for {} s", member.silent_ms / 1_000);
             warn(format!("node {}", member.name), what);
+        } else if member.is_heard && member.is_twice {
+            let what = "two processes run under its name at once; stop the one that was started by mistake, and give each node a name of its own \
+                        (`--node`) and a data directory of its own";
+            warn(format!("node {}", member.name), what.to_owned());
         } else if member.is_heard && member.differs {
             let what = "its settings differ from those here, or its name is used twice; make forget_after, max_vehicles, \
                         cluster.shards and auth.devices equal on all nodes";
@@ -207,6 +211,7 @@ mod tests {
             is_heard,
             stops: false,
             differs,
+            is_twice: false,
         }
     }
 
@@ -304,7 +309,8 @@ mod tests {
         let stopped_now = MemberView { stops: true, is_heard: false, ..member("e", 0, false) };
         let mut members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true)];
         let older = MemberView { version: 0, ..member("f", 0, false) };
-        members.extend([gone, stopped_now, older]);
+        let twice = MemberView { is_twice: true, ..member("g", 0, false) };
+        members.extend([gone, stopped_now, older, twice]);
         let unread = ShardPicture { is_rest_unread: true, ..shard(0, stopped, &[true, false]) };
         outlook.tell(&picture(members, vec![unread]), true);
         let warnings = outlook.readiness.report().warnings;
@@ -316,10 +322,12 @@ mod tests {
                 "cluster, node b",
                 "cluster, node c",
                 "cluster, node f",
+                "cluster, node g",
                 "cluster, rests",
                 "cluster, shard 0"
             ]
         );
+        assert!(warnings["cluster, node g"].contains("two processes"), "{warnings:?}");
         assert!(warnings["cluster, node f"].contains("older version"), "{warnings:?}");
         assert!(warnings["cluster, rests"].contains("log of shard 0 cannot be read"), "{warnings:?}");
         assert!(warnings["cluster, node b"].contains("silent for 9 s"), "{warnings:?}");

@@ -86,6 +86,7 @@ fn member(member: &MemberView) -> Value {
         "stops": member.stops,
         "silent_ms": member.silent_ms,
         "differs": member.differs,
+        "twice": member.is_twice,
     })
 }
 
@@ -215,6 +216,7 @@ mod tests {
             is_heard: true,
             stops: false,
             differs: false,
+            is_twice: false,
         };
         let owners = |other: Option<u64>| vec![owner(1, Some(5), false), owner(2, other, other.is_some())];
         Picture {

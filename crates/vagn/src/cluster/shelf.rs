@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
-use vagn_cluster::{Node, ShardId};
+use vagn_cluster::{Node, NodeId, ShardId};
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 use vagn_shard::{FleetShard, Outlet};
@@ -76,6 +76,11 @@ impl Shelf {
     /// Returns what the last look has shown; `None` while there is no node.
     pub fn latest(&self) -> Option<Arc<Picture>> {
         self.latest.lock().clone()
+    }
+
+    /// Returns the name of a node; its number where it was never heard.
+    pub fn name_of(&self, node: NodeId) -> String {
+        self.latest().map_or_else(|| format!("{:016x}", node.0), |picture| picture.name_of(node))
     }
 
     /// Says what is wrong where this node is set to another number of shards than its data set has.

@@ -259,7 +259,28 @@ impl Bench {
     /// The other node tells how far it is in this epoch.
     pub(super) fn other_is(&mut self, epoch: u32, saved: u64, state: Standing) {
         let trail = TrailId { epoch, incarnation: BORN };
-        self.receive(TrailMessage::Progress(Progress { trail, saved, state }));
+        let wall_ms = self.moment().wall_ms;
+        self.receive(TrailMessage::Progress(Progress { trail, saved, state, wall_ms }));
+    }
+
+    /// Other nodes tell of themselves, whose clocks are behind by so much.
+    pub(super) fn others_are_behind(&mut self, behind_ms: &[i64]) {
+        let trail = TrailId { epoch: 1, incarnation: BORN };
+        for (node, behind_ms) in (2..).zip(behind_ms) {
+            let wall_ms = self.moment().wall_ms - behind_ms;
+            let progress = Progress { trail, saved: 0, state: Standing::Follows, wall_ms };
+            let bytes = TrailMessage::Progress(progress).write();
+            self.common(Event::Received { from: NodeId(node), bytes });
+        }
+    }
+
+    /// Takes the last entry that was appended, and lets the brokers store it.
+    pub(super) fn append(&mut self) -> TrailBody<'static> {
+        let (publish, _, bytes) = self.published();
+        self.stored(publish, self.last + 1);
+        let bytes: &'static [u8] = bytes.leak();
+        self.deliver(bytes.to_vec());
+        TrailEntry::read(bytes).unwrap().body
     }
 
     /// Takes how far streams were purged.

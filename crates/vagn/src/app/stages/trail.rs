@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use vagn_cluster::NodeId;
 use vagn_cluster::trail::{TrailRefusal, TrailRepair};
 use vagn_emergency::NodeLane;
 use vagn_otp::{ChildSpec, Strategy, Supervisor};
@@ -35,13 +34,15 @@ pub(super) fn build(
     let may_lead = settings.cluster.roles()?.emergency;
     let metrics = Arc::new(TrailMetrics::new(&parts.metric_registry));
     let (link, news) = (TrailLink::default(), TrailNews::new(metrics.clone()));
+    let shelf = cluster.shelf.clone();
+    let name_of = move |node| shelf.name_of(node);
     let watch = TrailWatch::new(WatchParts {
         link: link.clone(),
         lane: lane.clone(),
         may_lead,
         news: news.clone(),
         metrics,
-        outlook: TrailOutlook::new(parts.readiness.clone()),
+        outlook: TrailOutlook::new(parts.readiness.clone(), name_of),
     });
     let thread = child(TrailParts {
         node: cluster.link.clone(),
@@ -66,10 +67,6 @@ pub(super) fn build(
 impl ShownCluster {
     /// Says why the trail was not repaired, and what helps.
     fn why(&self, refusal: TrailRefusal) -> String {
-        let name_of = |node: NodeId| match self.cluster.shelf.latest() {
-            Some(picture) => picture.name_of(node),
-            None => format!("{:016x}", node.0),
-        };
         match refusal {
             TrailRefusal::Sound => {
                 "the trail is not broken, as far as this node knows; if it was deleted just now, try again once \
@@ -84,7 +81,7 @@ impl ShownCluster {
                     .to_owned()
             }
             TrailRefusal::HasMore(node) => {
-                format!("node {} has more of the trail; run this there", name_of(node))
+                format!("node {} has more of the trail; run this there", self.cluster.shelf.name_of(node))
             }
             TrailRefusal::NoBrokers => {
                 "the brokers did not do what is needed in time; try it again once they do".to_owned()
@@ -99,11 +96,7 @@ impl ShownCluster {
 impl ClusterShown for ShownCluster {
     fn status(&self) -> Option<Value> {
         let mut shown = self.cluster.status()?;
-        let picture = self.cluster.shelf.latest();
-        let name_of = |node: NodeId| match &picture {
-            Some(picture) => picture.name_of(node),
-            None => format!("{:016x}", node.0),
-        };
+        let name_of = |node| self.cluster.shelf.name_of(node);
         shown["trail"] = self.watch.latest().map_or_else(|| json!({}), |trail| trail.json(name_of));
         Some(shown)
     }

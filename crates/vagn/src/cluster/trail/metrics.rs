@@ -24,6 +24,7 @@ type Level = Gauge<u64, AtomicU64>;
 pub struct TrailMetrics {
     leads: Level,
     silent: Gauge<f64, AtomicU64>,
+    clock_ahead: Gauge<f64, AtomicU64>,
     stopped: Level,
     differs: Level,
     unsaved: Level,
@@ -44,12 +45,17 @@ impl TrailMetrics {
             leads: level("cluster_trail_leads", "1 while this node leads calls for help"),
             silent: registry.register(
                 "cluster_trail_silent_seconds",
-                "Time since an entry of the trail of calls for help came to this node; its leader writes one each second",
+                "Time since an entry of a leader of calls for help came to this node; a leader writes one each second",
                 Gauge::default(),
             ),
             stopped: level(
                 "cluster_trail_stopped",
                 "1 while this node does not follow the trail of calls for help any more, as that is broken",
+            ),
+            clock_ahead: registry.register(
+                "cluster_clock_ahead_seconds",
+                "Time by which the clock of this node is ahead of the one in the middle of all nodes that it hears",
+                Gauge::default(),
             ),
             differs: level(
                 "cluster_trail_settings_differ",
@@ -101,6 +107,7 @@ impl TrailMetrics {
         let view = picture.view;
         self.leads.set(picture.leads().into());
         self.silent.set(picture.silence.as_secs_f64());
+        self.clock_ahead.set(view.map_or(0.0, |view| view.clocks.ahead_ms as f64 / 1e3));
         self.stopped.set(view.is_some_and(|view| view.stopped.is_some()).into());
         self.differs.set(view.is_some_and(|view| view.differs).into());
         self.unsaved.set(view.map_or(0, |view| view.unsaved as u64));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use vagn_cluster::Stop;
+use vagn_cluster::{NodeId, Stop};
 use vagn_flow::readiness::Readiness;
 
 use super::picture::{TrailPicture, stop_reason};
@@ -19,20 +19,24 @@ const WARNED_AFTER: Duration = Duration::from_secs(10);
 /// Warns of what a person should look at.
 pub struct TrailOutlook {
     readiness: Arc<Readiness>,
+    name_of: Box<dyn Fn(NodeId) -> String + Send + Sync>,
     /// Names of the warnings that are given.
     given: Mutex<BTreeSet<String>>,
 }
 
 impl TrailOutlook {
-    /// Warns of nothing as yet.
-    pub fn new(readiness: Arc<Readiness>) -> Self {
-        Self { readiness, given: Mutex::default() }
+    /// Warns of nothing as yet. It is told how people call nodes.
+    pub fn new(
+        readiness: Arc<Readiness>,
+        name_of: impl Fn(NodeId) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { readiness, name_of: Box::new(name_of), given: Mutex::default() }
     }
 
     /// Tells what a look means.
     pub(super) fn tell(&self, picture: &TrailPicture) {
         let mut given = self.given.lock();
-        let warnings = warnings(picture);
+        let warnings = warnings(picture, &self.name_of);
         let now: BTreeSet<String> = warnings.iter().map(|(name, _)| format!("{PREFIX}{name}")).collect();
         given.difference(&now).for_each(|name| self.readiness.clear(name));
         for (name, what) in warnings {
@@ -42,7 +46,7 @@ impl TrailOutlook {
     }
 }
 
-fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
+fn warnings(picture: &TrailPicture, name_of: impl Fn(NodeId) -> String) -> Vec<(&'static str, String)> {
     let mut warnings = Vec::new();
     let mut warn = |name, what: String| warnings.push((name, what));
     let stopped = picture.view.and_then(|view| view.stopped);
@@ -87,6 +91,16 @@ fn warnings(picture: &TrailPicture) -> Vec<(&'static str, String)> {
             picture.desk.late
         );
         warn("record", what);
+    }
+    if let Some((node, ahead_ms)) = picture.view.and_then(|view| view.clocks.wrong) {
+        let (apart_s, way) =
+            (ahead_ms.unsigned_abs() / 1_000, if ahead_ms < 0 { "behind" } else { "ahead of" });
+        let what = format!(
+            "the clock of node {} is {apart_s} s {way} those of most nodes, so it leads only where no other one can; set it, and let a time service \
+             keep it right",
+            name_of(node)
+        );
+        warn("clock", what);
     }
     if let Some(why) = &picture.desk.store_fault {
         warn("incidents", format!("they are not stored here: {why}"));

@@ -39,7 +39,7 @@ impl TrailPicture {
     pub fn json(&self, name_of: impl Fn(NodeId) -> String) -> Value {
         let view = self.view;
         json!({
-            "leader": self.leader().map(name_of),
+            "leader": self.leader().map(&name_of),
             "leads": self.leads(),
             "may_lead": self.may_lead,
             "duty": view.map(|view| duty_name(view.duty)),
@@ -48,6 +48,8 @@ impl TrailPicture {
             "running_hash": view.map(|view| format!("{:016x}", view.running_hash)),
             "silent_ms": self.silence.as_millis() as u64,
             "differs": view.is_some_and(|view| view.differs),
+            "clock_ahead_ms": view.map(|view| view.clocks.ahead_ms),
+            "clock_wrong": view.and_then(|view| view.clocks.wrong).map(|(node, _)| name_of(node)),
             "stopped": view.and_then(|view| view.stopped).map(stop_reason),
             "saved": view.map(|view| view.saved),
             "copies": view.is_some_and(|view| view.lacks_copy),

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use vagn_cluster::trail::{
-    Alarm, AlarmId, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term, TrailEvent,
+    Alarm, AlarmId, Clocks, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term, TrailEvent,
     TrailView,
 };
 use vagn_cluster::{Moment, NodeId, Stop};
@@ -229,7 +229,7 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
         may_lead: true,
         news: TrailNews::new(metrics.clone()),
         metrics,
-        outlook: TrailOutlook::new(readiness.clone()),
+        outlook: TrailOutlook::new(readiness.clone(), |_| String::new()),
     });
     assert!(watch.latest().is_none() && watch.lead().is_err());
     let mut seen = Seen::default();
@@ -246,6 +246,7 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
     for line in [
         "vagn_cluster_trail_leads 0",
         "vagn_cluster_trail_silent_seconds 11.0",
+        "vagn_cluster_clock_ahead_seconds 0.0",
         "vagn_cluster_trail_alarms_waiting 3",
         "vagn_cluster_trail_alarms_without_room 1",
         "vagn_cluster_trail_alarms_late 2",
@@ -273,12 +274,28 @@ fn view() -> TrailView {
         has_rest: false,
         stopped: None,
         term: Term(4),
+        led_ms: Some(7),
         leader: Some(NodeId(2)),
         differs: false,
         duty: Duty::Standby,
         waiting: 0,
         unrecorded: 0,
+        clocks: Clocks::default(),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_count_for_nothing_are_no_sign_of_a_leader() {
+    let mut seen = Seen::default();
+    let none = TrailView { led_ms: None, ..view() };
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(seen.silence(Some(&none)), Duration::from_secs(6), "what its store has is of an earlier run");
+    assert_eq!(seen.silence(Some(&view())), Duration::ZERO);
+    sleep(Duration::from_secs(6)).await;
+    for view in [Some(&TrailView { received: 90, ..view() }), Some(&none), None] {
+        assert_eq!(seen.silence(view), Duration::from_secs(6), "{view:?}");
+    }
+    assert_eq!(seen.silence(Some(&TrailView { led_ms: Some(6_007), ..view() })), Duration::ZERO);
 }
 
 #[test]
@@ -296,7 +313,7 @@ fn a_leader_is_named_while_it_is_heard_and_the_trail_is_followed() {
 #[test]
 fn warnings_come_and_go() {
     let readiness = Arc::new(Readiness::default());
-    let outlook = TrailOutlook::new(readiness.clone());
+    let outlook = TrailOutlook::new(readiness.clone(), |node| format!("node-{}", node.0));
     let check = |picture: &TrailPicture, expected: &[&str]| {
         outlook.tell(picture);
         let report = readiness.report();
@@ -315,6 +332,10 @@ fn warnings_come_and_go() {
         let why = readiness.report().warnings["calls for help, trail"].clone();
         assert_eq!(why.contains("`vagn cluster repair --trail`"), helps, "{why}");
     }
+    let clocks = Clocks { ahead_ms: -40, wrong: Some((NodeId(3), -86_400_000)) };
+    check(&picture(TrailView { clocks, ..view() }, 0), &["clock"]);
+    let clock = readiness.report().warnings["calls for help, clock"].clone();
+    assert!(clock.contains("node node-3 is 86400 s behind those of most nodes"), "{clock}");
     let faults = DeskStatus {
         store_fault: Some("full".into()),
         kept_fault: Some("full".into()),

@@ -53,15 +53,28 @@ impl<L: Lane> Clone for TrailWatch<L> {
     }
 }
 
-/// Place in the trail that was seen last, and since when.
+/// The last sign of a leader.
 pub(super) struct Seen {
-    received: u64,
+    /// Moment of the entry, by the driver.
+    led_ms: Option<u64>,
+    /// Moment of the look that showed it first; of the first look, while none did.
     at: Instant,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { received: 0, at: Instant::now() }
+        Self { led_ms: None, at: Instant::now() }
+    }
+}
+
+impl Seen {
+    /// Takes in a look. Returns the time since an entry of a leader came; one that counts for nothing is no sign of one.
+    pub(super) fn silence(&mut self, view: Option<&TrailView>) -> Duration {
+        let led_ms = view.and_then(|view| view.led_ms);
+        if led_ms.is_some() && led_ms != self.led_ms {
+            *self = Self { led_ms, at: Instant::now() };
+        }
+        self.at.elapsed()
     }
 }
 
@@ -121,11 +134,8 @@ impl<L: Lane> TrailWatch<L> {
     pub(super) async fn look(&self, seen: &mut Seen) {
         let WatchParts { lane, may_lead, metrics, outlook, .. } = &*self.parts;
         let view = timeout(LOOK_WITHIN, self.view()).await.ok().and_then(Result::ok);
-        if let Some(view) = view.filter(|view| view.received != seen.received) {
-            *seen = Seen { received: view.received, at: Instant::now() };
-        }
-        let picture =
-            TrailPicture { view, silence: seen.at.elapsed(), desk: lane.status(), may_lead: *may_lead };
+        let silence = seen.silence(view.as_ref());
+        let picture = TrailPicture { view, silence, desk: lane.status(), may_lead: *may_lead };
         metrics.show(&picture);
         outlook.tell(&picture);
         *self.latest.lock() = Some(picture);

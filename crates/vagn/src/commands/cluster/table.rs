@@ -94,6 +94,9 @@ fn member(member: &Value) -> [String; 3] {
     if member["differs"] == true {
         states.push("other settings".to_owned());
     }
+    if member["twice"] == true {
+        states.push("two processes".to_owned());
+    }
     // A name stays as it is, whatever is in it.
     let name = member["name"].as_str().unwrap_or("-").to_owned();
     [name, member["zone"].as_str().unwrap_or("-").to_owned(), states.join(", ")]
