@@ -162,7 +162,7 @@ fn what_an_earlier_run_kept_is_called_about_250_ms_after_a_leader_is_heard_or_th
 fn what_a_target_accepted_from_an_earlier_run_is_handed_over_with_its_note_and_not_called_about() {
     let mut bench = Bench::new(|_| {});
     bench.tell(TrailEvent::Kept { alarms: vec![kept(7, b"county")], is_end: true });
-    bench.at(9_000);
+    bench.at(2_900);
     assert!(bench.door().is_empty());
     bench.deliver_claim(OTHER, 4, 0);
     let sent = bench.sent();
