@@ -112,7 +112,8 @@ impl Vehicle {
     fn advance(&mut self) {
         let now_ms = SystemClock::new().now_ms();
         self.seq += 1;
-        self.last_ms = std::mem::replace(&mut self.time_ms, now_ms.max(self.time_ms + 1));
+        self.last_ms = self.time_ms;
+        self.time_ms = now_ms.max(self.time_ms + 1);
         self.may_be_stored = false;
     }
 }
