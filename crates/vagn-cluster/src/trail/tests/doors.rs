@@ -266,7 +266,7 @@ fn an_alarm_that_is_refused_for_a_limit_before_anybody_called_is_called_about_by
     bench.at(50);
     bench.receive(refused(as_given(AlarmId(7)), true));
     bench.at(5_000);
-    assert_eq!(bench.door(), ["refuse 7"]);
+    assert_eq!(bench.door(), ["keep 7", "refuse 7"]);
     assert_eq!(bench.node.view(bench.moment()).waiting, 0);
 }
 
@@ -303,7 +303,7 @@ fn an_alarm_about_which_a_leader_called_that_is_gone_stays_when_the_next_one_ref
     bench.at(120);
     bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
     bench.receive(refused(as_given(AlarmId(7)), true));
-    assert_eq!(bench.door(), ["refuse 7, and go on"]);
+    assert_eq!(bench.door(), ["keep 7", "refuse 7, and go on"]);
     bench.at(5_120);
     assert_eq!(bench.door(), ["keep 7", "call 7 Unanswered"]);
 }
@@ -321,7 +321,7 @@ fn what_waits_for_room_at_the_leader_takes_none_from_others_at_its_door() {
     bench.out.clear();
     bench.alarm(9);
     assert!(matches!(&bench.sent()[..], [TrailMessage::Alarm(alarm)] if alarm.id == AlarmId(9)));
-    bench.at(300);
+    bench.at(299);
     assert!(bench.door().is_empty(), "the store keeps 7, and 9 is not called about");
     let trail = TrailId { epoch: 1, incarnation: BORN };
     bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(9))] });
