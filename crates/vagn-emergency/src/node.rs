@@ -334,6 +334,9 @@ mod tests {
         let hashes: BTreeSet<u64> =
             all.iter().map(|bounds| settings_hash(&Targets::default(), bounds)).collect();
         assert_eq!(hashes.len(), all.len());
-        assert_eq!(settings_hash(&Targets::default(), &bounds()), settings_hash(&Targets::default(), &all[0]));
+        assert_eq!(
+            settings_hash(&Targets::default(), &bounds()),
+            settings_hash(&Targets::default(), &all[0])
+        );
     }
 }
