@@ -316,6 +316,14 @@ impl Door {
         let is_called = room.calls.has(id);
         let (was_told, acks) = {
             let mut waiting = self.waiting.lock();
+            if !waiting.alarms.contains_key(&id) {
+                drop(waiting);
+                // It found the door full, and waits at the driver alone.
+                if ends {
+                    room.calls.end(id, limit);
+                }
+                return true;
+            }
             let sitting = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting);
             let Some(sitting) = sitting else { return true };
             let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
