@@ -14,7 +14,7 @@ ROOT = HERE.parent
 # How a metric is given its name in the program. Counters get `_total` at the end, those with a unit get that.
 REGISTERED = re.compile(
     r'(?:register|register_with_unit|encode_descriptor|gauge|level|seconds|times)\(\s*"(\w+)"'
-    r'|(?:gauge|counter)\(\s*&mut encoder,\s*"(\w+)"'
+    r'|(?:gauge|counter|counters)\(\s*(?:&mut encoder|registry),\s*"(\w+)"'
 )
 ENDINGS = re.compile(r"(_total|_bucket|_sum|_count)?$")
 
