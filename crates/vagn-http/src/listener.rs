@@ -25,8 +25,13 @@ pub fn open(bound: &std::net::TcpListener) -> io::Result<TcpListener> {
 /// Ends a run in order: clients that wait to be accepted, and all that come until the next run, are refused at once, so that they go
 /// elsewhere. The socket that stays bound would let the kernel take them, for a server that is no longer there.
 pub fn close(listener: TcpListener) {
-    // On Linux a listening socket that is shut down goes back to what it was before `listen`.
-    if let Err(err) = SockRef::from(&listener).shutdown(Shutdown::Read) {
+    let closed = listener.local_addr().and_then(|address| {
+        let socket = SockRef::from(&listener);
+        // On Linux a listening socket that is shut down goes back to what it was before `listen`, but for a port that the kernel had chosen.
+        socket.shutdown(Shutdown::Read)?;
+        if listener.local_addr()?.port() == 0 { socket.bind(&address.into()) } else { Ok(()) }
+    });
+    if let Err(err) = closed {
         debug!(error = %err, "failed to refuse clients of a server that stops");
     }
 }

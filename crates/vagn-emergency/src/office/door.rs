@@ -510,7 +510,7 @@ mod tests {
             assert!(room.calls.call(alarm, KnownVehicle::UNDECIDED));
         }
         let first = room.calls.next_notice().unwrap().key.incident;
-        let late = take(room, example(room, "tram 1")).unwrap();
+        let late = take(room, example(room, "known 1")).unwrap();
         bench.clock.advance(ALONE_AFTER);
         (0..3).for_each(|_| room.door.look(room));
         assert_eq!(room.calls.count(), CALLED_MAX);

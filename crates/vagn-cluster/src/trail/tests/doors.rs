@@ -266,7 +266,7 @@ fn an_alarm_that_is_refused_for_a_limit_before_anybody_called_is_called_about_by
     bench.at(49);
     bench.receive(refused(as_given(AlarmId(7)), true));
     bench.at(5_000);
-    assert_eq!(bench.door(), ["keep 7", "refuse 7"]);
+    assert_eq!(bench.door(), ["refuse 7"]);
     assert_eq!(bench.node.view(bench.moment()).waiting, 0);
 }
 

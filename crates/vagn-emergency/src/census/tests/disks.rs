@@ -6,9 +6,11 @@ use super::Standing::{Known, Stranger, Undecided};
 use super::World;
 use crate::census::rows::ROUNDS;
 
+type Damage = fn(&mut Vec<u8>);
+
 #[test]
 fn a_file_that_cannot_be_read_makes_all_known_and_is_set_aside() {
-    let cases: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let cases: [(&str, Damage); 6] = [
         ("checksum", |bytes| bytes[40] ^= 1),
         ("checksum", |bytes| bytes.truncate(bytes.len() - 8)),
         ("cut off", |bytes| bytes.truncate(50)),

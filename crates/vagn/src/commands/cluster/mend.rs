@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{ask, items};
+use super::{ask, connect, items};
+use crate::commands::exit::of_control;
 use crate::commands::say;
-use crate::control::ControlRequest;
+use crate::control::{ControlRequest, Problem};
 
 /// Longest time for all of it.
 const WITHIN: Duration = Duration::from_secs(300);
@@ -38,7 +39,7 @@ pub(super) fn run(data_dir: &Path) -> anyhow::Result<()> {
     let until = Instant::now() + WITHIN;
     let mut told = String::new();
     loop {
-        let (lack, is_over) = match next(&ask(data_dir, &ControlRequest::ClusterStatus {})?) {
+        let (lack, is_over) = match look(data_dir)? {
             Next::Nothing => (String::new(), true),
             Next::Wait(lack) => (lack, false),
             Next::Shards(shards) => (repair_shards(data_dir, &shards)?, false),
@@ -57,6 +58,16 @@ pub(super) fn run(data_dir: &Path) -> anyhow::Result<()> {
             told = lack;
         }
         sleep(LOOK_EVERY);
+    }
+}
+
+/// Asks the service what is to be done next.
+fn look(data_dir: &Path) -> anyhow::Result<Next> {
+    match connect(data_dir)?.ask(&ControlRequest::ClusterStatus {}, &mut |_| Ok(())) {
+        Ok(shown) => Ok(next(&shown)),
+        // It was started a moment ago.
+        Err(err) if err.problem == Problem::Busy => Ok(Next::Wait(err.message)),
+        Err(err) => Err(of_control(err)),
     }
 }
 

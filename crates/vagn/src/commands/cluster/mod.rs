@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::exit::{Coded, of_control};
 use super::{say, say_as_it_is};
-use crate::control::{self, ClientError, ControlRequest};
+use crate::control::{self, ClientError, Connection, ControlRequest};
 
 /// Flags of `vagn cluster`.
 #[derive(Debug, Args)]
@@ -199,15 +199,19 @@ fn lead(args: &LeadArgs) -> anyhow::Result<()> {
 }
 
 fn ask(data_dir: &Path, request: &ControlRequest) -> anyhow::Result<Value> {
-    let service = control::connect(data_dir).map_err(|err| match err {
+    connect(data_dir)?.ask(request, &mut |_| Ok(())).map_err(of_control)
+}
+
+/// Connects to the service that runs on a data directory.
+fn connect(data_dir: &Path) -> anyhow::Result<Connection> {
+    control::connect(data_dir).map_err(|err| match err {
         ClientError::NoService => {
             let dir = data_dir.display();
             Coded::unavailable(format!("no service runs on {dir}; name its data directory with --data-dir"))
                 .into()
         }
         err => anyhow::Error::new(err),
-    })?;
-    service.ask(request, &mut |_| Ok(())).map_err(of_control)
+    })
 }
 
 #[cfg(test)]

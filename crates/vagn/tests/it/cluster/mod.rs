@@ -1,6 +1,6 @@
 //! Clusters of real nodes over real brokers. Read `rounds` first: three nodes are one fleet, whichever is asked, and whichever is killed.
 //!
-//! The proofs, by the kind of death, are `kills`, `pauses`, `outages`, `hangs`, `streams`, `disks`, `clocks`, `partitions` and `restarts`. Each goes on
+//! The proofs, by the kind of death, are `kills`, `pauses`, `outages`, `streams`, `disks`, `clocks`, `partitions` and `restarts`. Each goes on
 //! under the load of a [`scene`]: senders write down what was answered, readers check each answer against that, and in the end every node
 //! must have all. `make test` has the first of them, and `make cluster-test` all.
 //!
@@ -17,7 +17,6 @@ mod copy;
 mod disks;
 mod doctor;
 mod export;
-mod hangs;
 mod import;
 mod kills;
 mod leaders;
