@@ -99,7 +99,7 @@ impl IncidentCopy {
     /// Closes the store, and returns the head of the trail in it. What was under way when the driver ended comes to its end first.
     ///
     /// # Errors
-    /// It cannot be read, or a driver has it for [`CLOSED_WITHIN`].
+    /// It cannot be read, or a driver has it for too long.
     pub async fn close(self) -> Result<Head, StoreError> {
         let until = Instant::now() + CLOSED_WITHIN;
         let mut inner = self.inner;
