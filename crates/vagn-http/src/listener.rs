@@ -27,9 +27,13 @@ pub fn open(bound: &std::net::TcpListener) -> io::Result<TcpListener> {
 pub fn close(listener: TcpListener) {
     let closed = listener.local_addr().and_then(|address| {
         let socket = SockRef::from(&listener);
-        // On Linux a listening socket that is shut down goes back to what it was before `listen`, but for a port that the kernel had chosen.
+        // On Linux a listening socket that is shut down goes back to what it was before `listen`.
         socket.shutdown(Shutdown::Read)?;
-        if listener.local_addr()?.port() == 0 { socket.bind(&address.into()) } else { Ok(()) }
+        // Only a port that was asked for by its number is still bound: the kernel takes back one that it chose.
+        match socket.bind(&address.into()) {
+            Err(bound) if bound.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            taken_again => taken_again,
+        }
     });
     if let Err(err) = closed {
         debug!(error = %err, "failed to refuse clients of a server that stops");

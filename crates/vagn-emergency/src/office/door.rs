@@ -432,6 +432,7 @@ mod tests {
     use crate::intake::replays::CallSeal;
     use crate::office::sittings::WAITING_MAX;
     use crate::office::tests::bench::Bench;
+    use crate::record::standing::Standing;
 
     fn example(room: &Room, vehicle_id: &str) -> Alarm {
         let now = room.lane.clock.monotonic();
@@ -505,12 +506,13 @@ mod tests {
     fn a_call_that_found_no_room_is_made_when_there_is_some() {
         let bench = Bench::new();
         let room = &bench.room;
+        let known = KnownVehicle { standing: Standing::Known, last_fix: None };
         for number in 0..CALLED_MAX {
             let alarm = example(room, &format!("bus {number}"));
-            assert!(room.calls.call(alarm, KnownVehicle::UNDECIDED));
+            assert!(room.calls.call(alarm, known));
         }
         let first = room.calls.next_notice().unwrap().key.incident;
-        let late = take(room, example(room, "known 1")).unwrap();
+        let late = take(room, example(room, "tram 1")).unwrap();
         bench.clock.advance(ALONE_AFTER);
         (0..3).for_each(|_| room.door.look(room));
         assert_eq!(room.calls.count(), CALLED_MAX);
