@@ -160,11 +160,11 @@ impl Desk {
         let drill = alarm.is_drill();
         let open = self.board.indexes().roster.of_sort(drill);
         // A door must not refuse a known vehicle for calls that it makes by itself. Strangers have their share of these as well.
-        let called = self.called.of_sort(drill);
+        let called = self.called.count(drill);
         let Places { all, strangers, source } = self.rules.places(drill);
         let reason = |reason| Some(if drill { NoRoom::Drills } else { reason });
         match () {
-            () if open.count() - called.count >= all => reason(NoRoom::Places),
+            () if open.count() - called >= all => reason(NoRoom::Places),
             () if standing == Standing::Stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
             () if standing != Standing::Known && open.strangers() >= strangers => reason(NoRoom::Strangers),
             () => None,

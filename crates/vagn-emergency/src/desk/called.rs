@@ -16,14 +16,9 @@ use crate::trail::{Event, EventKind};
 #[derive(Debug, Default)]
 pub(super) struct Called {
     ids: BTreeSet<IncidentId>,
-    real: Share,
-    drills: Share,
-}
-
-/// Part that these have of the open incidents of one sort.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Share {
-    pub(super) count: usize,
+    /// Numbers of those by sort.
+    real: usize,
+    drills: usize,
 }
 
 impl Called {
@@ -35,20 +30,23 @@ impl Called {
         self.ids.len()
     }
 
-    pub(super) fn of_sort(&self, drill: bool) -> Share {
+    /// Counts those of one sort.
+    pub(super) fn count(&self, drill: bool) -> usize {
         if drill { self.drills } else { self.real }
+    }
+
+    fn count_mut(&mut self, drill: bool) -> &mut usize {
+        if drill { &mut self.drills } else { &mut self.real }
     }
 
     fn enter(&mut self, incident: &Incident) {
         self.ids.insert(incident.id);
-        let share = if incident.drill { &mut self.drills } else { &mut self.real };
-        share.count += 1;
+        *self.count_mut(incident.drill) += 1;
     }
 
     pub(super) fn leave(&mut self, incident: &Incident) {
         if self.ids.remove(&incident.id) {
-            let share = if incident.drill { &mut self.drills } else { &mut self.real };
-            share.count -= 1;
+            *self.count_mut(incident.drill) -= 1;
         }
     }
 }
