@@ -9,7 +9,7 @@ use tracing::error;
 use vagn_cluster::trail::TrailEvent;
 
 use crate::metrics::EmergencyMetrics;
-use crate::office::calls::CALLED_MAX;
+use crate::office::called::CALLED_MAX;
 use crate::office::kept_alarms::CHANGES_MAX;
 use crate::office::losses::Loss;
 

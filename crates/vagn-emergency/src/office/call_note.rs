@@ -46,18 +46,9 @@ pub(crate) fn calls_of(note: &[u8]) -> Vec<DoorCall> {
 mod tests {
     use super::*;
     use crate::fix::Fix;
-    use crate::record::attempt::{Message, Outcome};
 
     fn call(number: u32) -> DoorCall {
-        let attempt = Attempt {
-            number,
-            target: format!("county {number}").into(),
-            message: Message::Opened,
-            at_ms: 3,
-            took_ms: 4,
-            outcome: Outcome::Accepted { status: 200 },
-            next_ms: None,
-        };
+        let attempt = Attempt { number, ..Attempt::example(&format!("county {number}"), 3) };
         let told = Told { position: Some(Fix::at(59.0, 18.0, 3, true).into()), acknowledged: false };
         DoorCall { attempt, told }
     }

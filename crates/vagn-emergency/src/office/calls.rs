@@ -3,7 +3,6 @@
 //! They are those of a desk, with the same rules for turns and tries, from which nothing is recorded. They go out from an actor of their own:
 //! a driver of the trail that hangs holds up no call. The desk that shows what this node has shows them too, until it has them from the trail.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +19,10 @@ use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::office::call_note::{DoorCall, attempts_of};
+use crate::office::called::{Called, LetGo};
 use crate::record::alarms::KnownAlarms;
 use crate::record::attempt::Attempt;
 use crate::trail::EventKind;
-
-/// Most alarms about which a node calls at a time, with those that it only shows.
-pub(crate) const CALLED_MAX: usize = 65_536;
-
-/// Most alarms that are known to be accepted. Of one that is forgotten and comes again a target hears once more, under the same key.
-const ACCEPTED_MAX: usize = 2 * CALLED_MAX;
 
 /// Time for which an incident is shown whose alarm the trail is said to have, though this node applies the trail and does not find it there.
 const SOUGHT_FOR: Duration = Duration::from_secs(60);
@@ -42,74 +36,6 @@ pub(crate) struct DoorCalls {
     known: Arc<Mutex<KnownAlarms>>,
     metrics: Arc<EmergencyMetrics>,
     woken: Notify,
-}
-
-/// Incidents at the desk of a door, and how far each is.
-struct Called {
-    desk: Desk,
-    /// Alarms that a target has accepted, until the trail has them: they are not called about again.
-    accepted: BTreeSet<IncidentId>,
-    /// Those about which nothing was sent from here: the leader may have called.
-    held: BTreeSet<IncidentId>,
-    /// Those that are accepted, or that the trail has. They are only shown, and make room for others.
-    settled: BTreeSet<IncidentId>,
-    /// Of these, those that the trail has and this node has not applied.
-    let_go: BTreeMap<IncidentId, LetGo>,
-}
-
-/// What is known of an incident that was let go.
-struct LetGo {
-    since: Duration,
-    /// Last entry of the trail that this node had applied by then, or soon after.
-    applied: Option<u64>,
-}
-
-impl Called {
-    fn new(desk: Desk) -> Self {
-        Self {
-            desk,
-            accepted: BTreeSet::new(),
-            held: BTreeSet::new(),
-            settled: BTreeSet::new(),
-            let_go: BTreeMap::new(),
-        }
-    }
-
-    fn forget(&mut self, id: IncidentId) {
-        self.desk.forget(id);
-        self.held.remove(&id);
-        self.settled.remove(&id);
-        self.let_go.remove(&id);
-    }
-
-    /// Notes that a target has accepted an alarm.
-    fn accept(&mut self, id: IncidentId) {
-        self.accepted.insert(id);
-        // Nobody lets go of an alarm for which there was no room.
-        if self.accepted.len() > ACCEPTED_MAX {
-            self.accepted.pop_first();
-        }
-    }
-
-    /// Counts the incidents about which this node calls.
-    fn count(&self) -> usize {
-        self.desk.count() - self.held.len() - self.settled.len()
-    }
-
-    /// Returns true when nothing is sent about an incident.
-    fn is_silent(&self, id: IncidentId) -> bool {
-        self.held.contains(&id) || self.settled.contains(&id)
-    }
-
-    fn is_full(&self) -> bool {
-        self.desk.count() >= CALLED_MAX
-    }
-
-    /// Returns the oldest incident that makes room for another; for a call also one that is only held.
-    fn least(&self, for_call: bool) -> Option<IncidentId> {
-        let held = self.held.first().filter(|_| for_call);
-        self.settled.first().or(held).copied()
-    }
 }
 
 impl DoorCalls {
@@ -369,8 +295,11 @@ pub(crate) fn observe_first(metrics: &EmergencyMetrics, notice: &Notice, now: Mo
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::notify::target::TargetIndex;
+    use crate::office::called::{ACCEPTED_MAX, CALLED_MAX};
     use crate::office::tests::bench::Bench;
     use crate::record::attempt::Outcome;
     use vagn_flow::clock::Clock;

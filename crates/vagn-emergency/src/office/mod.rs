@@ -19,10 +19,10 @@
 //! |---|---|
 //! | `room.rs` | what all of these share |
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
-//! | `arrivals.rs` | how an alarm finds its sitting |
+//! | `arrivals.rs`, `departures.rs` | how an alarm finds its sitting; how it ends there |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
 //! | `grants.rs` | senders that are to hear of which incident theirs is |
-//! | `calls.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail |
+//! | `calls.rs`, `called.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail; how far each is |
 //! | `kept.rs`, `kept_alarms.rs` | alarms on disk |
 //! | `files.rs`, `copies.rs`, `results.rs` | groups on disk, copies of that, and what deeds came to |
 //! | `copier.rs` | the office of a node that only copies all incidents |
@@ -36,11 +36,13 @@ pub(crate) mod alarm_form;
 pub(crate) mod answers;
 mod arrivals;
 mod call_note;
+mod called;
 pub(crate) mod calls;
 pub(crate) mod copier;
 pub(crate) mod copies;
 pub(crate) mod deed_form;
 mod deeds;
+mod departures;
 pub(crate) mod door;
 pub(crate) mod door_actor;
 pub(crate) mod door_source;

@@ -69,6 +69,22 @@ pub struct Attempt {
     pub next_ms: Option<i64>,
 }
 
+#[cfg(test)]
+impl Attempt {
+    /// A first attempt for an opening, which this target has accepted.
+    pub(crate) fn example(target: &str, at_ms: i64) -> Self {
+        Self {
+            number: 1,
+            target: target.into(),
+            message: Message::Opened,
+            at_ms,
+            took_ms: 4,
+            outcome: Outcome::Accepted { status: 200 },
+            next_ms: None,
+        }
+    }
+}
+
 /// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]

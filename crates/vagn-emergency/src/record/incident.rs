@@ -147,22 +147,13 @@ impl Incident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::attempt::{Message, Outcome};
 
     fn incident() -> Incident {
         Incident::example(IncidentId::from_u128(7), "bus 7")
     }
 
     fn accepted() -> Attempt {
-        Attempt {
-            number: 1,
-            target: PRIMARY.into(),
-            message: Message::Opened,
-            at_ms: 3,
-            took_ms: 4,
-            outcome: Outcome::Accepted { status: 200 },
-            next_ms: None,
-        }
+        Attempt::example(PRIMARY, 3)
     }
 
     fn decision() -> Decision {

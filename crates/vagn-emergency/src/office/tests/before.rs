@@ -10,7 +10,7 @@ use vagn_cluster::trail::{DeedTaken, DeskState, Duty, Taken};
 use super::bench::{Bench, Handed, NOW_MS};
 use crate::desk::RequestKind;
 use crate::id::IncidentId;
-use crate::record::attempt::{Attempt, Message, Outcome};
+use crate::record::attempt::{Attempt, Message};
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::record::progress::{Decision, State};
@@ -29,15 +29,7 @@ fn open(number: u128) -> Incident {
 /// One that the first target has accepted.
 fn accepted(number: u128) -> Incident {
     let mut incident = open(number);
-    incident.attempted(Attempt {
-        number: 1,
-        target: "county".into(),
-        message: Message::Opened,
-        at_ms: NOW_MS,
-        took_ms: 4,
-        outcome: Outcome::Accepted { status: 200 },
-        next_ms: None,
-    });
+    incident.attempted(Attempt::example("county", NOW_MS));
     let told = incident.to_tell();
     incident.notices.delivery("county", NOW_MS).accepted(Message::Opened, told, NOW_MS);
     incident

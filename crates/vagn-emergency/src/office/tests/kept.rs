@@ -22,7 +22,7 @@ use crate::office::kept::Change;
 use crate::office::kept_alarms::{CHANGES_MAX, KeptAlarms};
 use crate::office::lane_office::LaneOffice;
 use crate::record::alarms::AlarmState;
-use crate::record::attempt::{Attempt, Message, Outcome};
+use crate::record::attempt::Attempt;
 use crate::record::delivery::Told;
 use crate::record::progress::State;
 use crate::rules::Rules;
@@ -186,15 +186,7 @@ fn a_call_waits_5_s_for_a_disk_that_hangs_and_not_for_one_that_fails_or_as_the_n
 #[test]
 fn what_a_target_accepted_from_an_earlier_run_is_shown_so_and_not_called_about_again() {
     let dir = tempfile::tempdir().unwrap();
-    let attempt = Attempt {
-        number: 1,
-        target: "county".into(),
-        message: Message::Opened,
-        at_ms: NOW_MS,
-        took_ms: 4,
-        outcome: Outcome::Accepted { status: 200 },
-        next_ms: None,
-    };
+    let attempt = Attempt::example("county", NOW_MS);
     let kept = keep_call(dir.path(), &note_of(&[DoorCall { attempt, told: Told::default() }]));
     let node = begins();
     let room = &node.room;
