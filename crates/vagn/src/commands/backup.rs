@@ -13,7 +13,7 @@ use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupProgress, BackupStep, FleetSource, StoreError, UncheckedBackup};
 
 use super::exit::{self, Coded};
-use super::{cluster, say};
+use super::{cluster, counted, say};
 use crate::backup::{Checked, check, check_shards, copy_stopped};
 use crate::control::{self, ClientError, ControlLine, ControlRequest};
 
@@ -63,7 +63,8 @@ pub(super) fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let Checked { vehicles, trail } =
         check(&backup, &|progress| shown.progress(progress)).map_err(of_store)?;
     let backup = backup.finish().map_err(coded)?;
-    say(&format!("backup {}: {vehicles} vehicles, {} bytes\n", dir.display(), backup.bytes()))?;
+    let vehicles = counted(vehicles, "vehicle");
+    say(&format!("backup {}: {vehicles}, {} bytes\n", dir.display(), backup.bytes()))?;
     trail.map_or(Ok(()), |head| say(&format!("trail {head}\n")))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -81,8 +82,9 @@ fn copy_all(
     let trail = check(&backup, &interrupt).map_err(of_store)?.trail;
     let vehicles = check_shards(&backup, &data_set)?;
     let backup = backup.finish().map_err(coded)?;
-    let (dir, count, bytes) = (dir.display(), shards.len(), backup.bytes());
-    say(&format!("backup {dir}: {vehicles} vehicles of {count} shards, {bytes} bytes\n"))?;
+    let (dir, bytes) = (dir.display(), backup.bytes());
+    let (vehicles, of) = (counted(vehicles, "vehicle"), counted(shards.len() as u64, "shard"));
+    say(&format!("backup {dir}: {vehicles} of {of}, {bytes} bytes\n"))?;
     shards.iter().try_for_each(|shard| say(&cluster::copy::line(shard)))?;
     trail.map_or(Ok(()), |head| say(&format!("trail {head}\n")))?;
     Ok(ExitCode::SUCCESS)

@@ -136,6 +136,11 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     say_as_it_is(&visible(text, Form::Lines))
 }
 
+/// Returns a count with its noun: `1 vehicle`, `4 vehicles`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Writes output for a program, such as a settings file.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::exit::Coded;
 use super::owner::Before;
-use super::say;
+use super::{counted, say};
 use vagn_emergency::record::store::{is_damaged, rebuild, set_aside};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_http::own_certificate;
@@ -89,7 +89,8 @@ fn mend(dir: &Path, lost_registry: bool) -> anyhow::Result<()> {
         say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
     }
     if let Some(incidents) = rebuilt {
-        say(&format!("incident store: made anew, with the {incidents} incidents that its journal has\n"))?;
+        let incidents = counted(incidents as u64, "incident");
+        say(&format!("incident store: made anew, with the {incidents} that its journal has\n"))?;
     }
     repair_certificate(dir)?;
     make_private(dir)

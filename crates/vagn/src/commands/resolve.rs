@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{ApiArgs, ApiError};
 use super::exit::Coded;
-use super::say;
+use super::{counted, say};
 
 /// Path of the request.
 const PATH: &str = "/api/v1/incidents/resolve";
@@ -104,7 +104,7 @@ impl ResolveArgs {
         let mut ask = async |dry_run| api.post(PATH, &self.body(dry_run)).await;
         let found = ask_patiently(&mut ask, true).await?.matched;
         if self.dry_run {
-            say(&format!("{found} incidents would be resolved\n"))?;
+            say(&format!("{} would be resolved\n", counted(found, "incident")))?;
             return Ok(ExitCode::SUCCESS);
         }
         let left = resolve_all(ask, found, say).await?;

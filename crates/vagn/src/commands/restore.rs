@@ -10,7 +10,7 @@ use vagn_store::Backup;
 use vagn_store::disk::RealDisk;
 
 use super::backup::{Shown, coded};
-use super::{cluster, say};
+use super::{cluster, counted, say};
 
 /// Flags of `vagn restore`.
 #[derive(Debug, Args)]
@@ -40,8 +40,8 @@ pub(super) fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let shown = Shown::default();
     let restored = backup.restore(&data_dir, &|progress| shown.progress(progress)).map_err(coded)?;
     say(&format!(
-        "restored {} files, {} bytes, as they were {}\n",
-        restored.files,
+        "restored {}, {} bytes, as they were {}\n",
+        counted(restored.files as u64, "file"),
         restored.bytes,
         rfc3339(backup.made_ms())
     ))?;

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{ask, items};
-use crate::commands::say;
+use crate::commands::{counted, say};
 use crate::config::Span;
 use crate::control::ControlRequest;
 
@@ -50,7 +50,8 @@ pub(super) fn run(args: &DrainArgs) -> anyhow::Result<()> {
                 return say(&format!("{name} owns no shard any more; stop its service\n"));
             }
             if before != Some(shards.len()) {
-                say(&format!("{name} has {} shards left to give away\n", shards.len()))?;
+                let left = counted(shards.len() as u64, "shard");
+                say(&format!("{name} has {left} left to give away\n"))?;
                 before = Some(shards.len());
             }
         }

@@ -15,7 +15,7 @@ use vagn_store::{DataDir, Reader, StoreError};
 
 use super::super::exit::Coded;
 use super::super::owner::Before;
-use super::super::say;
+use super::super::{counted, say};
 use super::guest::{self, Guest, bar};
 use super::shards;
 
@@ -75,8 +75,9 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<()> {
     let vehicles = before.hand_over(write(&dir, partitions, &shards, clock.now_ms()))?;
     let dir = dir.display();
     say(&format!(
-        "exported {vehicles} vehicles of {} shards; start with `vagn serve --data-dir {dir}`\n",
-        shards.len()
+        "exported {} of {}; start with `vagn serve --data-dir {dir}`\n",
+        counted(vehicles, "vehicle"),
+        counted(shards.len() as u64, "shard")
     ))
 }
 

@@ -19,7 +19,7 @@ use vagn_wire::VehicleId;
 use super::RegistryArgs;
 use super::way::Way;
 use crate::commands::exit::Coded;
-use crate::commands::{say, say_as_it_is};
+use crate::commands::{counted, say, say_as_it_is};
 use crate::control::{ControlRequest, ImportedKey, ROWS_MAX};
 
 /// Names of the columns.
@@ -90,7 +90,8 @@ impl Done {
 
     fn told(&self) -> String {
         let Self { added, unchanged, rotated, revoked } = self;
-        let mut told = format!("{added} keys imported, {unchanged} were there already.\n");
+        let added = counted(*added, "key");
+        let mut told = format!("{added} imported, {unchanged} were there already.\n");
         if *rotated > 0 {
             told += &format!(
                 "{rotated} were imported before and rotated since: the registry keeps their newer secrets, and those in the file are out of date.\n"

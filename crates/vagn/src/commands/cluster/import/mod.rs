@@ -19,7 +19,7 @@ use vagn_shard::FleetShard;
 
 use super::super::exit::Coded;
 use super::super::owner::Before;
-use super::super::say;
+use super::super::{counted, say};
 use super::guest::{self, Guest, bar};
 use crate::config::Settings;
 use crate::control::{RegistryFault, read_key};
@@ -117,7 +117,7 @@ fn tell_of_registry(brought: &Brought) -> anyhow::Result<()> {
 /// Prints what became of the vehicles.
 fn tell(sent: &Tally, vehicles: u64) -> anyhow::Result<()> {
     let Tally { imported, there, no_fix, ahead } = *sent;
-    say(&format!("imported {imported} vehicles, {there} were there already\n"))?;
+    say(&format!("imported {}, {there} were there already\n", counted(imported, "vehicle")))?;
     let left = vehicles.saturating_sub(sent.settled());
     let reasons = [
         (
