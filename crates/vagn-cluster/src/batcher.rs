@@ -110,9 +110,9 @@ impl Batcher {
         [self.flights.due_ms(), shed].into_iter().flatten().min()
     }
 
-    /// Publishes a message with all that waits and fits into it.
-    pub(crate) fn publish(&mut self, round: &mut Round<'_>) {
-        let Some(stream) = round.stream else { return };
+    /// Publishes a message with all that waits and fits into it. Returns the number of its changes.
+    pub(crate) fn publish(&mut self, round: &mut Round<'_>) -> usize {
+        let Some(stream) = round.stream else { return 0 };
         let batch = self.next_id(None, round);
         let mut writer = BatchWriter::new(stream.epoch, batch);
         let mut reporters = Vec::new();
@@ -124,7 +124,9 @@ impl Batcher {
             self.waiting_bytes -= room_of(&next.change);
             self.waiting.pop_front();
         }
+        let changes = reporters.len();
         self.flights.launch(batch, (stream, writer.finish()), reporters, round);
+        changes
     }
 
     /// Returns the name of the next batch. A door takes its own when it has none, or none that was born at `born_ms`.

@@ -90,8 +90,8 @@ impl Door {
         self.each(desk, &mut unanswered, |batcher, round, pace| {
             batcher.run(round);
             while batcher.is_full() && batcher.ready_since_ms().is_some() && round.stream.is_some() {
-                batcher.publish(round);
-                pace.step(round.now.elapsed_ms);
+                let changes = batcher.publish(round);
+                pace.step(round.now.elapsed_ms, changes);
             }
         });
         self.publish_in_turn(desk, &mut unanswered);
@@ -104,10 +104,10 @@ impl Door {
         let Desk { now, streams, .. } = *desk;
         while self.pace.free_ms() <= now.elapsed_ms {
             let Some((_, next)) = self.ready(streams).min() else { return };
-            self.pace.step(now.elapsed_ms);
-            self.each(desk, unanswered, |batcher, round, _| {
+            self.each(desk, unanswered, |batcher, round, pace| {
                 if round.stream.is_some_and(|stream| stream.shard == next) {
-                    batcher.publish(round);
+                    let changes = batcher.publish(round);
+                    pace.step(now.elapsed_ms, changes);
                 }
             });
         }
