@@ -1,6 +1,7 @@
 /** The incident that is open: facts, acts, who is near, and all that happened. */
 import * as api from "../shared/api";
 import type { Incident, IncidentWithHistory, Vehicle } from "../shared/api";
+import { isLastKnown } from "../shared/call-place";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { describe, Problem } from "../shared/session";
 import { strings } from "../shared/strings";
@@ -189,8 +190,8 @@ class Facts {
   show(incident: Incident, recorded: boolean, now: number): void {
     const { position, acknowledged, resolved, call } = incident;
     setText(this.where, position ? place(position.lat, position.lon) : words.place.unknown);
-    setText(this.trust, position ? placeWords(position, now) : "");
-    setAttr(this.place, "data-trusted", position?.trusted ?? false);
+    setText(this.trust, position ? placeWords(incident, now) : "");
+    setAttr(this.place, "data-known", position !== null && !isLastKnown(incident));
     this.set("told", noticeStanding(incident));
     const waits = !acknowledged && !resolved && call.escalation.next_at !== null;
     this.set("next", waits ? words.detail.nextTurn(moment(call.escalation.next_at ?? "", now)) : "");

@@ -2,6 +2,7 @@
 import type { Feature as AnyFeature, LineString, Point } from "geojson";
 import { LngLatBounds, Map as MapLibre, NavigationControl, type ExpressionSpecification, type GeoJSONSource, type MapMouseEvent } from "maplibre-gl";
 import type { Incident, Vehicle } from "../shared/api";
+import { isLastKnown } from "../shared/call-place";
 import { basemap, BOLD, recolour, REGULAR } from "../shared/basemap";
 import { mapSettings, type MapSettings } from "../shared/map-settings";
 import { readJson } from "../shared/session";
@@ -249,9 +250,9 @@ function incidentFeature(incident: Incident, chosen: boolean): Feature {
   };
 }
 
-function labelOf({ vehicle_id, position }: Incident): string {
-  const name = visible(vehicle_id);
-  return position?.trusted === false ? `${name}\n(${strings.console.place.lastKnownMark})` : name;
+function labelOf(incident: Incident): string {
+  const name = visible(incident.vehicle_id);
+  return isLastKnown(incident) ? `${name}\n(${strings.console.place.lastKnownMark})` : name;
 }
 
 function wayFeatures({ recent_positions: places }: Incident): Feature[] {

@@ -1,5 +1,6 @@
 /** The nearest vehicles that could go to an incident, read anew while it is looked at. */
 import * as api from "../shared/api";
+import { isLastKnown } from "../shared/call-place";
 import type { Incident, Vehicle } from "../shared/api";
 import { el, setHidden, setText } from "../shared/dom";
 import { describe, isCancelled } from "../shared/session";
@@ -42,7 +43,7 @@ export class Near {
     const moved = incident?.id !== this.incident?.id || placeKey(incident) !== placeKey(this.incident);
     if (incident?.id !== this.incident?.id) this.show([], "");
     this.incident = incident;
-    setText(this.heading, incident?.position?.trusted === false ? words.headingLastKnown : words.heading);
+    setText(this.heading, incident && isLastKnown(incident) ? words.headingLastKnown : words.heading);
     if (moved) this.readAt = -Infinity;
     if (incident && !incident.position) this.show([], words.noPlace);
   }

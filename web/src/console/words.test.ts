@@ -123,11 +123,14 @@ test("why an emergency was opened is told in the words for its kind", () => {
   assert.equal(reasonWords({ ...opened("manual"), action: "quiet" }), "manual");
 });
 
-test("a place that is not trusted is told as the last known one, wherever it stands", () => {
+test("a place of before the call is told as the last known one, wherever it stands", () => {
   const at = (trusted: boolean) => sample({ position: { lat: 59.33, lon: 18.06, time: AT, trusted } });
+  const since = sample({ position: { lat: 59.33, lon: 18.06, time: new Date(AT_MS + 9_000).toISOString(), trusted: false } });
+  assert.equal(whereWords(since), "59.33000, 18.06000");
+  assert.match(placeWords(since, AT_MS), /^Reported since the alarm, /);
   assert.equal(whereWords(at(true)), "59.33000, 18.06000");
   assert.equal(whereWords(at(false)), "Last known place: 59.33000, 18.06000");
   assert.equal(newSentence([at(false)]), "New emergency: bus 7. Last known place: 59.33000, 18.06000.");
-  assert.match(placeWords(at(false).position, AT_MS), /^Last known place, from .*: the vehicle may be elsewhere by now$/);
+  assert.match(placeWords(at(false), AT_MS), /^Last known place, from .*: the vehicle may be elsewhere by now$/);
   assert.equal(newSentence([sample({ position: null })]), "New emergency: bus 7. Place not known.");
 });

@@ -1,5 +1,6 @@
 /** Sentences about incidents: states, notices, the trail and refusals, told as a person would. */
-import type { Deed, Incident, LedgerEntry, Place, TrailEntry } from "../shared/api";
+import type { Deed, Incident, LedgerEntry, TrailEntry } from "../shared/api";
+import { isLastKnown, placeStanding } from "../shared/call-place";
 import { Problem, describe } from "../shared/session";
 import { strings } from "../shared/strings";
 import { span } from "../shared/time";
@@ -51,17 +52,25 @@ export function kindWord(incident: Incident): string {
 }
 
 /** How far the place can be relied on. */
-export function placeWords(known: (Place & { trusted: boolean }) | null, nowMs: number): string {
-  if (!known) return words.place.unknown;
-  const when = moment(known.time, nowMs);
-  return known.trusted ? words.place.trusted(when) : words.place.lastKnown(when);
+export function placeWords(incident: Incident, nowMs: number): string {
+  if (!incident.position) return words.place.unknown;
+  const when = moment(incident.position.time, nowMs);
+  switch (placeStanding(incident)) {
+    case "own":
+      return words.place.trusted(when);
+    case "since":
+      return words.place.since(when);
+    default:
+      return words.place.lastKnown(when);
+  }
 }
 
-/** Where it is, in a line: coordinates alone are the vehicle's own word of now. */
-export function whereWords({ position }: Incident): string {
+/** Where it is, in a line: coordinates alone are the vehicle's own word, with the call or since. */
+export function whereWords(incident: Incident): string {
+  const { position } = incident;
   if (!position) return words.place.unknown;
   const at = place(position.lat, position.lon);
-  return position.trusted ? at : words.place.lastKnownAt(at);
+  return isLastKnown(incident) ? words.place.lastKnownAt(at) : at;
 }
 
 /** A notice of the ledger as a sentence. */
@@ -140,7 +149,7 @@ function realSentence(real: Incident[]): string {
   if (!first) return "";
   if (real.length > 1) return words.say.newMany(real.length);
   const where = whereWords(first);
-  return words.say.newOne(first.vehicle_id, first.position?.trusted ? words.say.placeAt(where) : where);
+  return words.say.newOne(first.vehicle_id, first.position && !isLastKnown(first) ? words.say.placeAt(where) : where);
 }
 
 function drillSentence(drills: Incident[]): string {

@@ -1,6 +1,7 @@
 /** Calls for help in words: the button that counts them, the list behind it, and the voice for screen readers. */
 import { Announcer } from "../shared/announce";
 import type { Incident } from "../shared/api";
+import { placeStanding } from "../shared/call-place";
 import { el, icon, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { ago } from "../shared/time";
@@ -114,10 +115,21 @@ class Row {
 
   show(call: Incident, nowMs: number): void {
     const called = words.called(ago((nowMs - Date.parse(call.raised_at)) / 1000));
-    const where = !call.position ? ` · ${words.callUnplaced}` : call.position.trusted ? "" : ` · ${words.callLastKnown}`;
+    const where = whereabouts(call);
     setText(this.vehicle, call.vehicle_id);
     this.tag.className = `tag ${call.test ? "drill" : "call"}`;
     setText(this.tag, call.test ? words.drill : words.call);
     setText(this.about, `${called} · ${words.callState[call.state]}${where}`);
+  }
+}
+
+function whereabouts(call: Incident): string {
+  switch (placeStanding(call)) {
+    case "none":
+      return ` · ${words.callUnplaced}`;
+    case "lastKnown":
+      return ` · ${words.callLastKnown}`;
+    default:
+      return "";
   }
 }

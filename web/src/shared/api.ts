@@ -139,7 +139,8 @@ export interface Incident {
   acknowledged: Deed | null;
   resolved: Deed | null;
   reports: number;
-  position: (Place & { trusted: boolean }) | null;
+  /** `trusted`: the call came with it. `unsure`: its time cannot be, and is that of the arrival. */
+  position: (Place & { trusted: boolean; unsure?: boolean }) | null;
   recent_positions: Place[];
   recorded: boolean;
   call: Call;

@@ -267,6 +267,7 @@ export const strings = {
     place: {
       unknown: "Place not known",
       trusted: (when: string) => `Sent with the alarm, ${when}`,
+      since: (when: string) => `Reported since the alarm, ${when}`,
       lastKnown: (when: string) => `Last known place, from ${when}: the vehicle may be elsewhere by now`,
       lastKnownAt: (place: string) => `Last known place: ${place}`,
       lastKnownMark: "last known place",

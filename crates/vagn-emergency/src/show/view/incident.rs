@@ -1,5 +1,7 @@
 //! View of one incident.
 
+use std::ops::Not;
+
 use serde::Serialize;
 use vagn_wire::Kind;
 
@@ -66,6 +68,9 @@ pub struct PositionView {
     pub time: String,
     /// True when the alarm itself carried the position.
     pub trusted: bool,
+    /// True when its time cannot be, so that this is the arrival.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub unsure: bool,
 }
 
 /// A position on a track.
@@ -125,6 +130,7 @@ impl From<&Fix> for PositionView {
             lon: fix.position.lon(),
             time: rfc3339(fix.time_ms),
             trusted: fix.trusted,
+            unsure: fix.unsure,
         }
     }
 }
