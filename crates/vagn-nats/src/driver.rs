@@ -124,12 +124,13 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
     async fn next(&mut self) -> Next<S> {
         let Self { disk, world, requests, incoming, peers, .. } = self;
         let brokers = world.errands.brokers().clone();
+        let me = (brokers.node(), brokers.run());
         loop {
             tokio::select! {
                 event = std::future::poll_fn(|cx| disk.poll_event(cx)) => return Next::Event(event),
                 event = world.errands.next() => return Next::Event(event),
                 part = incoming.next() => {
-                    let taken = peers.take(brokers.node(), part, |loss| brokers.lose(loss));
+                    let taken = peers.take(me, part, |loss| brokers.lose(loss));
                     if let Some((from, bytes)) = taken {
                         return Next::Event(Event::Received { from, bytes });
                     }

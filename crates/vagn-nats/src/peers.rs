@@ -132,22 +132,20 @@ impl Peers {
         bytes.into()
     }
 
-    /// Takes a part. Returns the sender and the message once all of it is there.
+    /// Takes a part for this run of a node. Returns the sender and the message once all of it is there. The sender can be this node, where another
+    /// process runs under its name.
     pub(crate) fn take(
         &mut self,
-        me: NodeId,
+        me: (NodeId, u64),
         part: FromNode,
         lose: impl Fn(Loss),
     ) -> Option<(NodeId, Vec<u8>)> {
         let FromNode { from, mut payload } = part;
-        if from == me {
-            return None;
-        }
         let Some(trailer) = trailer(&mut payload) else {
             lose(Loss::Damaged);
             return None;
         };
-        if !self.is_new(from, trailer) {
+        if (from, trailer.run) == me || !self.is_new(from, trailer) {
             return None;
         }
         if trailer.parts == 1 {
@@ -247,6 +245,7 @@ mod tests {
     use super::*;
 
     const ME: NodeId = NodeId(1);
+    const RUN: u64 = 77;
     const OTHER: NodeId = NodeId(2);
 
     struct Rig {
@@ -261,7 +260,7 @@ mod tests {
 
         fn take(&mut self, from: NodeId, payload: &Bytes) -> Option<Vec<u8>> {
             let part = FromNode { from, payload: payload.clone() };
-            let taken = self.peers.take(ME, part, |loss| self.lost.borrow_mut().push(loss));
+            let taken = self.peers.take((ME, RUN), part, |loss| self.lost.borrow_mut().push(loss));
             taken.map(|(sender, bytes)| {
                 assert_eq!(sender, from);
                 bytes
@@ -289,6 +288,14 @@ mod tests {
         // Another run begins anew, and another node has numbers of its own.
         assert_eq!(rig.take(OTHER, &parts(8, 0, vec![1])[0]), Some(vec![1]));
         assert_eq!(rig.take(NodeId(3), early), Some(vec![9]));
+    }
+
+    #[test]
+    fn what_another_process_of_the_same_name_sends_is_taken_and_the_own_is_not() {
+        let mut rig = Rig::new();
+        assert_eq!(rig.take(ME, &parts(RUN, 0, vec![9])[0]), None);
+        assert_eq!(rig.take(ME, &parts(RUN + 1, 0, vec![9])[0]), Some(vec![9]));
+        assert_eq!(*rig.lost.borrow(), []);
     }
 
     #[test]
@@ -335,7 +342,7 @@ mod tests {
     fn what_is_damaged_is_counted_and_what_is_our_own_is_not() {
         let mut rig = Rig::new();
         let good = &parts(7, 0, vec![9])[0];
-        assert_eq!(rig.take(ME, good), None);
+        assert_eq!(rig.take(ME, &parts(RUN, 0, vec![9])[0]), None);
         let damaged = [&[][..], &good[1..], &[0; TRAILER_LEN], &[9; 40]];
         for bytes in damaged {
             assert_eq!(

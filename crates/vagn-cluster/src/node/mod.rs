@@ -193,8 +193,10 @@ impl<S: ShardState> Node<S> {
             }
             Event::RecordWritten(_, outcome) => self.hurries = self.keeper.written(outcome, now, out),
             Event::Received { from, bytes } => {
-                // Damaged, or of another version: whoever sent it does without.
-                if let Ok(message) = Message::read(&bytes) {
+                // Damaged, or of another version: whoever sent it does without. Of a process under this node's name only the heartbeat counts.
+                if let Ok(message) = Message::read(&bytes)
+                    && (from != self.settings.node || matches!(message, Message::Heartbeat(_)))
+                {
                     self.receive(from, message, now, out);
                 }
             }

@@ -205,8 +205,10 @@ impl<D: DeskState> TrailNode<D> {
             }
             Event::Published(publish, outcome) => self.published(publish, outcome, now, out),
             Event::Received { from, bytes } => {
-                // Damaged, of another version or of the shards.
-                if let Ok(message) = TrailMessage::read(&bytes) {
+                // Damaged, of another version, of the shards or of a process under this node's name.
+                if let Ok(message) = TrailMessage::read(&bytes)
+                    && from != self.settings.node
+                {
                     self.receive(from, message, now, out);
                 }
             }

@@ -118,7 +118,7 @@ impl<O: Office> TrailDriver<O> {
                 event = std::future::poll_fn(|cx| office.poll_event(cx)) => return TrailNext::Event(event),
                 event = errands.next() => return TrailNext::Event(TrailEvent::Common(event)),
                 Some(part) = inbox.next() => {
-                    let taken = peers.take(brokers.node(), part, |loss| brokers.lose(loss));
+                    let taken = peers.take((brokers.node(), brokers.run()), part, |loss| brokers.lose(loss));
                     if let Some((from, bytes)) = taken {
                         return TrailNext::Event(TrailEvent::Common(Event::Received { from, bytes }));
                     }
