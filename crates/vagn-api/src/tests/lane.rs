@@ -55,7 +55,13 @@ impl SmallLane {
             limits: Mutex::default(),
             next: None,
             in_need: HashSet::new(),
-            position: Some(PositionView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true, unsure: false }),
+            position: Some(PositionView {
+                lat: 30.37,
+                lon: -97.74,
+                time: AT.to_owned(),
+                trusted: true,
+                unsure: false,
+            }),
             trail: Some(5),
         }
     }

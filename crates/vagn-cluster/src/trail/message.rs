@@ -70,6 +70,13 @@ pub(crate) struct Progress {
     pub(crate) wall_ms: i64,
 }
 
+impl Progress {
+    /// Returns true if its node follows this trail, and entries of a leader come.
+    pub(crate) fn follows(&self, trail: TrailId) -> bool {
+        self.state == Standing::Follows && self.trail == trail
+    }
+}
+
 /// What a node does with the trail that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {

@@ -18,6 +18,9 @@ pub(crate) const TELL_MS: u64 = 2_000;
 /// Silence after which a node is not asked for a copy, nor counted when a person has the trail begun anew.
 pub(crate) const HEARD_MS: u64 = 10_000;
 
+/// Time for which a node that has told counts as one that runs, where that is not to be a guess.
+const ON_TIME_MS: u64 = TELL_MS + 1_000;
+
 /// Most nodes that are remembered.
 const PEERS_MAX: usize = 1_024;
 
@@ -186,7 +189,13 @@ impl Peers {
 
     /// Returns true if some node follows this trail, and so does its leader.
     pub(crate) fn follow(&self, trail: TrailId, now: Moment) -> bool {
-        self.of_late(now).any(|(_, progress)| progress.state == Standing::Follows && progress.trail == trail)
+        self.of_late(now).any(|(_, progress)| progress.follows(trail))
+    }
+
+    /// Returns true if such a node told on time, so that it has hardly ended.
+    pub(crate) fn surely_follow(&self, trail: TrailId, now: Moment) -> bool {
+        let is_on_time = |heard: &Heard| now.elapsed_ms < heard.at_ms + ON_TIME_MS;
+        self.heard.values().any(|heard| is_on_time(heard) && heard.progress.follows(trail))
     }
 
     /// Returns the node whose store has most, if that is more than this one's.
@@ -283,6 +292,15 @@ mod tests {
         assert_eq!(purge(0, 100_000, false), None);
         // The stream is full with less than it was to have.
         assert_eq!(purge(900, 10_000, true), Some(Purge { through: 749, is_lacked: true }));
+    }
+
+    #[test]
+    fn who_told_on_time_surely_follows() {
+        let peers = heard(&[(2, TRAIL, 400, Standing::Follows, 5_000)]);
+        assert!(peers.surely_follow(TRAIL, at(7_999)) && !peers.surely_follow(TRAIL, at(8_000)));
+        assert!(peers.follow(TRAIL, at(8_000)) && !peers.surely_follow(OTHER, at(5_000)));
+        let copies = heard(&[(2, TRAIL, 400, Standing::Copies, 5_000)]);
+        assert!(!copies.surely_follow(TRAIL, at(5_000)));
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub(crate) const SILENCE_MS: u64 = 3_000;
 /// Time after an entry for which this node is sure to follow the trail as it is.
 const LED_MS: u64 = 5_000;
 
+/// Time without an entry of a leader after which a node does by itself what its store owes. Brokers have elected by then.
+const UNLED_MS: u64 = 12_000;
+
+/// Pause before a node that gave its leadership away for its clock, and leads again, does so once more.
+const YIELD_AGAIN_MS: u64 = 60_000;
+
 /// Time for which a node with a wrong clock leaves the claim to others.
 const LATE_MS: u64 = SILENCE_MS;
 
@@ -29,13 +35,15 @@ pub(crate) struct Succession {
     abstains: bool,
     /// Moment of the last entry of a leader.
     led_ms: Option<u64>,
+    /// Moment of the first look.
+    begun_ms: Option<u64>,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
     /// Its clock is not that of most nodes.
     is_clock_wrong: bool,
-    /// It gave its leadership away for that.
-    has_yielded: bool,
+    /// Moment at which it gave its leadership away for that.
+    yielded_ms: Option<u64>,
 }
 
 impl Succession {
@@ -85,13 +93,19 @@ impl Succession {
         self.is_clock_wrong = is_wrong;
     }
 
-    /// Returns true for a leader that is to give its leadership away for its clock. Once in a run: if it has to lead again, no other node can.
-    pub(crate) fn is_to_yield(&self) -> bool {
-        self.is_clock_wrong && !self.has_yielded
+    /// Returns true for a leader that is to give its leadership away for its clock. Not again at once: if it has to lead again, no other node could.
+    pub(crate) fn is_to_yield(&self, now: Moment) -> bool {
+        let may_again = |yielded_ms| now.elapsed_ms >= yielded_ms + YIELD_AGAIN_MS;
+        self.is_clock_wrong && self.yielded_ms.is_none_or(may_again)
     }
 
-    pub(crate) fn yields(&mut self) {
-        self.has_yielded = true;
+    pub(crate) fn yields(&mut self, now: Moment) {
+        self.yielded_ms = Some(now.elapsed_ms);
+    }
+
+    /// Returns the moment from which on this node does by itself what its store owes, if no entry of a leader comes before.
+    pub(crate) fn unled_ms(&mut self, now: Moment) -> u64 {
+        self.led_ms.unwrap_or(*self.begun_ms.get_or_insert(now.elapsed_ms)) + UNLED_MS
     }
 
     pub(crate) fn ask(&mut self) {

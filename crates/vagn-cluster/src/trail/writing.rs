@@ -21,7 +21,7 @@ impl<D: DeskState> TrailNode<D> {
             } else if let Some(draft) = self.lead.draft() {
                 self.append_group(draft, term, (mark, tip), now, out);
             } else if self.succession.abstains() || self.is_to_yield(mark, now) {
-                self.succession.yields();
+                self.succession.yields(now);
                 self.lead.say_farewell(now, out);
                 let body = Kind::Farewell.sign(settings_hash, mark);
                 self.append(Kind::Farewell, (term, body), (mark, tip), now);
@@ -41,9 +41,9 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    /// Returns true for a leader whose clock is wrong, where another node follows the trail and can lead.
+    /// Returns true for a leader whose clock is wrong, where another node runs, follows the trail and can lead.
     fn is_to_yield(&self, mark: Mark, now: Moment) -> bool {
-        self.succession.is_to_yield() && self.peers.follow(mark.trail, now)
+        self.succession.is_to_yield(now) && self.peers.surely_follow(mark.trail, now)
     }
 
     fn append_group(
