@@ -77,6 +77,7 @@ use crate::node::{Bounds, NodeWork, settings_hash};
 pub use crate::node::{DeedError, NodeLane, NodeStatus};
 use crate::notifier::{NoticeSender, NoticeSource, Notifier};
 pub use crate::notify::target::{Target, Targets};
+pub use crate::office::asked::{ASKED_AT_ONCE, Owners};
 use crate::office::calls::DoorCalls;
 pub use crate::office::copier::{CopyOffice, IncidentCopy, NoDesk};
 use crate::office::door_actor::DoorActor;
@@ -170,12 +171,17 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
 
 /// Like [`start`], for a node of a cluster: what calls for help become is decided by the one desk of the service, which is the trail's. The
 /// directory is one of its own, apart from that of a lane of one machine. What [`NodeLane::open`] returns is for the driver of the trail; without
-/// one the node's door calls by itself.
-pub fn start_node(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, NodeLane, ChildSpec) {
+/// one the node's door calls by itself. `owners` are asked about vehicles that cannot be looked up here.
+pub fn start_node(
+    traffic: &Traffic,
+    parts: Parts,
+    owners: Arc<dyn Owners>,
+) -> (EmergencyHandle, NodeLane, ChildSpec) {
     let mut rules = Rules::new(parts.open_max, &parts.targets);
     rules.resolve_after = parts.resolve_after;
     rules.per_source_max = parts.per_source_max;
     let (handle, node, spec) = build_node(parts, rules, ENDED_KEPT);
+    node.room.ask(owners);
     // The subscription lasts as long as the topic.
     drop(traffic.subscribe("emergency", handle.subscriber()));
     (handle, node, spec)
@@ -191,6 +197,7 @@ pub fn copy_incidents(dir: &Path, now_ms: i64) -> Result<IncidentCopy, StoreErro
 }
 
 fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, NodeLane, ChildSpec) {
+    let rules = Rules { asks_owners: true, ..rules };
     if parts.targets.chain.is_empty() {
         warn_of_no_target(&parts.readiness);
     }
@@ -221,6 +228,8 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
         ChildSpec::actor("kept-alarms", MAILBOX, move || KeptAlarms::new(for_kept.clone(), data_dir.clone()));
     let (reader, reader_spec) =
         ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
+    let for_asker = room.clone();
+    let asker = ChildSpec::task("asker", move |ctx| office::asked::run(for_asker.clone(), ctx));
     room.files.connect(files.clone());
     room.kept.connect(kept);
     connect(&lane, &door);
@@ -234,7 +243,7 @@ fn build_node(parts: Parts, rules: Rules, ended_kept: u64) -> (EmergencyHandle, 
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .children(actors)
-        .children(notifier.map(|spec| on(&runtime, spec.watchdog(hang_limit))));
+        .children([asker].into_iter().chain(notifier).map(|spec| on(&runtime, spec.watchdog(hang_limit))));
     let sender = Arc::new(NoticeSender::new(&targets, lane.clock.clone(), &lane.metrics.slots));
     let node = NodeLane { room: room.clone(), sender, settings_hash, jitter: seeds.jitter };
     let work = Work::Node(NodeWork { room, door, files });

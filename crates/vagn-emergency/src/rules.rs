@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     /// Most real incidents that may be open at a time. Drills may be a tenth of that, incidents of strangers half of
     /// it.
     pub open_max: usize,
+    /// Who is known is asked of other nodes: a vehicle is undecided while none answers, and there may be many.
+    pub asks_owners: bool,
     /// Most real incidents of strangers from one source.
     pub per_source_max: usize,
     /// Time without a report after which an incident is marked as quiet.
@@ -48,6 +50,8 @@ pub(crate) struct Places {
     pub(crate) all: usize,
     /// Of these, those that strangers may take.
     pub(crate) strangers: usize,
+    /// Of these, those that strangers and undecided vehicles may take together.
+    pub(crate) undecided: usize,
     /// Of these, those that strangers from one source may take.
     pub(crate) source: usize,
 }
@@ -57,6 +61,7 @@ impl Rules {
     pub(crate) fn new(open_max: usize, targets: &Targets) -> Self {
         Self {
             open_max,
+            asks_owners: false,
             per_source_max: PER_SOURCE_MAX,
             quiet_max: Duration::from_secs(300),
             resolve_after: Duration::from_secs(24 * 3600),
@@ -76,7 +81,10 @@ impl Rules {
     pub(crate) fn places(&self, drill: bool) -> Places {
         let part = if drill { 10 } else { 1 };
         let all = (self.open_max / part).max(1);
-        Places { all, strangers: (all / 2).max(1), source: (self.per_source_max / part).max(1) }
+        let strangers = (all / 2).max(1);
+        // Half of what strangers leave.
+        let undecided = if self.asks_owners { all - (all - strangers) / 2 } else { strangers };
+        Places { all, strangers, undecided, source: (self.per_source_max / part).max(1) }
     }
 
     /// Returns the turns for a drill, or for a real incident. The two never mix.

@@ -21,6 +21,11 @@ pub trait Outlet: Send + Sync {
 
     /// Tells how many sealed reports of an entry came before, or are too old to tell.
     fn replays(&self, _reports: u64) {}
+
+    /// Tells which of these vehicles have been in a shard of this node for long; `None` for those of other shards, or that are not counted here.
+    fn known(&self, _partition: u32, keys: &[Key<'_>]) -> Vec<Option<bool>> {
+        vec![None; keys.len()]
+    }
 }
 
 /// States of shards that this process has made. Each has its number in place of a writer's first order number: a shard that is copied
@@ -52,6 +57,12 @@ impl Teller {
 
     pub(crate) fn is_followed(&self) -> bool {
         self.outlet.read().as_ref().is_some_and(|outlet| outlet.is_followed())
+    }
+
+    /// Returns which of these vehicles are known.
+    pub(crate) fn known(&self, keys: &[Key<'_>]) -> Vec<Option<bool>> {
+        let outlet = self.outlet.read();
+        outlet.as_ref().map_or_else(|| vec![None; keys.len()], |outlet| outlet.known(self.partition, keys))
     }
 
     /// Tells what updates have stored; `moves` is `None` when there was no follower before they were written.

@@ -3,6 +3,7 @@
 //! Each begins with its version. A node that does not know the version of a question gives no answer, and one that cannot read an
 //! answer takes it for none: the shard then counts as missing, and another version of the service is asked for nothing.
 
+mod known;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -10,6 +11,9 @@ use vagn_cluster::Damaged;
 use vagn_cluster::bytes::{Reader as Bytes, Write};
 use vagn_store::{Answer, BBox, Hit, Key, Nearby, Question, Reader, Sight, Sighting, Vehicle, VehicleIdBuf};
 use vagn_wire::{Position, VehicleId};
+
+pub(crate) use known::answer_known;
+pub use known::{KNOWN_MAX, read_known_answer, write_known_question};
 
 const VERSION: u8 = 1;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::clock::Clock;
-use vagn_store::{Fleet, IndexMark, Key, Reader};
+use vagn_store::{Fleet, IndexMark, Key, Reader, Vehicle};
 use vagn_wire::VehicleId;
 
 use super::rows::{CHUNK, Census, ROUNDS, Seen};
@@ -24,7 +24,10 @@ const CHUNKS_AT_ONCE: usize = 32;
 /// The live fleet as the source. An alarm is a position report as well, so a vehicle that is in the fleet is not known for
 /// that: it must have been heard in many rounds of the census, of this run or earlier ones.
 pub struct LiveFleet {
+    /// Vehicles that are counted.
     fleet: Arc<Fleet>,
+    /// All vehicles that are seen here, where that are more: those of mirrors have places, and count where their owners are.
+    seen: Option<Arc<Fleet>>,
     clock: Arc<dyn Clock>,
     seed: u64,
     /// Shortest time between the beginnings of two rounds.
@@ -54,7 +57,47 @@ impl LiveFleet {
     pub fn new(fleet: Arc<Fleet>, clock: Arc<dyn Clock>, seed: u64, known_after: Duration) -> Self {
         let begun = (0..fleet.partitions()).map(|_| None).collect();
         let round = known_after / ROUNDS;
-        Self { fleet, clock, seed, round, begun: Mutex::new(begun), cursor: Mutex::default() }
+        Self { fleet, seen: None, clock, seed, round, begun: Mutex::new(begun), cursor: Mutex::default() }
+    }
+
+    /// Lets it look for the places of vehicles in `seen` as well. Of one that is there alone it is undecided here who it is.
+    pub fn seeing(self, seen: Arc<Fleet>) -> Self {
+        Self { seen: Some(seen), ..self }
+    }
+
+    /// Puts a reader of vehicles that are counted here in place, or takes it away.
+    pub fn set(&self, partition: usize, reader: Option<Reader>) {
+        self.fleet.set(partition, reader);
+    }
+
+    /// Returns true while vehicles of this partition are counted here.
+    pub fn counts(&self, partition: usize) -> bool {
+        self.fleet.reader(partition).is_some()
+    }
+
+    /// Returns which of these vehicles are known, of those of this partition, as far as it is counted here. For the thread of its writer, which must
+    /// not wait.
+    pub fn counted(&self, partition: usize, keys: &[Key<'_>]) -> Vec<Option<bool>> {
+        let here = |key: &&Key<'_>| self.fleet.home(**key) == partition;
+        let sought: Vec<_> = keys.iter().filter(here).copied().collect();
+        let mut standings = self.standings_of(&sought, LOOK_WITHIN).into_iter();
+        let mut told = |key| match here(&key).then(|| standings.next()).flatten()? {
+            Standing::Known => Some(true),
+            Standing::Stranger => Some(false),
+            Standing::Undecided => None,
+        };
+        keys.iter().map(&mut told).collect()
+    }
+
+    fn standings_of(&self, keys: &[Key<'_>], within: Duration) -> Vec<Standing> {
+        let rows = self.fleet.rows_within(keys, within);
+        let begun = self.begun.lock();
+        let standings = keys.iter().zip(rows).map(|(key, row)| match row {
+            Ok(Some(row)) => self.standing(&begun, *key, row),
+            Ok(None) => Standing::Stranger,
+            Err(_) => Standing::Undecided,
+        });
+        standings.collect()
     }
 
     pub(super) fn fleet(&self) -> &Fleet {
@@ -131,25 +174,22 @@ impl KnownVehicles for LiveFleet {
     fn look_up(&self, vehicle_id: &str, within: Duration) -> KnownVehicle {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return KnownVehicle::STRANGER };
         let key = Key::of(vehicle_id);
+        if self.fleet.reader(self.fleet.home(key)).is_none() {
+            let seen = self.seen.as_ref().and_then(|seen| seen.get_within(key, within).ok().flatten());
+            return KnownVehicle {
+                last_fix: seen.map(|vehicle| last_fix(&vehicle)),
+                ..KnownVehicle::UNDECIDED
+            };
+        }
         let Ok(found) = self.fleet.seek_within(key, within) else { return KnownVehicle::UNDECIDED };
         let Some((row, vehicle)) = found else { return KnownVehicle::STRANGER };
-        let sighting = vehicle.sighting;
-        // It was there when the report arrived, at the latest.
-        let time_ms = sighting.event_time_ms.min(sighting.receive_time_ms);
         let standing = self.standing(&self.begun.lock(), key, row);
-        KnownVehicle { standing, last_fix: Some(Fix::new(sighting.position, time_ms, false)) }
+        KnownVehicle { standing, last_fix: Some(last_fix(&vehicle)) }
     }
 
     fn standings(&self, vehicle_ids: &[VehicleId<'_>], within: Duration) -> Vec<Standing> {
         let keys: Vec<_> = vehicle_ids.iter().map(|vehicle_id| Key::of(*vehicle_id)).collect();
-        let rows = self.fleet.rows_within(&keys, within);
-        let begun = self.begun.lock();
-        let standings = keys.iter().zip(rows).map(|(key, row)| match row {
-            Ok(Some(row)) => self.standing(&begun, *key, row),
-            Ok(None) => Standing::Stranger,
-            Err(_) => Standing::Undecided,
-        });
-        standings.collect()
+        self.standings_of(&keys, within)
     }
 
     fn mark(&self) {
@@ -171,4 +211,11 @@ impl KnownVehicles for LiveFleet {
             }
         }
     }
+}
+
+fn last_fix(vehicle: &Vehicle) -> Fix {
+    let sighting = vehicle.sighting;
+    // It was there when the report arrived, at the latest.
+    let time_ms = sighting.event_time_ms.min(sighting.receive_time_ms);
+    Fix::new(sighting.position, time_ms, false)
 }

@@ -155,18 +155,24 @@ impl Desk {
 
     /// Returns the reason why there is no room for another incident, if there is none. Strangers may take half of it at most,
     /// and those from one source a part of that, so that invented vehicles cannot displace known ones. An undecided vehicle may be
-    /// a known one, and its source that of a flood: it is held to the half, and not to what strangers have left of their part.
+    /// a known one, and its source that of a flood: what its source has does not count. On one machine it is held to the half; in a cluster,
+    /// where no owner may be there who knows it, to half of the rest as well, and the other half of that stays for known ones.
     fn no_room(&self, alarm: &Alarm, standing: Standing) -> Option<NoRoom> {
         let drill = alarm.is_drill();
         let open = self.board.indexes().roster.of_sort(drill);
         // A door must not refuse a known vehicle for calls that it makes by itself. Strangers have their share of these as well.
         let called = self.called.count(drill);
-        let Places { all, strangers, source } = self.rules.places(drill);
+        let Places { all, strangers, undecided, source } = self.rules.places(drill);
         let reason = |reason| Some(if drill { NoRoom::Drills } else { reason });
         match () {
             () if open.count() - called >= all => reason(NoRoom::Places),
             () if standing == Standing::Stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
-            () if standing != Standing::Known && open.strangers() >= strangers => reason(NoRoom::Strangers),
+            () if standing == Standing::Stranger && open.strangers() >= strangers => {
+                reason(NoRoom::Strangers)
+            }
+            () if standing == Standing::Undecided && open.strangers() >= undecided => {
+                reason(NoRoom::Strangers)
+            }
             () => None,
         }
     }

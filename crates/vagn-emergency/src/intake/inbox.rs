@@ -7,6 +7,7 @@
 //! A vehicle that cannot be looked up may be a known one. It has a lane of its own, and is not counted with the strangers of
 //! its source: their number says nothing about it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Inbox {
     /// For alarms of undecided vehicles, by source. Strangers do not use it up.
     undecided_allowances: Mutex<Allowances>,
     clock: Arc<dyn Clock>,
+    /// Who is undecided here another node is asked about, before a limit holds against it.
+    asks_owners: AtomicBool,
     vehicles: Arc<dyn KnownVehicles>,
     pub(super) replays: Arc<Replays>,
     /// Datagrams that get no ack, as all seats are taken.
@@ -132,6 +135,7 @@ impl Inbox {
             allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(32))),
             undecided_allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(16))),
             clock,
+            asks_owners: AtomicBool::new(false),
             vehicles,
             replays: Arc::new(Replays::new(Counter::default())),
             acks_refused: Counter::default(),
@@ -147,6 +151,11 @@ impl Inbox {
     /// Counts the datagrams here that get no ack.
     pub(crate) fn with_acks_refused(self, acks_refused: Counter) -> Self {
         Self { acks_refused, ..self }
+    }
+
+    /// Lets in all undecided vehicles from now on: their alarms are asked about, and refused then.
+    pub(crate) fn ask_owners(&self) {
+        self.asks_owners.store(true, Ordering::Relaxed);
     }
 
     /// Rings `bell` for each new alarm from now on. Only the first bell counts.
@@ -230,9 +239,10 @@ impl Inbox {
     }
 
     /// Returns the reason if `source` may not send another alarm of a vehicle of this standing now.
-    pub(super) fn forbids(&self, standing: Standing, source: Option<Source>) -> Option<NoRoom> {
+    pub(crate) fn forbids(&self, standing: Standing, source: Option<Source>) -> Option<NoRoom> {
         let (allowances, reason) = match standing {
             Standing::Known => return None,
+            Standing::Undecided if self.asks_owners.load(Ordering::Relaxed) => return None,
             Standing::Undecided => (&self.undecided_allowances, NoRoom::Undecided),
             Standing::Stranger => (&self.allowances, NoRoom::Rate),
         };

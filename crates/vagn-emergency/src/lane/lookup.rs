@@ -1,5 +1,6 @@
 //! Look-ups of vehicles that raise alarms, always without the desk's lock, and never for long.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,15 +88,23 @@ impl Lookup {
         }
     }
 
-    /// Looks undecided vehicles up again, as far as that is quick. Passes on what they are, some at a time.
-    pub(crate) fn decide(&self, desk: &Mutex<Desk>, mut decided: impl FnMut(Vec<(IncidentId, Standing)>)) {
+    /// Looks undecided vehicles up again, as far as that is quick. Passes on what they are, some at a time, and returns those that still are undecided.
+    pub(crate) fn decide(
+        &self,
+        desk: &Mutex<Desk>,
+        mut decided: impl FnMut(Vec<(IncidentId, Standing)>),
+    ) -> Vec<VehicleOf> {
         let end = self.clock.monotonic() + ROUND_WITHIN;
+        let mut rest = Vec::new();
         loop {
             let undecided = desk.lock().take_undecided(DECIDED_AT_ONCE);
+            let is_last = undecided.len() < DECIDED_AT_ONCE;
             let standings = self.standings(&undecided, end.saturating_sub(self.clock.monotonic()));
+            let found: HashSet<IncidentId> = standings.iter().map(|(id, _)| *id).collect();
+            rest.extend(undecided.into_iter().filter(|(id, _)| !found.contains(id)));
             decided(standings);
-            if undecided.len() < DECIDED_AT_ONCE || self.clock.monotonic() >= end {
-                return;
+            if is_last || self.clock.monotonic() >= end {
+                return rest;
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::intake::inbox::TAKES_MAX;
 use crate::intake::known::KnownVehicle;
 use crate::office::alarm_form::AlarmForm;
 use crate::office::arrivals::take_in;
+use crate::office::asked::ASKED_WITHIN;
 use crate::office::call_note::calls_of;
 use crate::office::called::CALLED_MAX;
 use crate::office::kept::Change;
@@ -50,7 +51,7 @@ impl Door {
     /// Counts the alarms that wait.
     pub(crate) fn count(&self) -> usize {
         let waiting = self.waiting.lock();
-        waiting.alarms.len() + waiting.arrivals.len()
+        waiting.alarms.len() + waiting.arrivals.len() + waiting.asked.count() + waiting.told.len()
     }
 
     /// Counts those for which the leader has no room, and the others that have waited for long.
@@ -96,6 +97,11 @@ impl Door {
                 let mut ids = Vec::new();
                 while let Some(alarm) = waiting.arrivals.pop_front() {
                     let vehicle = known.get(&alarm.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
+                    if room.asker.asks_about(&alarm, &vehicle) && !waiting.asked.is_full() {
+                        waiting.asked.put(alarm, vehicle, room.lane.clock.monotonic());
+                        room.asker.news.notify_one();
+                        continue;
+                    }
                     ids.extend(take_in(&mut waiting, alarm, vehicle, room, &mut refused));
                 }
                 ids
@@ -182,6 +188,7 @@ impl Door {
         let now = room.lane.clock.monotonic();
         let is_driven = room.is_driven();
         let oldest = now.saturating_sub(room.lane.rules.ack_within);
+        self.wait_no_more(now.saturating_sub(ASKED_WITHIN), room);
         let (mut to_hand, mut to_take_over, mut to_call) = (Vec::new(), Vec::new(), Vec::new());
         let calls_left = CALLED_MAX.saturating_sub(room.calls.count()).min(ANEW_MAX);
         let mut anew = 0;
@@ -272,6 +279,7 @@ impl Door {
 
     /// Calls about all that waits, and keeps it: this node stops.
     pub(crate) fn call_all(&self, room: &Room) {
+        self.wait_no_more(Duration::MAX, room);
         let ids: Vec<IncidentId> = self.waiting.lock().alarms.keys().copied().collect();
         ids.into_iter().for_each(|id| self.take_over(id, room));
     }

@@ -35,6 +35,7 @@ impl NoticeSource for DoorSource {
         } else if since.is_some_and(|since| since <= latest) {
             self.0.door.attend(&self.0);
         }
+        self.0.door.wait_no_more(latest, &self.0);
     }
 
     fn next_notice(&self) -> Option<Notice> {

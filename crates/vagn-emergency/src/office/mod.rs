@@ -20,6 +20,7 @@
 //! | `room.rs` | what all of these share |
 //! | `door.rs`, `door_actor.rs` | takes alarms of this node's reporters in, and hands them over |
 //! | `arrivals.rs`, `departures.rs` | how an alarm finds its sitting; how it ends there |
+//! | `asked.rs` | those whose vehicles another node must be asked about |
 //! | `sittings.rs`, `turned_away.rs` | those that wait until the trail has them; those that found no room |
 //! | `grants.rs` | senders that are to hear of which incident theirs is |
 //! | `calls.rs`, `called.rs`, `door_source.rs` | calls that this node makes by itself, and shows until it has them from the trail; how far each is |
@@ -35,6 +36,7 @@
 pub(crate) mod alarm_form;
 pub(crate) mod answers;
 mod arrivals;
+pub(crate) mod asked;
 mod call_note;
 mod called;
 pub(crate) mod calls;

@@ -19,6 +19,7 @@ use crate::lane::Lane;
 use crate::metrics::{AttemptLabel, EmergencyMetrics};
 use crate::notify::notice::EndedNotice;
 use crate::office::answers::Answers;
+use crate::office::asked::{Asker, Owners};
 use crate::office::calls::DoorCalls;
 use crate::office::door::Door;
 use crate::office::files::FilesQueue;
@@ -76,6 +77,7 @@ pub(crate) struct Room {
     pub(crate) lane: Arc<Lane>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) door: Door,
+    pub(crate) asker: Asker,
     pub(crate) grants: Grants,
     pub(crate) calls: Arc<DoorCalls>,
     pub(crate) known: Arc<Mutex<KnownAlarms>>,
@@ -119,6 +121,7 @@ impl Room {
             answers: Answers::new(metrics.clone()),
             metrics,
             door: Door::new(run),
+            asker: Asker::default(),
             grants: Grants::default(),
             calls,
             known,
@@ -135,6 +138,12 @@ impl Room {
             leads: AtomicBool::new(false),
             pulse_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Asks these about vehicles that cannot be looked up here.
+    pub(crate) fn ask(&self, owners: Arc<dyn Owners>) {
+        self.asker.connect(owners);
+        self.lane.inbox.ask_owners();
     }
 
     /// Hands over to this driver from now on.
@@ -211,12 +220,9 @@ impl Room {
         if !self.leads.load(Ordering::Acquire) {
             return;
         }
-        self.lane.lookup.decide(&self.lane.desk, |decided| {
-            let mut waiting = self.decided.lock();
-            // The rest is looked up again in the next round.
-            let room = DECIDED_MAX.saturating_sub(waiting.len());
-            waiting.extend(decided.into_iter().take(room));
-        });
+        let elsewhere =
+            self.lane.lookup.decide(&self.lane.desk, |decided| self.note_decided(decided.into_iter()));
+        self.door.ask_open(elsewhere, self);
         let began = self.lane.clock.monotonic();
         let sought = {
             let mut desk = self.lane.desk.lock();
@@ -233,6 +239,17 @@ impl Room {
                 None => self.lane.desk.lock().unlocated(id),
             }
         }
+    }
+
+    /// Notes what vehicles of open incidents are, for the desk of the leader.
+    pub(crate) fn note_decided(&self, standings: impl Iterator<Item = (IncidentId, Standing)>) {
+        if !self.leads.load(Ordering::Acquire) {
+            return;
+        }
+        let mut waiting = self.decided.lock();
+        // The rest is looked up again in the next round.
+        let room = DECIDED_MAX.saturating_sub(waiting.len());
+        waiting.extend(standings.filter(|(_, standing)| *standing != Standing::Undecided).take(room));
     }
 
     fn note_found(&self, id: IncidentId, fix: Fix) {

@@ -8,6 +8,7 @@ use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
 use crate::office::alarm_form::AlarmForm;
+use crate::office::asked::Asked;
 use crate::office::turned_away::TurnedAway;
 
 /// Most alarms that wait at a door. The driver hands over 4 096 of them at a time, and has the rest kept.
@@ -20,6 +21,10 @@ const DRIVEN_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Waiting {
     /// Alarms taken from the inbox and not given an id yet.
     pub(super) arrivals: VecDeque<Alarm>,
+    /// Of these, those whose vehicles an owner is asked about.
+    pub(super) asked: Asked,
+    /// Of those, what an owner has told, or none in time.
+    pub(super) told: VecDeque<(Alarm, KnownVehicle)>,
     pub(super) alarms: BTreeMap<IncidentId, Sitting>,
     by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
     pub(super) turned_away: TurnedAway,
@@ -127,6 +132,8 @@ impl Waiting {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             arrivals: VecDeque::new(),
+            asked: Asked::default(),
+            told: VecDeque::new(),
             alarms: BTreeMap::new(),
             by_vehicle: HashMap::new(),
             turned_away: TurnedAway::default(),

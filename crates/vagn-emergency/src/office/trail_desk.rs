@@ -338,6 +338,11 @@ impl TrailDesk {
         tidy.into_iter().chain(notice).min()
     }
 
+    #[cfg(test)]
+    pub(super) fn standing_of(&self, id: IncidentId) -> Option<crate::record::standing::Standing> {
+        self.desk.get(id).map(|incident| incident.standing)
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.room.lane.moment()
     }

@@ -8,6 +8,7 @@
 //! | `courier.rs` | takes reports to the node, and brings their fates back |
 //! | `shelf.rs` | looks at the node, and puts its replicas where the service reads them |
 //! | `onlookers.rs` | whether somebody looks at the whole fleet |
+//! | `owners.rs` | asks the owners of vehicles whom they know |
 //! | `picture.rs` | what a look shows, for `vagn cluster status` too |
 //! | `outlook.rs` | what it means for readiness |
 //! | `news.rs` | what the node tells, for log and metrics |
@@ -27,6 +28,7 @@ mod news;
 mod node;
 mod onlookers;
 mod outlook;
+mod owners;
 mod picture;
 pub mod registry;
 mod shelf;
@@ -41,6 +43,7 @@ pub use news::News;
 pub use node::{NodeFiles, NodeParts, children};
 pub use onlookers::Onlookers;
 pub use outlook::{OBSTACLE, Outlook};
+pub use owners::NodeOwners;
 pub use picture::Picture;
 pub use shelf::{Shelf, ShelfParts};
 pub use tls::{BadTls, tls};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use vagn_cluster::{Node, NodeId, ShardId};
+use vagn_emergency::LiveFleet;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 use vagn_shard::{FleetShard, Outlet};
@@ -44,6 +45,8 @@ pub struct ShelfParts {
     pub link: NodeLink<FleetShard>,
     /// Gets the readers of the replicas that are here.
     pub fleet: Arc<Fleet>,
+    /// Gets those of replicas alone: who is known is counted where a vehicle's owners are.
+    pub known: Arc<LiveFleet>,
     /// Those who follow the fleet.
     pub positions: Positions,
     /// Gets vehicles that behave oddly.
@@ -113,9 +116,10 @@ impl Shelf {
     }
 
     async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
-        let ShelfParts { fleet, positions, odd, news, .. } = &*self.parts;
-        let outlet = FleetOutlet { fleet: fleet.clone(), positions: positions.clone(), odd: odd.clone() };
-        let outlet: Arc<dyn Outlet> = Arc::new(outlet);
+        let ShelfParts { fleet, known, positions, odd, news, .. } = &*self.parts;
+        let (fleet, known) = (fleet.clone(), known.clone());
+        let outlet: Arc<dyn Outlet> =
+            Arc::new(FleetOutlet { fleet, known, positions: positions.clone(), odd: odd.clone() });
         let mut view = View::new(&self.parts);
         ctx.ready();
         loop {
@@ -258,6 +262,7 @@ impl Content {
 /// Readers that are in the fleet.
 struct Readers {
     fleet: Arc<Fleet>,
+    known: Arc<LiveFleet>,
     positions: Positions,
     /// By shard.
     shown: Vec<Option<Shown>>,
@@ -274,11 +279,14 @@ struct Shown {
 
 impl Readers {
     fn new(parts: &ShelfParts) -> Self {
-        let ShelfParts { fleet, positions, .. } = parts;
+        let ShelfParts { fleet, known, positions, .. } = parts;
         // A shelf that crashed may have left some, of which nobody would know.
-        (0..fleet.partitions()).for_each(|number| fleet.set(number, None));
+        (0..fleet.partitions()).for_each(|number| {
+            fleet.set(number, None);
+            known.set(number, None);
+        });
         let shown = (0..fleet.partitions()).map(|_| None).collect();
-        Self { fleet: fleet.clone(), positions: positions.clone(), shown }
+        Self { fleet: fleet.clone(), known: known.clone(), positions: positions.clone(), shown }
     }
 
     /// Counts the vehicles of all replicas that are shown. Those of mirrors count where their owners are.
@@ -334,6 +342,7 @@ impl Readers {
             (Some(_), None) => {
                 *shown = None;
                 self.fleet.set(number, None);
+                self.known.set(number, None);
                 if self.positions.is_followed() {
                     // No shard begins there: those who follow take it for another writer, and look at the fleet.
                     let begun = OrderNumber::default();
@@ -343,6 +352,7 @@ impl Readers {
             }
             (_, Some(Content { reader, is_replica, .. })) => {
                 self.fleet.set(number, Some(reader.clone()));
+                self.known.set(number, Some(reader.clone()).filter(|_| is_replica));
                 *shown = Some(Shown { reader, is_attached: false, is_replica });
                 true
             }
@@ -354,6 +364,7 @@ impl Readers {
 struct FleetOutlet {
     /// Tells where a vehicle is.
     fleet: Arc<Fleet>,
+    known: Arc<LiveFleet>,
     positions: Positions,
     odd: OddFleet,
 }
@@ -370,6 +381,10 @@ impl Outlet for FleetOutlet {
     fn odd(&self, key: Key<'_>, receive_time_ms: i64, odd: Oddities) {
         let table = self.odd.of_partition(self.fleet.home(key) as u32);
         table.lock().note(key, receive_time_ms, odd);
+    }
+
+    fn known(&self, partition: u32, keys: &[Key<'_>]) -> Vec<Option<bool>> {
+        self.known.counted(partition as usize, keys)
     }
 }
 

@@ -196,7 +196,7 @@ async fn what_calls_while_the_fleet_is_read_is_looked_up_again_and_known_vehicle
 }
 
 /// Returns the number of vehicles that are known by the census on disk.
-fn known_on_disk(data: &Path) -> usize {
+pub(crate) fn known_on_disk(data: &Path) -> usize {
     // As `vagn-emergency/src/census/file.rs` says: 36 bytes before the entries, 12 behind them.
     let files = std::fs::read_dir(data.join("census")).into_iter().flatten().flatten();
     let known = files.filter_map(|file| std::fs::read(file.path()).ok()).map(|bytes| {

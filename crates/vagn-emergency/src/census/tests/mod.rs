@@ -278,3 +278,26 @@ fn a_partition_that_is_opened_anew_has_what_its_file_says() {
     world.look();
     assert_eq!(["bus", "old", "made up"].map(|id| world.standing(id)), [Known, Known, Stranger]);
 }
+
+#[test]
+fn a_vehicle_that_is_only_seen_here_has_a_place_and_is_undecided() {
+    let mut writer = Writer::new(Index::new(10));
+    report(&mut writer, "bus", 1, false);
+    let (own, all) = (Arc::new(Fleet::new(1)), Arc::new(Fleet::new(1)));
+    all.set(0, Some(writer.reader()));
+    let vehicles = LiveFleet::new(own, Arc::new(ManualClock::at(7)), 1, MINUTE * ROUNDS).seeing(all);
+    let bus = VehicleId::new("bus").unwrap();
+    let found = vehicles.look_up("bus", WITHIN);
+    assert_eq!((found.standing, found.last_fix.is_some()), (Undecided, true));
+    assert_eq!(vehicles.look_up("tram", WITHIN), KnownVehicle::UNDECIDED, "it may not be here yet");
+    assert_eq!(vehicles.standings(&[bus], WITHIN), [Undecided]);
+    assert_eq!(vehicles.counted(0, &[Key::of(bus)]), [None]);
+}
+
+#[test]
+fn an_owner_tells_of_its_own_partition_alone() {
+    let world = World::new().opened();
+    let keys = ["old", "new"].map(|id| Key::of(VehicleId::new(id).unwrap()));
+    assert_eq!(world.vehicles.counted(0, &keys), [Some(true), Some(false)]);
+    assert_eq!(world.vehicles.counted(1, &keys), [None, None]);
+}

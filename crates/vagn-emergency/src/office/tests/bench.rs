@@ -100,7 +100,8 @@ pub(super) fn parts(dir: &Path, clock: Arc<ManualClock>) -> Parts {
 }
 
 impl Bench {
-    /// A node with two targets, whose store is open. Its fleet knows vehicles whose ids begin with `known`.
+    /// A node with two targets, whose store is open. Its fleet knows vehicles whose ids begin with `known`, and cannot tell of those
+    /// with `elsewhere`.
     pub(in crate::office) fn new() -> Self {
         let bench = Self::in_dir(tempfile::tempdir().unwrap(), None);
         bench.room.kept.note_read();
@@ -113,9 +114,10 @@ impl Bench {
         clock.advance(Duration::from_secs(10));
         let tripwire = Arc::new(AtomicBool::new(false));
         let watched = Tripwire { clock: clock.clone(), is_set: tripwire.clone() };
-        let vehicles = fleet(|id| match id.starts_with("known") {
-            true => KnownVehicle { standing: Standing::Known, last_fix: None },
-            false => KnownVehicle::STRANGER,
+        let vehicles = fleet(|id| match () {
+            () if id.starts_with("known") => KnownVehicle { standing: Standing::Known, last_fix: None },
+            () if id.starts_with("elsewhere") => KnownVehicle::UNDECIDED,
+            () => KnownVehicle::STRANGER,
         });
         let parts = Parts { clock: Arc::new(watched), vehicles, ..parts(dir.path(), clock.clone()) };
         let readiness = parts.readiness.clone();
@@ -330,7 +332,7 @@ pub(super) struct AlarmHeld {
 }
 
 impl Handed {
-    /// The first report of a vehicle, in this sitting.
+    /// The first report of a vehicle, in this sitting. One whose id begins with `invented` is a stranger, and others are undecided.
     pub(super) fn new(id: u128, vehicle_id: &str, sitting: u64) -> Self {
         Self::of(Alarm { id: IncidentId::from_u128(id), ..Alarm::example(vehicle_id) }, sitting)
     }
@@ -342,7 +344,10 @@ impl Handed {
         Self::of(Alarm { id, seal, ..Alarm::example(vehicle_id) }, sitting)
     }
 
-    fn of(alarm: Alarm, sitting: u64) -> Self {
+    fn of(mut alarm: Alarm, sitting: u64) -> Self {
+        if alarm.vehicle_id.starts_with("invented") {
+            alarm.standing = Standing::Stranger;
+        }
         let form = AlarmForm::new(&alarm, KnownVehicle::UNDECIDED, sitting, 0);
         Self { alarm: AlarmHeld { id: alarm.id, form }, unrecorded: false, note: Vec::new() }
     }

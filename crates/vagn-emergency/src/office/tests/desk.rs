@@ -500,7 +500,7 @@ fn a_call_that_came_to_two_doors_is_not_said_to_be_recorded_before_a_group_has_t
 fn a_leader_hears_what_undecided_vehicles_are_and_has_it_recorded() {
     let mut leader = Bench::new();
     leader.lead(1);
-    let alarm = Handed::new(7, "invented", 1);
+    let alarm = Handed::new(7, "tram 7", 1);
     assert_eq!(leader.take(&alarm), Taken::Open);
     let group = leader.record(1).unwrap();
     leader.apply(&group, 1);

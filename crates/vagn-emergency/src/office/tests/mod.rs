@@ -2,6 +2,7 @@
 //! the trail, with and without brokers.
 
 mod alone;
+mod asked;
 mod before;
 pub(super) mod bench;
 mod cluster;

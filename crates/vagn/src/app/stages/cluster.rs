@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vagn_cluster::{Refusal, ShardId};
+use vagn_emergency::LiveFleet;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
 use vagn_shard::files::FileWorkers;
@@ -130,6 +131,7 @@ pub(super) fn fleet(settings: &Settings) -> Fleet {
 pub(super) fn build(
     parts: &Parts,
     fleet: &Arc<Fleet>,
+    known: &Arc<LiveFleet>,
     odd: &OddFleet,
     positions: &Positions,
 ) -> anyhow::Result<(ClusterHandle, ChildSpec)> {
@@ -144,6 +146,7 @@ pub(super) fn build(
     let shelf = Shelf::new(ShelfParts {
         link: link.clone(),
         fleet: fleet.clone(),
+        known: known.clone(),
         positions: positions.clone(),
         odd: odd.clone(),
         news: news.clone(),

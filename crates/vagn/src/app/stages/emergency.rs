@@ -17,6 +17,7 @@ use vagn_store::Fleet;
 use vagn_wire::VehicleId;
 
 use super::Parts;
+use crate::cluster::NodeOwners;
 use crate::door::IsKnown;
 
 /// Longest that a door waits to hear who is known. The fleet's writers let readers in after some 50 µs; a vehicle that is not found in time is
@@ -35,16 +36,25 @@ pub(super) struct Lane {
     pub(super) census: ChildSpec,
 }
 
+/// Returns who of the fleet is known. On a node those that it owns count, and no mirrors: a look at the map must not make anybody known.
+pub(super) fn known(parts: &Parts, fleet: &Arc<Fleet>) -> LiveFleet {
+    let settings = &parts.settings;
+    let of = |fleet| {
+        LiveFleet::new(fleet, parts.clock.clone(), fastrand::u64(..), settings.emergency.known_after.0)
+    };
+    match settings.cluster.is_set() {
+        true => of(Arc::new(super::cluster::fleet(settings))).seeing(fleet.clone()),
+        false => of(fleet.clone()),
+    }
+}
+
 /// Subscribes the lane to the topic, and returns its handle and its supervisor.
-pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> anyhow::Result<Lane> {
+pub(super) fn build(parts: &Parts, traffic: &Traffic, vehicles: &Arc<LiveFleet>) -> anyhow::Result<Lane> {
     let settings = &parts.settings.emergency;
     let is_node = parts.settings.cluster.is_set();
-    let clock = parts.clock.clone();
-    let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
-    let vehicles = Arc::new(vehicles);
     let is_known = is_known(vehicles.clone());
     let data_dir = if is_node { desk(parts)? } else { parts.settings.data_dir.clone() };
-    let census = census(parts, &vehicles, data_dir.clone());
+    let census = census(parts, vehicles, data_dir.clone());
     let lane = vagn_emergency::Parts {
         data_dir,
         before: is_node.then(|| parts.settings.data_dir.clone()),
@@ -55,7 +65,7 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
         per_source_max: settings.strangers_per_source as usize,
         known_after: settings.known_after.0,
         resolve_after: settings.resolve_after.0,
-        vehicles,
+        vehicles: vehicles.clone(),
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
         clock: parts.clock.clone(),
         trust: parts.trust.clone(),
@@ -67,7 +77,8 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, fleet: &Arc<Fleet>) -> any
     };
     Ok(match is_node {
         true => {
-            let (incidents, node, child) = vagn_emergency::start_node(traffic, lane);
+            let (incidents, node, child) =
+                vagn_emergency::start_node(traffic, lane, Arc::new(NodeOwners(parts.link.clone())));
             Lane { incidents, node: Some(node), is_known, child, census }
         }
         false => {

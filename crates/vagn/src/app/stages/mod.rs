@@ -183,6 +183,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         true => cluster::fleet(&parts.settings),
         false => Fleet::new(data.partitions() as usize),
     });
+    let known = Arc::new(emergency::known(&parts, &fleet));
     let guarding = keys::build(&parts)?;
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
     let guard = guarding.guard.clone();
@@ -193,7 +194,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let positions = Positions::new("positions");
     let odd = OddFleet::new(fleet.partitions());
     let (keeping, stores) = if is_cluster {
-        let (cluster, child) = cluster::build(&parts, &fleet, &odd, &positions)?;
+        let (cluster, child) = cluster::build(&parts, &fleet, &known, &odd, &positions)?;
         (Keeping::Cluster(cluster), child)
     } else {
         let (storages, child) = store::build(&parts, &data, &fleet, &odd, &positions);
@@ -206,7 +207,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
     let ingest_pool = ingest::build(&parts, &traffic, &keeping);
     let emergency::Lane { incidents, node: lane, is_known, child: emergency, census } =
-        emergency::build(&parts, &traffic, &fleet)?;
+        emergency::build(&parts, &traffic, &known)?;
     let cluster = keeping.cluster().cloned();
     let calls = match cluster.as_ref().zip(lane) {
         Some((cluster, lane)) => Some(trail::build(&parts, cluster, lane)?),

@@ -42,8 +42,10 @@ impl Fixture {
         let metrics = Arc::new(ClusterMetrics::new(&registry));
         let (link, readiness) = (NodeLink::default(), Arc::new(Readiness::default()));
         let clock = Arc::new(CountingClock::default());
+        let owned = Arc::new(Fleet::placed(shards.into(), shard_of));
         let parts = ShelfParts {
             fleet: Arc::new(Fleet::placed(shards.into(), shard_of)),
+            known: Arc::new(LiveFleet::new(owned, clock.clone(), 1, Duration::from_secs(10))),
             positions: Positions::new("test"),
             odd: OddFleet::new(shards.into()),
             news: News::new(metrics.clone()),
@@ -166,8 +168,8 @@ fn what_is_here_and_not_shown_is_attached_no_more() {
     let state = node.state(ShardId(0)).expect("it is here");
     assert!(node.shown(ShardId(0)).is_none());
     let Fixture { parts, .. } = Fixture::new(1);
-    let ShelfParts { fleet, positions, odd, .. } = parts;
-    let outlet: Arc<dyn Outlet> = Arc::new(FleetOutlet { fleet, positions, odd });
+    let ShelfParts { fleet, known, positions, odd, .. } = parts;
+    let outlet: Arc<dyn Outlet> = Arc::new(FleetOutlet { fleet, known, positions, odd });
     state.attach(outlet.clone());
     assert!(contents(&node, &[None], &outlet).is_empty());
     assert_eq!(Arc::strong_count(&outlet), 1);
@@ -201,4 +203,23 @@ fn vehicles_of_mirrors_are_shown_and_count_where_their_owners_are() {
     };
     assert!(readers.take_all(vec![content(0, true), content(1, false)]));
     assert_eq!((readers.vehicles(), parts.fleet.len()), (1, Ok(2)));
+}
+
+#[test]
+fn a_mirror_makes_nobody_known() {
+    let Fixture { parts, .. } = Fixture::new(2);
+    let mut readers = Readers::new(&parts);
+    let content = |is_replica| {
+        let reader = Writer::new(Index::new(10)).reader();
+        vec![Content { shard: ShardId(0), reader, is_attached: false, is_replica }]
+    };
+    readers.take_all(content(false));
+    assert_eq!((parts.fleet.reader(0).is_some(), parts.known.counts(0)), (true, false));
+    readers.take_all(content(true));
+    assert!(parts.known.counts(0));
+    readers.take_all(content(false));
+    assert_eq!((parts.fleet.reader(0).is_some(), parts.known.counts(0)), (true, false));
+    readers.take_all(content(true));
+    View::new(&parts);
+    assert!(!parts.known.counts(0), "a shelf that crashed has left it");
 }

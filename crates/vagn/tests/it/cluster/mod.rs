@@ -19,6 +19,7 @@ mod doctor;
 mod export;
 mod import;
 mod kills;
+mod known;
 mod leaders;
 mod ledger;
 mod nodes;
