@@ -94,3 +94,51 @@ fn a_leader_tells_a_door_for_which_limit_its_desk_refuses_an_alarm_and_one_in_do
     bench.hand_over(A);
     assert_eq!(bench.sent(), [], "another node may lead by now");
 }
+
+/// Takes what the door asks of its driver about the alarm that the leader refused last: true if the leader was told that this door has called.
+fn ended(bench: &mut Bench) -> Option<bool> {
+    bench.out.drain(..).rev().find_map(|command| match command {
+        TrailCommand::Refuse { unrecorded, refusal, .. } if refusal.ends => Some(unrecorded),
+        _ => None,
+    })
+}
+
+#[test]
+fn what_a_door_forgot_of_its_call_when_the_alarm_gave_its_place_comes_back_from_the_driver() {
+    let mut bench = Bench::new(|settings| settings.door_max = 1);
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(7);
+    bench.at(250);
+    bench.receive(refused(as_called(AlarmId(7)), false));
+    bench.alarm(9);
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![as_given(AlarmId(9))] });
+    // Its vehicle calls again before it is read from the disk.
+    bench.alarm(7);
+    bench.receive(refused(as_given(AlarmId(7)), true));
+    assert_eq!(ended(&mut bench), Some(false), "the leader was not told of the call");
+    let note = b"county".to_vec();
+    bench.tell(TrailEvent::NotEnded { alarm: AlarmId(7), bytes: vec![1], note: note.clone() });
+    let called = Alarm { id: AlarmId(7), bytes: vec![1], unrecorded: true, note };
+    assert_eq!(bench.sent(), [TrailMessage::Alarm(called.clone())]);
+    bench.receive(refused(called.version(), true));
+    assert_eq!(ended(&mut bench), Some(true));
+    assert_eq!(bench.node.view(bench.moment()).waiting, 0);
+}
+
+#[test]
+fn an_alarm_about_which_only_a_leader_has_called_gives_no_place_to_another() {
+    let mut bench = Bench::new(|settings| settings.door_max = 1);
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.alarm(7);
+    bench.at(120);
+    bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
+    bench.receive(refused(as_given(AlarmId(7)), true));
+    bench.alarm(9);
+    assert_eq!(bench.door(), ["keep 7", "refuse 7, and go on", "keep 9", "call 9 NoRoom"]);
+    bench.at(5_120);
+    bench.alarm(10);
+    assert_eq!(bench.door(), ["call 7 Unanswered"], "its driver knows of the call from now on");
+}
