@@ -125,6 +125,7 @@ fn nobody_calls_about_what_an_earlier_run_kept_and_the_leader_knows() {
     let mut bench = Bench::new(|_| {});
     bench.tell(TrailEvent::Kept { alarms: vec![kept(7, b"")], is_end: true });
     bench.at(1_000);
+    assert!(bench.door().is_empty(), "no leader was asked yet");
     bench.deliver_claim(OTHER, 4, 0);
     let sent = bench.sent();
     assert!(matches!(&sent[..], [TrailMessage::Alarm(alarm)] if !alarm.unrecorded), "{sent:?}");
