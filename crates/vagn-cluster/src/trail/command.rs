@@ -50,14 +50,16 @@ pub enum TrailCommand {
         /// As it was given.
         bytes: Vec<u8>,
     },
-    /// The leader refuses an alarm for a limit: its sender must not hear `stored`. If that `ends` it, it was not called about from here as far as the
-    /// node knows, or it has waited in vain for long: the store keeps it no more if it has these bytes, and the node calls no more about it. Else the node has
-    /// called: it goes on, and is told so once.
+    /// The leader refuses an alarm for a limit: its sender must not hear `stored`. If that `ends` it, the store keeps it no more if it has these bytes, and the
+    /// node calls no more about it; but where the driver has called and the leader was not told, it goes on, and is answered by
+    /// [`NotEnded`](crate::trail::TrailEvent::NotEnded). If it does not end it, somebody has called: it goes on, and is told so once.
     Refuse {
         /// Its id.
         alarm: AlarmId,
         /// As it was given.
         bytes: Vec<u8>,
+        /// The leader was told that this node has called about it.
+        unrecorded: bool,
         /// The limit.
         refusal: Refusal,
     },

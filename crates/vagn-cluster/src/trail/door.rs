@@ -48,7 +48,7 @@ pub(crate) struct Door {
     max: usize,
     waiting: BTreeMap<AlarmId, HeldAlarm>,
     dues: BTreeSet<(u64, AlarmId)>,
-    /// Those for which the leader has no room and that the store keeps: they make room for others.
+    /// Those about which this door has called, for which the leader has no room and that the store keeps: they make room for others.
     refused: BTreeSet<AlarmId>,
     leader: Option<NodeId>,
     /// The store may keep alarms that are not here.
@@ -90,6 +90,13 @@ enum Kept {
 }
 
 impl HeldAlarm {
+    /// One that is handed over now.
+    fn new(alarm: Alarm, keep_at_ms: Option<u64>, alone_at_ms: u64, now: Moment) -> Self {
+        let (is_called, is_of_earlier_run, is_refused) = (false, false, false);
+        let hand_at_ms = now.elapsed_ms;
+        Self { alarm, keep_at_ms, alone_at_ms, hand_at_ms, is_called, is_of_earlier_run, is_refused }
+    }
+
     fn due_ms(&self) -> u64 {
         let alone = (!self.alarm.unrecorded).then_some(self.alone_at_ms);
         alone.into_iter().chain(self.keep_at_ms).fold(self.hand_at_ms, u64::min)
@@ -137,35 +144,36 @@ impl Door {
             return self.insert(repeat);
         }
         if self.waiting.len() >= self.max {
-            // The store has one of the two. It is read from there when there is room.
-            self.kept = match self.kept {
-                Kept::All => Kept::Behind(None, false),
-                Kept::Reading(after, _) => Kept::Reading(after, true),
-                Kept::Behind(after, _) => Kept::Behind(after, true),
-            };
+            // The store has one of the two.
+            self.leave_to_store();
         }
         if self.waiting.len() >= self.max
             && self.refused.first().copied().and_then(|id| self.remove(id)).is_none()
         {
             return call_alone(id, bytes, Why::NoRoom, out);
         }
-        let alone_at_ms = now.elapsed_ms + ALONE_MS;
         let alarm = Alarm { id, bytes, unrecorded: false, note: Vec::new() };
-        self.insert(HeldAlarm {
-            alarm,
-            keep_at_ms: Some(now.elapsed_ms + if self.is_leaving { 0 } else { KEEP_AFTER_MS }),
-            alone_at_ms,
-            hand_at_ms: now.elapsed_ms,
-            is_called: false,
-            is_of_earlier_run: false,
-            is_refused: false,
-        });
+        let keep_at_ms = self.keep_at_ms(now);
+        self.insert(HeldAlarm::new(alarm, keep_at_ms, now.elapsed_ms + ALONE_MS, now));
+    }
+
+    /// An alarm is in the store alone. It is read from there when there is room.
+    fn leave_to_store(&mut self) {
+        self.kept = match self.kept {
+            Kept::All => Kept::Behind(None, false),
+            Kept::Reading(after, _) => Kept::Reading(after, true),
+            Kept::Behind(after, _) => Kept::Behind(after, true),
+        };
+    }
+
+    fn keep_at_ms(&self, now: Moment) -> Option<u64> {
+        Some(now.elapsed_ms + if self.is_leaving { 0 } else { KEEP_AFTER_MS })
     }
 
     fn insert(&mut self, held: HeldAlarm) {
         let id = held.alarm.id;
         self.dues.insert((held.due_ms(), id));
-        if held.is_refused && held.keep_at_ms.is_none() {
+        if held.is_refused && held.alarm.unrecorded && held.keep_at_ms.is_none() {
             self.refused.insert(id);
         }
         self.waiting.insert(id, held);
@@ -315,18 +323,38 @@ impl Door {
         let Some(held) = self.waiting.get(&id) else { return };
         let is_older = held.alarm.version() != version;
         if refusal.ends && (is_older || !held.is_called || held.alarm.unrecorded) {
-            if let Some(Alarm { bytes, .. }) = self.settled(version) {
+            if let Some(Alarm { bytes, unrecorded, .. }) = self.settled(version) {
                 out.push(TrailCommand::Tell(TrailHappened::Refused(id)));
-                out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+                out.push(TrailCommand::Refuse { alarm: id, bytes, unrecorded, refusal });
             }
         } else if !is_older && !held.is_refused {
-            let (bytes, refusal) = (held.alarm.bytes.clone(), Refusal { ends: false, ..refusal });
+            let (unrecorded, refusal) = (held.alarm.unrecorded, Refusal { ends: false, ..refusal });
+            let bytes = held.alarm.bytes.clone();
             out.push(TrailCommand::Tell(TrailHappened::WithoutRoom(id)));
-            out.push(TrailCommand::Refuse { alarm: id, bytes, refusal });
+            out.push(TrailCommand::Refuse { alarm: id, bytes, unrecorded, refusal });
             self.change(id, |held| {
                 (held.is_refused, held.hand_at_ms) = (true, now.elapsed_ms + REFUSED_MS);
             });
         }
+    }
+
+    /// The driver has called about an alarm that the leader would have ended: it goes on, and the leader hears of the calls.
+    pub(crate) fn not_ended(&mut self, id: AlarmId, bytes: Vec<u8>, mut note: Vec<u8>, now: Moment) {
+        if note.len() > NOTE_MAX {
+            note.clear();
+        }
+        if self.waiting.contains_key(&id) {
+            return self.change(id, |held| {
+                (held.alarm.unrecorded, held.alarm.note) = (true, note);
+                held.hand_at_ms = now.elapsed_ms;
+            });
+        }
+        if self.waiting.len() >= self.max * 2 {
+            return self.leave_to_store();
+        }
+        let alarm = Alarm { id, bytes, unrecorded: true, note };
+        let keep_at_ms = self.keep_at_ms(now);
+        self.insert(HeldAlarm::new(alarm, keep_at_ms, now.elapsed_ms, now));
     }
 
     /// Takes out an alarm of which the leader knows all that this door has. Else the rest is handed over at once.
@@ -347,16 +375,7 @@ impl Door {
             self.change(id, |held| held.keep_at_ms = keep_at_ms);
         } else if self.waiting.len() < self.max * 2 && bytes.len() <= ALARM_MAX {
             let alarm = Alarm { id, bytes, unrecorded: true, note: Vec::new() };
-            let at_ms = now.elapsed_ms;
-            self.insert(HeldAlarm {
-                alarm,
-                keep_at_ms,
-                alone_at_ms: at_ms,
-                hand_at_ms: at_ms,
-                is_called: false,
-                is_of_earlier_run: false,
-                is_refused: false,
-            });
+            self.insert(HeldAlarm::new(alarm, keep_at_ms, now.elapsed_ms, now));
         } else {
             out.push(TrailCommand::Tell(TrailHappened::NoPlace(id)));
         }
@@ -393,16 +412,9 @@ impl Door {
             }
             if is_taken {
                 let alarm = Alarm { id, bytes, unrecorded: is_accepted || !self.is_new, note };
-                let at_ms = now.elapsed_ms;
-                self.insert(HeldAlarm {
-                    alarm,
-                    keep_at_ms: None,
-                    alone_at_ms: at_ms + if self.leader.is_some() { ALONE_MS } else { HEARD_MS },
-                    hand_at_ms: at_ms,
-                    is_called: false,
-                    is_of_earlier_run: self.is_new,
-                    is_refused: false,
-                });
+                let alone_after_ms = if self.leader.is_some() { ALONE_MS } else { HEARD_MS };
+                let held = HeldAlarm::new(alarm, None, now.elapsed_ms + alone_after_ms, now);
+                self.insert(HeldAlarm { is_of_earlier_run: self.is_new, ..held });
             }
         }
         self.is_new &= !is_end;

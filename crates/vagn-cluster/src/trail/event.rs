@@ -9,7 +9,7 @@ use crate::trail::mark::Mark;
 #[derive(Debug, Clone)]
 pub enum TrailEvent {
     /// The first event of a run: the [mark](crate::trail::Mark) in the node's incident store, if it has one. Before it the node hears of alarms,
-    /// and of what is kept and called of them: `Alarm`, `CalledAlone`, `Kept` and `NotKept`.
+    /// and of what is kept and called of them: `Alarm`, `CalledAlone`, `Kept`, `NotKept` and `NotEnded`.
     Restored(Option<Vec<u8>>),
     /// As for shards: `Delivered`, `SubscriptionEnded`, `Published`, `StreamRead`, `RecordRead`, `RecordWritten`, `Received` and `Woken`. Any other is ignored. Shards count their
     /// requests by themselves, so what answers one of theirs must not come here.
@@ -41,6 +41,15 @@ pub enum TrailEvent {
         alarm: AlarmId,
         /// As it was given.
         bytes: Vec<u8>,
+    },
+    /// A [`Refuse`](crate::trail::TrailCommand::Refuse) has not ended an alarm: this node has called about it, and the leader was not told. The alarm comes back.
+    NotEnded {
+        /// The alarm.
+        alarm: AlarmId,
+        /// As it was given.
+        bytes: Vec<u8>,
+        /// As in [`CalledAlone`](Self::CalledAlone); empty where nothing came of the calls.
+        note: Vec<u8>,
     },
     /// Answer to [`Save`](crate::trail::TrailCommand::Save). After a fault the store is as it was before.
     Saved(Result<(), DiskFault>),

@@ -151,6 +151,7 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::CalledAlone { alarm, note } => self.door.called_alone(alarm, note, now),
             TrailEvent::NotKept { alarm, bytes } => self.door.not_kept(alarm, bytes, now, out),
             TrailEvent::Kept { alarms, is_end } => self.door.read(alarms, is_end, now, out),
+            TrailEvent::NotEnded { alarm, bytes, note } => self.door.not_ended(alarm, bytes, note, now),
             _ if !self.is_started => {}
             other => self.take(other, now, out),
         }
@@ -185,6 +186,7 @@ impl<D: DeskState> TrailNode<D> {
             | TrailEvent::StopAsked
             | TrailEvent::CalledAlone { .. }
             | TrailEvent::NotKept { .. }
+            | TrailEvent::NotEnded { .. }
             | TrailEvent::Kept { .. } => {}
         }
     }

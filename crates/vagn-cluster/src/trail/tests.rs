@@ -5,6 +5,7 @@ mod copies;
 mod doors;
 mod epochs;
 mod leadership;
+mod refusals;
 
 use self::bench::*;
 use super::*;

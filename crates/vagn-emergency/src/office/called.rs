@@ -15,8 +15,8 @@ pub(super) const ACCEPTED_MAX: usize = 2 * CALLED_MAX;
 /// Incidents at the desk of a door, and how far each is.
 pub(super) struct Called {
     pub(super) desk: Desk,
-    /// Alarms that a target has accepted, until the trail has them: they are not called about again.
-    pub(super) accepted: BTreeSet<IncidentId>,
+    /// Alarms that a target has accepted, each with the note of that, until the trail has them: they are not called about again.
+    pub(super) accepted: BTreeMap<IncidentId, Vec<u8>>,
     /// Those about which nothing was sent from here: the leader may have called.
     pub(super) held: BTreeSet<IncidentId>,
     /// Those that are accepted, or that the trail has. They are only shown, and make room for others.
@@ -36,7 +36,7 @@ impl Called {
     pub(super) fn new(desk: Desk) -> Self {
         Self {
             desk,
-            accepted: BTreeSet::new(),
+            accepted: BTreeMap::new(),
             held: BTreeSet::new(),
             settled: BTreeSet::new(),
             let_go: BTreeMap::new(),
@@ -51,8 +51,8 @@ impl Called {
     }
 
     /// Notes that a target has accepted an alarm.
-    pub(super) fn accept(&mut self, id: IncidentId) {
-        self.accepted.insert(id);
+    pub(super) fn accept(&mut self, id: IncidentId, note: Vec<u8>) {
+        self.accepted.insert(id, note);
         // Nobody lets go of an alarm for which there was no room.
         if self.accepted.len() > ACCEPTED_MAX {
             self.accepted.pop_first();

@@ -18,10 +18,9 @@ use crate::intake::no_room::NoRoom;
 use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
-use crate::office::call_note::{DoorCall, attempts_of};
+use crate::office::call_note::{DoorCall, attempts_of, note_of};
 use crate::office::called::{Called, LetGo};
 use crate::record::alarms::KnownAlarms;
-use crate::record::attempt::Attempt;
 use crate::trail::EventKind;
 
 /// Time for which an incident is shown whose alarm the trail is said to have, though this node applies the trail and does not find it there.
@@ -53,7 +52,7 @@ impl DoorCalls {
     pub(crate) fn call(&self, alarm: Alarm, vehicle: KnownVehicle) -> bool {
         let id = alarm.id;
         let mut called = self.called.lock();
-        if called.accepted.contains(&id) {
+        if called.accepted.contains_key(&id) {
             return true;
         }
         if called.is_silent(id) {
@@ -76,7 +75,7 @@ impl DoorCalls {
         let known = self.known.lock();
         let is_unshown = |(id, reports): &&(IncidentId, u64)| match called.desk.get(*id) {
             Some(incident) => incident.alarm.reports < *reports && !called.let_go.contains_key(id),
-            None => known.get(*id).is_none() && !called.accepted.contains(id),
+            None => known.get(*id).is_none() && !called.accepted.contains_key(id),
         };
         alarms.iter().filter(is_unshown).map(|(id, _)| *id).collect()
     }
@@ -93,7 +92,7 @@ impl DoorCalls {
                     called.desk.silence(id);
                 }
             }
-            None if !called.accepted.contains(&id) && self.make_room(&mut called, false) => {
+            None if !called.accepted.contains_key(&id) && self.make_room(&mut called, false) => {
                 called.desk.hold(alarm, vehicle);
                 called.held.insert(id);
             }
@@ -106,10 +105,10 @@ impl DoorCalls {
     pub(crate) fn remember(&self, alarm: Alarm, vehicle: KnownVehicle, accepted: Vec<DoorCall>) {
         let (id, now) = (alarm.id, Moment::now(&*self.lane.clock));
         let mut called = self.called.lock();
-        if called.desk.get(id).is_some() || called.accepted.contains(&id) {
+        if called.desk.get(id).is_some() || called.accepted.contains_key(&id) {
             return;
         }
-        called.accept(id);
+        called.accept(id, note_of(&accepted));
         let is_known = self.known.lock().get(id).is_some();
         if !is_known && self.make_room(&mut called, false) {
             called.desk.hold(alarm, vehicle);
@@ -222,7 +221,12 @@ impl DoorCalls {
     pub(crate) fn has(&self, alarm: IncidentId) -> bool {
         let called = self.called.lock();
         let is_called = called.desk.get(alarm).is_some() && !called.is_silent(alarm);
-        is_called || called.accepted.contains(&alarm)
+        is_called || called.accepted.contains_key(&alarm)
+    }
+
+    /// Returns the note of the calls about an alarm; an empty one while no target has accepted any.
+    pub(crate) fn note(&self, alarm: IncidentId) -> Vec<u8> {
+        self.called.lock().accepted.get(&alarm).cloned().unwrap_or_default()
     }
 
     /// Counts the alarms about which this node calls.
@@ -258,16 +262,17 @@ impl DoorCalls {
         Some(notice)
     }
 
-    /// Notes what came of a call. Returns the attempt if a target has accepted it: then there is nothing more to call.
-    pub(crate) fn attempted(&self, ended: EndedNotice) -> Option<(IncidentId, Attempt)> {
-        let (id, attempt) = (ended.id, ended.attempt.clone());
+    /// Notes what came of a call. Returns the note of it if a target has accepted it: then there is nothing more to call.
+    pub(crate) fn attempted(&self, ended: EndedNotice) -> Option<(IncidentId, Vec<u8>)> {
+        let (id, call) = (ended.id, DoorCall { attempt: ended.attempt.clone(), told: ended.told });
         let now = Moment::now(&*self.lane.clock);
         let mut called = self.called.lock();
         let is_here = called.desk.get(id).is_some();
         called.desk.attempted(ended, now);
-        let is_settled = is_here && attempt.outcome.accepted() && !called.settled.contains(&id);
-        if is_settled {
-            called.accept(id);
+        let is_settled = is_here && call.attempt.outcome.accepted() && !called.settled.contains(&id);
+        let note = is_settled.then(|| note_of(std::slice::from_ref(&call)));
+        if let Some(note) = &note {
+            called.accept(id, note.clone());
             called.held.remove(&id);
             called.settled.insert(id);
         }
@@ -280,9 +285,9 @@ impl DoorCalls {
         self.show(&mut called);
         drop(called);
         if is_settled {
-            info!(incident_id = %id, target = %attempt.target, "a call of this door is accepted");
+            info!(incident_id = %id, target = %call.attempt.target, "a call of this door is accepted");
         }
-        is_settled.then_some((id, attempt))
+        note.map(|note| (id, note))
     }
 }
 
@@ -299,6 +304,7 @@ mod tests {
 
     use super::*;
     use crate::notify::target::TargetIndex;
+    use crate::office::call_note::calls_of;
     use crate::office::called::{ACCEPTED_MAX, CALLED_MAX};
     use crate::office::tests::bench::Bench;
     use crate::record::attempt::Outcome;
@@ -336,7 +342,9 @@ mod tests {
         let of = |target: &str| notices.iter().find(|notice| &*notice.target == target).unwrap();
         assert_eq!(of("state").key, first.key);
         let accepted = calls.attempted(ended(of("state"), Outcome::Accepted { status: 200 })).unwrap();
-        assert_eq!((accepted.0, &*accepted.1.target, calls.count()), (id, "state", 0));
+        let calls_told = calls_of(&accepted.1);
+        assert_eq!(calls_told.len(), 1);
+        assert_eq!((accepted.0, &*calls_told[0].attempt.target, calls.count()), (id, "state", 0));
         // One that was under way fails, and is not tried again.
         calls.attempted(ended(of("county"), refused));
         let mut repeat = Alarm::example("bus 7");
@@ -370,14 +378,15 @@ mod tests {
     fn remembers_the_latest_alarms_that_were_accepted_and_no_more_of_them_than_there_is_room_for() {
         let bench = Bench::new();
         let calls = &bench.room.calls;
-        calls.called.lock().accepted.extend((0..ACCEPTED_MAX as u128).map(IncidentId::from_u128));
+        let before = (0..ACCEPTED_MAX as u128).map(|id| (IncidentId::from_u128(id), Vec::new()));
+        calls.called.lock().accepted.extend(before);
         let alarm = Alarm { id: IncidentId::from_u128(u128::MAX), ..Alarm::example("bus 7") };
         let id = alarm.id;
         call(&bench, alarm);
         let notice = calls.next_notice().unwrap();
         calls.attempted(ended(&notice, Outcome::Accepted { status: 200 })).unwrap();
         let called = calls.called.lock();
-        assert_eq!((called.accepted.len(), called.accepted.last()), (ACCEPTED_MAX, Some(&id)));
+        assert_eq!((called.accepted.len(), called.accepted.keys().last()), (ACCEPTED_MAX, Some(&id)));
     }
 
     #[test]

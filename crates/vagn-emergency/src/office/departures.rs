@@ -37,15 +37,13 @@ impl Door {
     }
 
     /// The leader refuses an alarm with these bytes for a limit: the senders of these reports hear that it is not stored. If that `ends` it, it waits no more.
-    /// Returns false for one that is not to end: this door has called about it, and the leader does not know.
     pub(crate) fn refuse(
         &self,
         id: IncidentId,
         form: &AlarmForm,
         (limit, ends): (NoRoom, bool),
         room: &Room,
-    ) -> bool {
-        let is_called = room.calls.has(id);
+    ) {
         let (was_told, acks) = {
             let mut waiting = self.waiting.lock();
             if !waiting.alarms.contains_key(&id) {
@@ -54,10 +52,10 @@ impl Door {
                 if ends {
                     room.calls.end(id, limit);
                 }
-                return true;
+                return;
             }
             let sitting = waiting.alarms.get_mut(&id).filter(|sitting| sitting.number == form.sitting);
-            let Some(sitting) = sitting else { return true };
+            let Some(sitting) = sitting else { return };
             let heard = sitting.acks.extract_if(.., |(reports, _)| *reports <= form.reports);
             let acks: Vec<PendingAck> = heard.map(|(_, ack)| ack).collect();
             (std::mem::replace(&mut sitting.lacks_room, true), acks)
@@ -67,9 +65,6 @@ impl Door {
             let mut refused = RefusedAlarms::default();
             refused.add(limit, form.alarm(id, room.lane.clock.monotonic()).source);
             room.lane.gauges.refused(refused, &room.lane.desk);
-            if ends && is_called {
-                return false;
-            }
         }
         if ends {
             let gone = self.settle(id, form);
@@ -77,7 +72,6 @@ impl Door {
             room.calls.end(id, limit);
             self.go_on_without(id, gone.rest, room);
         }
-        true
     }
 
     /// An alarm calls anew, under another id from now on. Returns what there is to hand over under it.

@@ -7,7 +7,6 @@ use vagn_cluster::trail::{AlarmId, TrailEvent};
 
 use crate::notifier::NoticeSource;
 use crate::notify::notice::{EndedNotice, Notice};
-use crate::office::call_note::{DoorCall, note_of};
 use crate::office::door::opens_at;
 use crate::office::kept::Change;
 use crate::office::room::Room;
@@ -44,9 +43,8 @@ impl NoticeSource for DoorSource {
 
     fn attempted(&self, ended: EndedNotice) {
         self.0.count_attempt(&ended);
-        let told = ended.told;
-        let Some((id, attempt)) = self.0.calls.attempted(ended) else { return };
-        let (alarm, note) = (AlarmId(id.as_u128()), note_of(&[DoorCall { attempt, told }]));
+        let Some((id, note)) = self.0.calls.attempted(ended) else { return };
+        let alarm = AlarmId(id.as_u128());
         // Without it the leader calls once more, under the same key.
         self.0.change_kept(Change::Note { alarm, note: note.clone() });
         self.0.answers.tell(TrailEvent::CalledAlone { alarm, note });

@@ -102,16 +102,19 @@ impl LaneOffice {
         self.room.change_kept(Change::LetGo { alarm, bytes });
     }
 
-    fn refuse(&mut self, alarm: AlarmId, bytes: Vec<u8>, refusal: Refusal) {
+    fn refuse(&mut self, alarm: AlarmId, bytes: Vec<u8>, unrecorded: bool, refusal: Refusal) {
         let (id, limit) = (incident(alarm), NoRoom::of_number(refusal.limit));
-        let is_over = match AlarmForm::from_bytes(&bytes) {
-            Ok(form) => self.room.door.refuse(id, &form, (limit, refusal.ends), &self.room),
-            Err(_) => true,
-        };
-        match (refusal.ends, is_over) {
+        // The door of the driver forgets an alarm that gave its place to another, and hears of no call that was made without it.
+        let ends = refusal.ends && (unrecorded || !self.room.calls.has(id));
+        if let Ok(form) = AlarmForm::from_bytes(&bytes) {
+            self.room.door.refuse(id, &form, (limit, ends), &self.room);
+        }
+        match (refusal.ends, ends) {
             (true, true) => self.room.change_kept(Change::LetGo { alarm, bytes }),
-            // So the driver takes it for one about which this node has called.
-            (true, false) => self.events.push_back(TrailEvent::NotKept { alarm, bytes }),
+            (true, false) => {
+                let note = self.room.calls.note(id);
+                self.events.push_back(TrailEvent::NotEnded { alarm, bytes, note });
+            }
             (false, _) => {}
         }
     }
@@ -148,7 +151,9 @@ impl Office for LaneOffice {
             OfficeCommand::Keep { alarm, bytes } => self.keep(alarm, bytes),
             OfficeCommand::CallAlone { alarm, bytes, why } => self.call_alone(alarm, &bytes, why),
             OfficeCommand::LetGo { alarm, bytes } => self.let_go(alarm, bytes),
-            OfficeCommand::Refuse { alarm, bytes, refusal } => self.refuse(alarm, bytes, refusal),
+            OfficeCommand::Refuse { alarm, bytes, unrecorded, refusal } => {
+                self.refuse(alarm, bytes, unrecorded, refusal);
+            }
             OfficeCommand::Reopen { alarm, bytes } => self.reopen(alarm, bytes),
             OfficeCommand::ReadKept { after, max } => self.room.kept.read(after, max),
             OfficeCommand::ReadCopy { read, of, least, from, max_bytes } => {

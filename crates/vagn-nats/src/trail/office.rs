@@ -14,7 +14,7 @@ pub enum OfficeCommand {
     Keep { alarm: AlarmId, bytes: Vec<u8> },
     CallAlone { alarm: AlarmId, bytes: Vec<u8>, why: Why },
     LetGo { alarm: AlarmId, bytes: Vec<u8> },
-    Refuse { alarm: AlarmId, bytes: Vec<u8>, refusal: Refusal },
+    Refuse { alarm: AlarmId, bytes: Vec<u8>, unrecorded: bool, refusal: Refusal },
     Reopen { alarm: AlarmId, bytes: Vec<u8> },
     ReadKept { after: Option<AlarmId>, max: usize },
     ReadCopy { read: ReadId, of: Option<Mark>, least: u64, from: Vec<u8>, max_bytes: usize },
@@ -31,7 +31,9 @@ impl OfficeCommand {
             TrailCommand::Keep { alarm, bytes } => Self::Keep { alarm, bytes },
             TrailCommand::CallAlone { alarm, bytes, why } => Self::CallAlone { alarm, bytes, why },
             TrailCommand::LetGo { alarm, bytes } => Self::LetGo { alarm, bytes },
-            TrailCommand::Refuse { alarm, bytes, refusal } => Self::Refuse { alarm, bytes, refusal },
+            TrailCommand::Refuse { alarm, bytes, unrecorded, refusal } => {
+                Self::Refuse { alarm, bytes, unrecorded, refusal }
+            }
             TrailCommand::Reopen { alarm, bytes } => Self::Reopen { alarm, bytes },
             TrailCommand::ReadKept { after, max } => Self::ReadKept { after, max },
             TrailCommand::ReadCopy { read, of, least, from, max_bytes } => {
@@ -58,7 +60,7 @@ pub trait Office: Send {
     /// Begins to carry a command out, in the background: it must not wait.
     fn carry_out(&mut self, command: OfficeCommand);
 
-    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `Saved`, `CopyRead`, `CopyTaken`, `RestRead`, `Alarm` for one that is
+    /// Gives the next event. The first one is [`TrailEvent::Restored`]; the others are `CalledAlone`, `Kept`, `NotKept`, `NotEnded`, `Saved`, `CopyRead`, `CopyTaken`, `RestRead`, `Alarm` for one that is
     /// [reopened](OfficeCommand::Reopen), and `DeskChanged` when there is something to [`act`](Self::act) upon: an attempt has ended, or one is due.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TrailEvent>;
 

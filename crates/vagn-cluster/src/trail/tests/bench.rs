@@ -320,3 +320,8 @@ impl Bench {
 pub(super) fn as_given(id: AlarmId) -> AlarmVersion {
     Alarm { id, bytes: vec![1], unrecorded: false, note: Vec::new() }.version()
 }
+
+/// An alarm about which its door has called.
+pub(super) fn as_called(id: AlarmId) -> AlarmVersion {
+    Alarm { id, bytes: vec![1], unrecorded: true, note: Vec::new() }.version()
+}

@@ -1,25 +1,31 @@
 //! What becomes of an alarm for which the leader has no room: by whether somebody has called about it.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use vagn_cluster::trail::{Refusal, Taken};
+use vagn_cluster::trail::{AlarmId, Refusal, Taken, TrailEvent};
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::ReasonLabel;
 use vagn_flow::receipt::Receipt;
+use vagn_nats::{Office, OfficeCommand};
 use vagn_wire::Fate;
 
 use super::bench::{Bench, Handed};
 use super::desk::accepted_call;
+use crate::Targets;
 use crate::desk::RequestKind;
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
 use crate::intake::no_room::NoRoom;
-use crate::notifier::NoticeSource;
-use crate::office::call_note::note_of;
+use crate::notifier::{NoticeSender, NoticeSource};
+use crate::office::call_note::{calls_of, note_of};
 use crate::office::door_source::DoorSource;
+use crate::office::lane_office::LaneOffice;
+use crate::office::look::Look;
 use crate::record::attempt::Outcome;
 use crate::record::standing::Standing;
 use crate::show::feed::FeedItem;
@@ -85,9 +91,22 @@ fn wait(node: &Bench, time: Duration) {
     node.room.lane.announce();
 }
 
-fn refuse(node: &Bench, id: IncidentId, ends: bool) -> bool {
-    let form = node.room.door.form(id, &node.room).unwrap();
-    node.room.door.refuse(id, &form, (NoRoom::Strangers, ends), &node.room)
+/// The leader refuses an alarm, which it was told is `unrecorded` or not. Returns the note with which it comes back if it does not end for that.
+fn refuse(node: &Bench, id: IncidentId, unrecorded: bool, ends: bool) -> Option<Vec<u8>> {
+    let bytes = node.room.door.form(id, &node.room).unwrap().to_bytes();
+    let slots = &node.room.lane.metrics.slots;
+    let sender = NoticeSender::new(&Targets::default(), node.clock.clone(), slots);
+    let look = Look::stepped(node.clock.clone());
+    let mut office = LaneOffice::looking(node.room.clone(), Arc::new(sender), look);
+    let (alarm, refusal) = (AlarmId(id.as_u128()), Refusal { limit: STRANGERS, ends });
+    office.carry_out(OfficeCommand::Refuse { alarm, bytes: bytes.clone(), unrecorded, refusal });
+    match office.poll_event(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(TrailEvent::NotEnded { alarm: came, bytes: back, note }) => {
+            assert_eq!((came, back), (alarm, bytes));
+            Some(note)
+        }
+        _ => None,
+    }
 }
 
 fn counted(node: &Bench) -> u64 {
@@ -106,7 +125,7 @@ fn an_alarm_that_is_refused_before_anybody_called_leaves_its_door_and_its_sender
     let alarm = Alarm { arrived: now, last_arrived: now, acks, ..Alarm::example("invented") };
     let id = alarm.id;
     node.room.door.put(alarm);
-    assert!(refuse(&node, id, true));
+    assert_eq!(refuse(&node, id, false, true), None);
     assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Failed);
     assert_eq!((node.room.door.count(), node.room.calls.count(), counted(&node)), (0, 0, 1));
     wait(&node, Duration::from_secs(1));
@@ -120,9 +139,13 @@ fn a_call_without_room_is_counted_once_and_shown_until_it_ends_and_followers_hea
     let id = call(&node, "invented");
     wait(&node, Duration::from_millis(250));
     let notice = node.room.calls.next_notice().unwrap();
-    assert!(!refuse(&node, id, true), "the leader does not know that this door has called");
+    assert_eq!(
+        refuse(&node, id, false, true),
+        Some(vec![]),
+        "the leader was not told that this door has called"
+    );
     for _ in 0..2 {
-        assert!(refuse(&node, id, false));
+        assert_eq!(refuse(&node, id, true, false), None);
     }
     let now = || node.clock.monotonic();
     assert_eq!((counted(&node), node.room.door.count_stuck(now())), (1, (1, 0)));
@@ -130,7 +153,7 @@ fn a_call_without_room_is_counted_once_and_shown_until_it_ends_and_followers_hea
     DoorSource(node.room.clone()).attempted(ended);
     wait(&node, Duration::from_secs(60));
     assert!(node.room.lane.desk.lock().get(id).is_some(), "it is shown");
-    assert!(refuse(&node, id, true));
+    assert_eq!(refuse(&node, id, true, true), None);
     wait(&node, Duration::ZERO);
     assert_eq!((counted(&node), node.room.door.count()), (1, 0));
     assert!(node.room.lane.desk.lock().get(id).is_none());
@@ -139,6 +162,24 @@ fn a_call_without_room_is_counted_once_and_shown_until_it_ends_and_followers_hea
         last = serde_json::from_str(&event.data).unwrap();
     }
     assert_eq!((&last["change"], &last["incident"]["state"]), (&"resolved".into(), &"resolved".into()));
+}
+
+#[test]
+fn what_a_target_has_accepted_ends_only_where_the_leader_was_told_of_it() {
+    let node = Bench::new();
+    let id = call(&node, "invented");
+    wait(&node, Duration::from_millis(250));
+    assert_eq!(refuse(&node, id, true, false), None);
+    let notice = node.room.calls.next_notice().unwrap();
+    let ended = notice.end(node.clock.now_ms(), Duration::from_millis(5), Outcome::Accepted { status: 200 });
+    DoorSource(node.room.clone()).attempted(ended);
+    // It gave its place at the driver to another, and its vehicle calls again.
+    let note = refuse(&node, id, false, true).expect("it goes on");
+    let [called] = &calls_of(&note)[..] else { panic!("{note:?}") };
+    assert_eq!((&*called.attempt.target, node.room.door.count()), ("county", 1));
+    assert!(node.room.calls.has(id));
+    assert_eq!(refuse(&node, id, true, true), None);
+    assert_eq!((node.room.door.count(), node.room.calls.has(id)), (0, false));
 }
 
 #[test]
