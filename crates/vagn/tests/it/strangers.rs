@@ -153,7 +153,7 @@ async fn vehicles_that_are_made_up_and_report_once_stay_strangers_and_are_resolv
 }
 
 /// Returns what `vagn resolve` says of the open incidents of vehicles of this standing.
-async fn count(vagn: &Vagn, standing: &str) -> String {
+pub(crate) async fn count(vagn: &Vagn, standing: &str) -> String {
     let (code, said) = resolve(vagn, &["--by", "Anna", "--standing", standing, "--dry-run"]).await;
     assert_eq!(code, Some(0), "{said}");
     said
