@@ -87,6 +87,7 @@ impl<D: DeskState> TrailNode<D> {
             saved,
             state: self.standing(now),
             wall_ms: now.wall_ms,
+            settings_hash: (!self.settings.is_guest).then_some(self.settings.settings_hash),
         });
         out.push(TrailCommand::Common(Command::SendAll { bytes: message.write() }));
     }

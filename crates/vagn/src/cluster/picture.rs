@@ -1,5 +1,7 @@
 //! A look at the node: members, shards and counts at one moment.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use vagn_cluster::{
     Counts, MemberView, Node, NodeId, OwnerView, ShardId, ShardState, ShardView, Stage, Stop, TickMark,
@@ -59,6 +61,12 @@ impl Picture {
     /// Returns the number of shards that a node owns, or copies to own.
     pub fn owned_by(&self, node: NodeId) -> usize {
         self.shards.iter().filter(|shard| shard.owners.iter().any(|owner| owner.node == node)).count()
+    }
+
+    /// Returns the nodes that own shards, or copy some to own, whether they are heard or not; `None` while the record of assignment is not known.
+    pub fn owners(&self) -> Option<BTreeSet<NodeId>> {
+        let owners = self.shards.iter().flat_map(|shard| shard.owners.iter().map(|owner| owner.node));
+        self.is_known.then(|| owners.collect())
     }
 
     /// Returns the shards that no node answers for with all they have.
@@ -230,6 +238,12 @@ mod tests {
     #[test]
     fn a_shard_without_an_owner_that_has_all_is_named() {
         assert_eq!(picture().unowned(), [1]);
+    }
+
+    #[test]
+    fn owners_are_known_once_the_record_is_whether_they_are_heard_or_not() {
+        assert_eq!(picture().owners(), Some([1, 2].map(NodeId).into()));
+        assert_eq!(Picture { is_known: false, shards: Vec::new(), ..picture() }.owners(), None);
     }
 
     #[test]
