@@ -70,6 +70,12 @@ impl Succession {
         std::mem::replace(&mut self.leader, leader) != leader
     }
 
+    /// The trail is another one: who led the one before says nothing. What this node is to do stays as it is.
+    pub(crate) fn begin_anew(&mut self) {
+        let Self { abstains, is_asked, is_clock_wrong, has_yielded, .. } = *self;
+        *self = Self { abstains, is_asked, is_clock_wrong, has_yielded, ..Self::default() };
+    }
+
     /// The leader said farewell: there is none, and the next one may claim.
     pub(crate) fn left(&mut self) {
         (self.leader, self.has_left) = (None, true);

@@ -15,7 +15,6 @@ use crate::trail::message::{Progress, Standing, TrailMessage};
 use crate::trail::node::TrailNode;
 use crate::trail::peers::{Purge, Room, TELL_MS};
 use crate::trail::state::DeskState;
-use crate::trail::succession::Succession;
 use crate::trail::view::Duty;
 
 /// Time for which a node listens to others before it judges whether it may begin an epoch.
@@ -203,7 +202,7 @@ impl<D: DeskState> TrailNode<D> {
         self.chain.retire(out);
         self.chain = chain;
         self.peers.begin_anew();
-        self.succession = Succession::default();
+        self.succession.begin_anew();
     }
 
     /// The answer to a deed may be that to a part of the rest.
