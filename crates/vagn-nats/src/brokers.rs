@@ -16,6 +16,7 @@ use tracing::warn;
 use vagn_cluster::NodeId;
 
 use crate::account::Account;
+use crate::copies::{Copies, Told};
 use crate::counts::{Counts, Loss};
 use crate::link::{ANSWER_MAX, Link, at_once};
 use crate::names::{Names, sender};
@@ -55,6 +56,7 @@ struct Shared {
     places: Mutex<[Option<ServerAddr>; 2]>,
     refusals: Mutex<Refusals>,
     counts: Counts,
+    told: Mutex<Told>,
     /// Last number that was given out.
     number: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Brokers {
             places: Mutex::default(),
             refusals: Mutex::default(),
             counts: Counts::default(),
+            told: Mutex::default(),
             number: AtomicU64::new(0),
         };
         let brokers = Self { shared: Arc::new(shared) };
@@ -92,6 +95,15 @@ impl Brokers {
     /// Returns the counts of messages and requests that were dropped or given up.
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    /// Returns the streams of which copies are missed, of those that this node reads.
+    pub fn copies(&self) -> Copies {
+        self.told().lock().copies(Instant::now())
+    }
+
+    pub(crate) fn told(&self) -> &Mutex<Told> {
+        &self.shared.told
     }
 
     /// Returns true while at least one connection stands.

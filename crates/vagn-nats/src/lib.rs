@@ -21,12 +21,14 @@
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
 //! | `inbox.rs`, `trail/` | calls for help: messages for desk and door, and the driver of the trail |
 //! | `survey.rs` | what brokers say of themselves and of streams, for an operator |
+//! | `copies.rs` | which brokers do not keep up, as leaders of streams tell |
 //! | `counts.rs` | what was dropped or given up, by reason |
 
 mod account;
 mod api;
 mod brokers;
 mod consumer;
+mod copies;
 mod counts;
 mod driver;
 mod errands;
@@ -47,6 +49,7 @@ mod survey;
 mod trail;
 
 pub use brokers::{Brokers, Incoming};
+pub use copies::{Copies, Follower, Missed};
 pub use counts::{Counts, Loss};
 pub use driver::{Clock, Driver, Told};
 pub use handle::{Answered, Handle, Held, Unavailable};
@@ -55,5 +58,5 @@ pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
 pub use registry::{Appended, BATCH_MAX, BucketEvent, NewObject};
 pub use room::trail_bytes;
-pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};
+pub use survey::{StreamSeen, Streams, Visit, VisitError, room_of_streams};
 pub use trail::{Office, OfficeCommand, TrailDriver, TrailHandle, TrailTold};

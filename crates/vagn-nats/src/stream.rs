@@ -1,7 +1,5 @@
 //! Streams of shards and of the trail: made, read, purged and deleted.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::warn;
@@ -9,14 +7,12 @@ use vagn_cluster::{Incarnation, StreamId, StreamInfo, StreamOutcome};
 
 use crate::api::{Meaning, Said, ask_over};
 use crate::brokers::{Brokers, answer_by};
+use crate::copies::Follower;
 use crate::link::Link;
 use crate::names::is_trail;
 
 /// Longest message: an entry and its headers.
 const MESSAGE_MAX: usize = vagn_cluster::ENTRY_MAX + 1_024;
-
-/// Time without a word of another broker after which a leader may be cut off from it. They say something each second.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time in which brokers know a message id again, ns. A saving only: shards know repeats however late they come.
 const DUPLICATES_NS: u64 = 120_000_000_000;
@@ -89,14 +85,7 @@ struct Group {
     leader: Option<String>,
     /// All but the leader.
     #[serde(default)]
-    replicas: Vec<Replica>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Replica {
-    /// Time since it was heard, ns; 0: it was not yet.
-    #[serde(default)]
-    active: u64,
+    replicas: Vec<Follower>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,12 +102,6 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: i64,
 }
 
-impl Replica {
-    fn is_heard(&self) -> bool {
-        Duration::from_nanos(self.active) <= HEARD_WITHIN
-    }
-}
-
 impl Info {
     /// Returns the figures as a node reads them, unless the time of the creation makes no sense.
     pub(crate) fn figures(&self) -> Option<StreamInfo> {
@@ -128,6 +111,12 @@ impl Info {
         // Brokers say 0 for the first of a stream that never held one.
         let first = if messages == 0 { last + 1 } else { first_seq };
         Some(StreamInfo { incarnation, first, last, bytes })
+    }
+
+    /// Returns the brokers that follow, where a leader answers.
+    fn followers(&self) -> Option<&[Follower]> {
+        let group = self.cluster.as_ref().filter(|group| group.leader.is_some())?;
+        Some(&group.replicas)
     }
 
     /// Returns true if a leader answers that hears most of the others. One that is cut off goes on answering: as the leader for some 20 s, and
@@ -155,12 +144,24 @@ pub(crate) fn outcome(said: Said<Info>) -> StreamOutcome {
 impl Brokers {
     /// Reads a stream's figures, from its leader, by then at the latest.
     pub async fn read_stream(&self, stream: StreamId, until: Instant) -> StreamOutcome {
-        self.read_named(u64::from(stream.shard.0), &self.names().stream(stream), until).await
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().stream(stream));
+        let said = self.ask(u64::from(stream.shard.0), subject, &(), until).await;
+        self.note_copies(stream, &said);
+        outcome(said)
     }
 
-    /// Reads the figures of a stream by its name, from its leader.
-    pub(crate) async fn read_named(&self, prefer: u64, stream: &str, until: Instant) -> StreamOutcome {
-        outcome(self.ask(prefer, format!("$JS.API.STREAM.INFO.{stream}"), &(), until).await)
+    /// Notes which brokers keep a stream, as its leader says.
+    fn note_copies(&self, stream: StreamId, said: &Said<Info>) {
+        let (mut told, now) = (self.told().lock(), Instant::now());
+        match said {
+            Said::Is(info) => match info.followers() {
+                Some(followers) => told.answered(stream, followers, now),
+                // Of one broker alone, or by one that is cut off.
+                None => told.unanswered(stream, info.cluster.is_none(), now),
+            },
+            Said::Refused(refusal) => told.unanswered(stream, refusal.meaning() == Meaning::NoStream, now),
+            Said::Nothing => told.unanswered(stream, false, now),
+        }
     }
 
     /// Makes a stream with this room unless it is there, and reads its figures either way. The trail's is made with less where brokers have not so

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::account::Account;
 use crate::api::{Said, json, read};
+use crate::copies::Follower;
 use crate::names::Names;
 use crate::options::Options;
 use crate::refusals::sentence;
@@ -20,9 +21,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Longest wait for an answer: brokers wait 4 s for streams whose leaders do not answer.
 const SURVEY_MAX: Duration = Duration::from_secs(6);
-
-/// Silence after which a broker that follows counts as away.
-const AWAY_NS: u64 = 5_000_000_000;
 
 /// Most pages of streams that are read; a page has up to 256 of them.
 const PAGES_MAX: u64 = 16;
@@ -85,36 +83,9 @@ pub struct StreamSeen {
     pub now_ms: Option<i64>,
 }
 
-/// A broker that follows a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Follower {
-    /// Its name.
-    pub name: String,
-    /// True if it has all.
-    #[serde(default, rename = "current")]
-    pub is_current: bool,
-    /// True if the leader does not hear it.
-    #[serde(default, rename = "offline")]
-    pub is_offline: bool,
-    /// Time since the leader heard it, ns.
-    #[serde(default, rename = "active")]
-    pub silent_ns: u64,
-    /// Entries that it lacks.
-    #[serde(default)]
-    pub lag: u64,
-}
-
 impl VisitError {
     fn new(error: String) -> Self {
         Self { sentence: sentence(&error), error }
-    }
-}
-
-impl Follower {
-    /// Returns true if it does not run, or is cut off. Brokers call one that was killed offline only after half a minute; it is heard each second. One that
-    /// was not heard since the leader leads has no silence at all.
-    pub fn is_away(&self) -> bool {
-        self.is_offline || !self.is_current && !(1..=AWAY_NS).contains(&self.silent_ns)
     }
 }
 
@@ -298,11 +269,6 @@ mod tests {
         assert_eq!(seen.leader.as_deref(), Some("n1"));
         let follower =
             Follower { name: "n2".into(), is_current: false, is_offline: true, silent_ns: 1, lag: 4 };
-        assert_eq!(seen.followers, std::slice::from_ref(&follower));
-        let away = |is_current, is_offline, silent_ns| {
-            Follower { is_current, is_offline, silent_ns, ..follower.clone() }.is_away()
-        };
-        assert!(away(false, true, 1) && away(false, false, AWAY_NS + 1) && away(false, false, 0));
-        assert!(!away(false, false, AWAY_NS) && !away(true, false, AWAY_NS + 1) && !away(true, false, 0));
+        assert_eq!(seen.followers, [follower]);
     }
 }

@@ -172,6 +172,7 @@ fn planted_in_calls(name: &str) -> Option<Runs> {
         "one_key" => &mut faults.one_key,
         "forgotten_at_handover" => &mut faults.forgotten_at_handover,
         "purge_before_saved" => &mut faults.purge_before_saved,
+        "any_settings" => &mut faults.any_settings,
         "copy_whole_too_early" => &mut faults.copy_whole_too_early,
         _ => return None,
     };

@@ -190,9 +190,11 @@ pub enum TrailHappened {
     Deposed,
     /// What this node may do as a leader.
     Duty(Duty),
-    /// Its settings differ from those of the leader before, so it does not claim. It goes on with
+    /// Its settings differ from those of the leader before, so it does not claim until most nodes have the same and none that is heard has others. It goes on with
     /// the openings that its store owes.
     Differs,
+    /// The settings of the leader before are those of no node that is heard any more, and most nodes have those of this one: it claims with them.
+    Agreed,
     /// It follows the trail no more, and does not act as recorded.
     Stopped(crate::happened::Stop),
     /// The trail's stream delivered nothing, and is subscribed anew.

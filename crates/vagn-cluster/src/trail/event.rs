@@ -1,7 +1,7 @@
 //! What a driver tells the trail's part of a node.
 
 use crate::event::{DiskFault, Event};
-use crate::ids::ReadId;
+use crate::ids::{NodeId, ReadId};
 use crate::trail::ids::{AlarmId, DeedId};
 use crate::trail::mark::Mark;
 
@@ -9,7 +9,7 @@ use crate::trail::mark::Mark;
 #[derive(Debug, Clone)]
 pub enum TrailEvent {
     /// The first event of a run: the [mark](crate::trail::Mark) in the node's incident store, if it has one. Before it the node hears of alarms,
-    /// and of what is kept and called of them: `Alarm`, `CalledAlone`, `Kept`, `NotKept` and `NotEnded`.
+    /// and of what is kept and called of them: `Alarm`, `CalledAlone`, `Kept`, `NotKept` and `NotEnded`; and `Known`.
     Restored(Option<Vec<u8>>),
     /// As for shards: `Delivered`, `SubscriptionEnded`, `Published`, `StreamRead`, `RecordRead`, `RecordWritten`, `Received` and `Woken`. Any other is ignored. Shards count their
     /// requests by themselves, so what answers one of theirs must not come here.
@@ -84,6 +84,9 @@ pub enum TrailEvent {
     DeskChanged,
     /// A person says that this node may lead with settings that differ from those of the leader before.
     LeadAsked,
+    /// These nodes own shards, as the record of assignment says, whether they are heard or not. Told again whenever the driver likes. Until it is told, a node claims
+    /// with other settings than those of the leader before only when a person says so.
+    Known(Vec<NodeId>),
     /// The node stops, as it was told to: told last of all, before its process ends. It claims no more, its store keeps all alarms of its door at once,
     /// and a leader records what its desk has and lets others claim.
     StopAsked,

@@ -68,6 +68,8 @@ pub(crate) struct Progress {
     pub(crate) state: Standing,
     /// Its clock, ms since 1970.
     pub(crate) wall_ms: i64,
+    /// Hash of its settings that must be equal on all nodes; `None`: it calls nobody.
+    pub(crate) settings_hash: Option<u64>,
 }
 
 impl Progress {
@@ -148,12 +150,13 @@ impl TrailMessage {
                 put_named(&mut out, 74, deed.0);
                 out.put_long(bytes);
             }
-            Self::Progress(Progress { trail, saved, state, wall_ms }) => {
+            Self::Progress(Progress { trail, saved, state, wall_ms, settings_hash }) => {
                 out.put_u8(75);
                 put_trail(&mut out, *trail);
                 out.put_u64(*saved);
                 out.put_u8(*state as u8);
                 out.put_i64(*wall_ms);
+                put_hash(&mut out, *settings_hash);
             }
             Self::AskCopy { trail, least, of, from } => {
                 out.put_u8(76);
@@ -215,6 +218,7 @@ impl TrailMessage {
                 saved: reader.u64()?,
                 state: standing(reader.u8()?)?,
                 wall_ms: reader.i64()?,
+                settings_hash: hash_or_none(&mut reader)?,
             }),
             76 => Self::AskCopy {
                 trail: trail(&mut reader)?,
@@ -244,6 +248,19 @@ impl TrailMessage {
         };
         reader.end()?;
         Ok(message)
+    }
+}
+
+fn put_hash(out: &mut Vec<u8>, hash: Option<u64>) {
+    out.put_u8(hash.is_some().into());
+    out.put_u64(hash.unwrap_or(0));
+}
+
+fn hash_or_none(reader: &mut Reader<'_>) -> Result<Option<u64>, Damaged> {
+    match (reader.flag()?, reader.u64()?) {
+        (true, hash) => Ok(Some(hash)),
+        (false, 0) => Ok(None),
+        (false, _) => Err(Damaged),
     }
 }
 
@@ -291,7 +308,13 @@ pub(crate) mod tests {
             ("rest", TrailMessage::Rest { deed, bytes: vec![4] }),
             (
                 "progress",
-                TrailMessage::Progress(Progress { trail, saved: 7, state: Standing::Copies, wall_ms: -3 }),
+                TrailMessage::Progress(Progress {
+                    trail,
+                    saved: 7,
+                    state: Standing::Copies,
+                    wall_ms: -3,
+                    settings_hash: Some(5),
+                }),
             ),
             ("askcopy", TrailMessage::AskCopy { trail, least: 3, of: None, from: Vec::new() }),
             (

@@ -41,7 +41,7 @@
 //! | `state.rs` | what a desk must be able to do |
 //! | `chain.rs` | following, comparing, and saving |
 //! | `append.rs` | the one entry that is under way, and what became of it |
-//! | `succession.rs` | who leads, and when to claim |
+//! | `succession.rs`, `agreement.rs` | who leads, and when to claim; with which settings |
 //! | `lead.rs` | the desk while its node leads |
 //! | `door.rs` | alarms of the node's own reporters |
 //! | `peers.rs` | how far other nodes are, how far the stream may be purged, and whose clock is wrong |
@@ -49,6 +49,7 @@
 //! | `epochs.rs` | the record of the epoch, and repairs |
 //! | `node.rs` | all of them put together; `reading.rs` what it makes of entries, `writing.rs` what it appends, `upkeep.rs` purging, copies and epochs |
 
+mod agreement;
 mod append;
 mod chain;
 mod command;
@@ -74,6 +75,7 @@ mod upkeep;
 mod view;
 mod writing;
 
+pub use agreement::Agreement;
 pub use command::{DeedOutcome, TrailCommand, TrailHappened, TrailRefusal, TrailRepair, Why};
 pub use entry::{GROUP_MAX, NAMES_MAX, TrailBody, TrailEntry};
 pub use event::{CopyOutcome, KeptAlarm, TrailEvent};

@@ -7,6 +7,7 @@ use crate::event::{Event, PublishOutcome};
 use crate::happened::Stop;
 use crate::ids::{Moment, NodeId, PublishId};
 use crate::numbers::Numbers;
+use crate::trail::agreement::{Agreement, Owners};
 use crate::trail::append::{Answer, Append, Fate, Kind};
 use crate::trail::chain::{Against, Chain};
 use crate::trail::command::{DeedOutcome, TrailCommand, TrailHappened};
@@ -47,6 +48,7 @@ pub struct TrailNode<D> {
     deeds: BTreeMap<DeedId, u64>,
     pub(super) peers: Peers,
     pub(super) clocks: Clocks,
+    owners: Owners,
     pub(super) epochs: Epochs,
     /// The store takes over another's content.
     pub(super) taking: Option<Taking>,
@@ -81,6 +83,7 @@ impl<D: DeskState> TrailNode<D> {
             deeds: BTreeMap::new(),
             peers: Peers::default(),
             clocks: Clocks::default(),
+            owners: Owners::default(),
             epochs: Epochs::new((settings.node, settings.random)),
             taking: None,
             giving: Giving::default(),
@@ -128,11 +131,18 @@ impl<D: DeskState> TrailNode<D> {
             differs: mark
                 .and_then(|mark| mark.settings_hash)
                 .is_some_and(|leader| leader != self.settings.settings_hash),
+            agreement: self.agreement(now),
             duty: self.duty(now),
             waiting: self.door.len(),
             unrecorded: self.lead.unrecorded(),
             clocks: self.clocks,
         }
+    }
+
+    /// Says who has the settings of this node.
+    pub(super) fn agreement(&self, now: Moment) -> Agreement {
+        let own = (self.settings.node, self.settings.settings_hash);
+        self.owners.agreement(own, &self.peers, (self.settings.away_ms, now))
     }
 
     /// Takes in what happened, and appends what is to be done to `out`.
@@ -143,6 +153,7 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Restored(mark) => self.restore(mark, out),
             // An alarm is called about whatever the store does.
             TrailEvent::Alarm { alarm, bytes } => self.door.take(alarm, bytes, now, out),
+            TrailEvent::Known(owners) => self.owners.set(owners),
             TrailEvent::StopAsked => {
                 self.succession.abstain();
                 self.door.leave(now);
@@ -184,6 +195,7 @@ impl<D: DeskState> TrailNode<D> {
             TrailEvent::Restored(_)
             | TrailEvent::Alarm { .. }
             | TrailEvent::StopAsked
+            | TrailEvent::Known(_)
             | TrailEvent::CalledAlone { .. }
             | TrailEvent::NotKept { .. }
             | TrailEvent::NotEnded { .. }

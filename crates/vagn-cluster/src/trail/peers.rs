@@ -206,12 +206,17 @@ impl Peers {
         (place(&most.1) > (trail.epoch, saved)).then_some(most.0)
     }
 
-    fn of_late(&self, now: Moment) -> impl Iterator<Item = (NodeId, Progress)> {
-        let is_late = move |heard: &Heard| now.elapsed_ms < heard.at_ms + HEARD_MS;
+    /// Nodes that were heard within this span, with what each told last.
+    pub(crate) fn within(&self, span_ms: u64, now: Moment) -> impl Iterator<Item = (NodeId, Progress)> {
+        let is_late = move |heard: &Heard| now.elapsed_ms < heard.at_ms + span_ms;
         self.heard
             .iter()
             .filter(move |(_, heard)| is_late(heard))
             .map(|(node, heard)| (*node, heard.progress))
+    }
+
+    fn of_late(&self, now: Moment) -> impl Iterator<Item = (NodeId, Progress)> {
+        self.within(HEARD_MS, now)
     }
 }
 
@@ -244,7 +249,8 @@ mod tests {
         let mut peers = Peers::default();
         peers.passed(500, at(0), ROOM.away_ms);
         for (node, trail, saved, state, at_ms) in nodes {
-            let progress = Progress { trail: *trail, saved: *saved, state: *state, wall_ms: 0 };
+            let progress =
+                Progress { trail: *trail, saved: *saved, state: *state, wall_ms: 0, settings_hash: None };
             peers.note(NodeId(*node), progress, at(*at_ms));
         }
         peers
@@ -336,6 +342,7 @@ mod tests {
                     saved: 1,
                     state: Standing::Follows,
                     wall_ms: now.wall_ms + other_ms,
+                    settings_hash: None,
                 };
                 peers.note(NodeId(node), progress, now);
             }

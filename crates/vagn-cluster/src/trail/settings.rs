@@ -13,6 +13,8 @@ pub struct TrailSettings {
     pub settings_hash: u64,
     /// It claims when no leader is heard. One that may not hands alarms over, and calls by itself as any door does.
     pub may_lead: bool,
+    /// It is there for a while, has no door and calls nobody, so that its settings count for nothing.
+    pub is_guest: bool,
     /// It makes the stream of the first epoch where there is none. One that may not waits for it.
     pub makes_stream: bool,
     /// Most alarms of the own door that wait for the trail in memory.
@@ -36,6 +38,7 @@ impl TrailSettings {
             random,
             settings_hash: 0,
             may_lead: true,
+            is_guest: false,
             makes_stream: true,
             door_max: 4_096,
             desk_max: 16_384,
@@ -61,4 +64,6 @@ pub struct TrailFaults {
     pub purge_before_saved: bool,
     /// The first piece of a copy is taken for all of it.
     pub copy_whole_too_early: bool,
+    /// A node claims with other settings than the leader before, whatever others have.
+    pub any_settings: bool,
 }

@@ -40,10 +40,23 @@ pub(crate) struct Succession {
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
+    /// At its last look most nodes had its settings, and none that was heard had others.
+    agreed: bool,
     /// Its clock is not that of most nodes.
     is_clock_wrong: bool,
     /// Moment at which it gave its leadership away for that.
     yielded_ms: Option<u64>,
+}
+
+/// Settings of this node beside those of the leader before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// The same.
+    Same,
+    /// Others, which most nodes have by now, and all that are heard.
+    Agreed,
+    /// Others.
+    Other,
 }
 
 impl Succession {
@@ -59,9 +72,16 @@ impl Succession {
     /// The leader gave a sign. Returns true if it is another one than before.
     pub(crate) fn heard(&mut self, id: EntryId, now: Moment) -> bool {
         let now_ms = Some(now.elapsed_ms);
-        (self.heard_ms, self.led_ms, self.has_left, self.differs) = (now_ms, now_ms, false, false);
+        (self.heard_ms, self.led_ms) = (now_ms, now_ms);
+        (self.has_left, self.differs, self.agreed) = (false, false, false);
         let leader = Some((id.node, id.run));
         std::mem::replace(&mut self.leader, leader) != leader
+    }
+
+    /// The trail is another one: who led the one before says nothing. What this node is to do stays as it is.
+    pub(crate) fn begin_anew(&mut self) {
+        let Self { abstains, is_asked, is_clock_wrong, yielded_ms, .. } = *self;
+        *self = Self { abstains, is_asked, is_clock_wrong, yielded_ms, ..Self::default() };
     }
 
     /// The leader said farewell: there is none, and the next one may claim.
@@ -112,10 +132,10 @@ impl Succession {
         self.is_asked = true;
     }
 
-    /// Returns true when this node is to claim. It is told whether its settings are those of the leader, and a number of its run.
+    /// Returns true when this node is to claim. It is told what its settings are beside those of the leader, and a number of its run.
     pub(crate) fn is_due(
         &mut self,
-        is_alike: bool,
+        likeness: Likeness,
         random: u64,
         now: Moment,
         out: &mut Vec<TrailCommand>,
@@ -123,11 +143,17 @@ impl Succession {
         if self.abstains || now.elapsed_ms < self.due_ms(random, now) {
             return false;
         }
-        let differs = !is_alike && !self.is_asked;
-        if differs && !std::mem::replace(&mut self.differs, differs) {
-            out.push(TrailCommand::Tell(TrailHappened::Differs));
+        // At two looks, a silence apart: a node with the settings of before that can lead has claimed by then, or was heard.
+        let agreed_before = std::mem::replace(&mut self.agreed, likeness == Likeness::Agreed);
+        let may_claim = likeness == Likeness::Same || self.is_asked || self.agreed && agreed_before;
+        let differs = !may_claim;
+        match (std::mem::replace(&mut self.differs, differs), differs) {
+            (false, true) => out.push(TrailCommand::Tell(TrailHappened::Differs)),
+            (true, false) if likeness == Likeness::Agreed && !self.is_asked => {
+                out.push(TrailCommand::Tell(TrailHappened::Agreed))
+            }
+            _ => {}
         }
-        self.differs = differs;
         if differs {
             // It looks again after another silence.
             (self.heard_ms, self.has_left) = (Some(now.elapsed_ms), false);
@@ -156,14 +182,14 @@ mod tests {
     #[test]
     fn a_node_claims_after_three_seconds_of_silence() {
         let (mut succession, mut out) = (Succession::default(), Vec::new());
-        assert!(!succession.is_due(true, 0, at(500), &mut out));
-        assert!(!succession.is_due(true, 0, at(3_499), &mut out));
-        assert!(succession.is_due(true, 0, at(3_500), &mut out));
+        assert!(!succession.is_due(Likeness::Same, 0, at(500), &mut out));
+        assert!(!succession.is_due(Likeness::Same, 0, at(3_499), &mut out));
+        assert!(succession.is_due(Likeness::Same, 0, at(3_500), &mut out));
         assert!(succession.heard(LEADER, at(3_600)));
         assert!(!succession.heard(LEADER, at(3_600)), "the same one");
         assert!(
-            !succession.is_due(true, 0, at(6_599), &mut out)
-                && succession.is_due(true, 0, at(6_600), &mut out)
+            !succession.is_due(Likeness::Same, 0, at(6_599), &mut out)
+                && succession.is_due(Likeness::Same, 0, at(6_600), &mut out)
         );
     }
 
@@ -173,26 +199,45 @@ mod tests {
         succession.heard(LEADER, at(1_000));
         succession.left();
         assert_eq!(succession.leader(), None);
-        assert!(!succession.is_due(true, 7, at(1_006), &mut out), "claims are spread");
-        assert!(!succession.is_due(false, 7, at(1_007), &mut out), "its settings differ");
-        assert!(!succession.is_due(true, 7, at(4_013), &mut out), "it looks again after a silence");
+        assert!(!succession.is_due(Likeness::Same, 7, at(1_006), &mut out), "claims are spread");
+        assert!(!succession.is_due(Likeness::Other, 7, at(1_007), &mut out), "its settings differ");
+        assert!(!succession.is_due(Likeness::Same, 7, at(4_013), &mut out), "it looks again after a silence");
         succession.left();
-        assert!(succession.is_due(true, 7, at(1_014), &mut out));
+        assert!(succession.is_due(Likeness::Same, 7, at(1_014), &mut out));
         assert!(succession.heard(LEADER, at(2_000)), "the same run may claim again");
-        assert!(!succession.is_due(true, 7, at(5_006), &mut out));
+        assert!(!succession.is_due(Likeness::Same, 7, at(5_006), &mut out));
         succession.abstain();
-        assert!(!succession.is_due(true, 7, at(9_000), &mut out));
+        assert!(!succession.is_due(Likeness::Same, 7, at(9_000), &mut out));
     }
 
     #[test]
     fn a_node_with_other_settings_claims_only_when_a_person_says_so() {
         let (mut succession, mut out) = (Succession::default(), Vec::new());
         succession.heard(LEADER, at(0));
-        assert!(!succession.is_due(false, 0, at(4_000), &mut out));
-        assert!(!succession.is_due(false, 0, at(8_000), &mut out));
+        assert!(!succession.is_due(Likeness::Other, 0, at(4_000), &mut out));
+        assert!(!succession.is_due(Likeness::Other, 0, at(8_000), &mut out));
         assert!(matches!(out[..], [TrailCommand::Tell(TrailHappened::Differs)]), "told once: {out:?}");
-        assert!(succession.is_due(true, 0, at(12_000), &mut out), "one with the same does");
+        assert!(succession.is_due(Likeness::Same, 0, at(12_000), &mut out), "one with the same does");
         succession.ask();
-        assert!(succession.is_due(false, 0, at(16_000), &mut out));
+        assert!(succession.is_due(Likeness::Other, 0, at(16_000), &mut out));
+    }
+
+    #[test]
+    fn a_node_with_other_settings_claims_when_nodes_agree_at_two_looks_in_a_row() {
+        let (mut succession, mut out) = (Succession::default(), Vec::new());
+        succession.heard(LEADER, at(0));
+        assert!(!succession.is_due(Likeness::Agreed, 0, at(3_000), &mut out), "what it heard may be old");
+        assert!(!succession.is_due(Likeness::Agreed, 0, at(5_999), &mut out), "it looks after a silence");
+        assert!(!succession.is_due(Likeness::Other, 0, at(6_000), &mut out), "one has others after all");
+        assert!(!succession.is_due(Likeness::Agreed, 0, at(9_000), &mut out));
+        assert!(succession.is_due(Likeness::Agreed, 0, at(12_000), &mut out));
+        assert!(succession.is_due(Likeness::Agreed, 0, at(12_500), &mut out), "its claim was refused");
+        let told = |out: &[TrailCommand]| {
+            let [TrailCommand::Tell(held), TrailCommand::Tell(agreed)] = out else { panic!("{out:?}") };
+            (*held, *agreed)
+        };
+        assert_eq!(told(&out), (TrailHappened::Differs, TrailHappened::Agreed), "each once");
+        succession.heard(LEADER, at(13_000));
+        assert!(!succession.is_due(Likeness::Agreed, 0, at(16_000), &mut out), "it begins anew");
     }
 }

@@ -15,7 +15,6 @@ use crate::trail::message::{Progress, Standing, TrailMessage};
 use crate::trail::node::TrailNode;
 use crate::trail::peers::{Purge, Room, TELL_MS};
 use crate::trail::state::DeskState;
-use crate::trail::succession::Succession;
 use crate::trail::view::Duty;
 
 /// Time for which a node listens to others before it judges whether it may begin an epoch.
@@ -87,6 +86,7 @@ impl<D: DeskState> TrailNode<D> {
             saved,
             state: self.standing(now),
             wall_ms: now.wall_ms,
+            settings_hash: (!self.settings.is_guest).then_some(self.settings.settings_hash),
         });
         out.push(TrailCommand::Common(Command::SendAll { bytes: message.write() }));
     }
@@ -202,7 +202,7 @@ impl<D: DeskState> TrailNode<D> {
         self.chain.retire(out);
         self.chain = chain;
         self.peers.begin_anew();
-        self.succession = Succession::default();
+        self.succession.begin_anew();
     }
 
     /// The answer to a deed may be that to a part of the rest.

@@ -2,6 +2,7 @@
 
 use crate::happened::Stop;
 use crate::ids::NodeId;
+use crate::trail::agreement::Agreement;
 use crate::trail::ids::{Term, TrailId};
 use crate::trail::peers::Clocks;
 
@@ -46,6 +47,8 @@ pub struct TrailView {
     pub leader: Option<NodeId>,
     /// The settings of that node are others than those here.
     pub differs: bool,
+    /// Who has its settings: it claims with others than those of the leader before where that is [reached](Agreement::is_reached).
+    pub agreement: Agreement,
     /// What this node may do.
     pub duty: Duty,
     /// Alarms of its own door that the trail does not have.

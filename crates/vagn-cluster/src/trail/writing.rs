@@ -8,12 +8,12 @@ use crate::trail::ids::{EntryId, Term};
 use crate::trail::mark::Mark;
 use crate::trail::node::TrailNode;
 use crate::trail::state::{DeskState, Draft};
+use crate::trail::succession::Likeness;
 
 impl<D: DeskState> TrailNode<D> {
     pub(super) fn append_next(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         let Some(mark) = self.chain.mark() else { return };
         let settings_hash = self.settings.settings_hash;
-        let is_alike = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
         if let Some((term, tip)) = self.lead.term().zip(self.lead.tip()) {
             if !self.succession.abstains() && self.lead.renews(now) {
                 let body = Kind::Renewal.sign(settings_hash, mark);
@@ -29,7 +29,8 @@ impl<D: DeskState> TrailNode<D> {
         } else if !self.lead.leads()
             && let Some(mark) = self.chain.end()
         {
-            if !self.succession.is_due(is_alike, self.settings.random, now, out) {
+            let likeness = self.likeness(mark, now);
+            if !self.succession.is_due(likeness, self.settings.random, now, out) {
                 if self.succession.holds_back() && !self.lead.is_alone() {
                     self.lead.go_alone(now, &mut self.mail, out);
                 }
@@ -38,6 +39,17 @@ impl<D: DeskState> TrailNode<D> {
             let term = mark.term.next(now.wall_ms);
             let body = Kind::Claim(term).sign(settings_hash, mark);
             self.append(Kind::Claim(term), (term, body), (mark, mark.sequence), now);
+        }
+    }
+
+    /// Compares the settings of this node with those of the leader before.
+    fn likeness(&self, mark: Mark, now: Moment) -> Likeness {
+        let settings_hash = self.settings.settings_hash;
+        let is_same = mark.settings_hash.is_none_or(|leader| leader == settings_hash);
+        match is_same || self.settings.faults.any_settings {
+            true => Likeness::Same,
+            false if self.agreement(now).is_reached() => Likeness::Agreed,
+            false => Likeness::Other,
         }
     }
 

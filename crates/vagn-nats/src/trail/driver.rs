@@ -144,6 +144,7 @@ impl<O: Office> TrailDriver<O> {
                 None
             }
             TrailRequest::Lead => Some(TrailEvent::LeadAsked),
+            TrailRequest::Known(owners) => Some(TrailEvent::Known(owners)),
             TrailRequest::Stop => Some(TrailEvent::StopAsked),
             TrailRequest::Repair { ended } if self.is_restored && self.repairs.len() < REQUESTS_MAX => {
                 self.repairs.push(ended);

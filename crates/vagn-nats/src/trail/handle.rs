@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
-use vagn_cluster::Moment;
 use vagn_cluster::trail::{AlarmId, DeedOutcome, TrailNode, TrailRefusal, TrailRepair};
+use vagn_cluster::{Moment, NodeId};
 
 use crate::brokers::Brokers;
 use crate::counts::Loss;
@@ -27,6 +27,7 @@ pub(super) type NewAlarm = (AlarmId, Vec<u8>);
 pub(super) enum TrailRequest<D> {
     Deed { bytes: Vec<u8>, outcome: oneshot::Sender<DeedOutcome> },
     Lead,
+    Known(Vec<NodeId>),
     Stop,
     Repair { ended: oneshot::Sender<RepairResult> },
     Look(Look<D>),
@@ -90,6 +91,14 @@ impl<D> TrailHandle<D> {
     /// [`Unavailable`]: it was not asked.
     pub fn lead(&self) -> Result<(), Unavailable> {
         self.send(TrailRequest::Lead)
+    }
+
+    /// Tells the node which nodes own shards, whether they are heard or not: most of those that are known must agree on new settings before one claims with them.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not told.
+    pub fn known(&self, owners: Vec<NodeId>) -> Result<(), Unavailable> {
+        self.send(TrailRequest::Known(owners))
     }
 
     /// Tells the node that it stops: its store keeps all alarms of its door, and a leader lets others claim. Last of all: what comes afterwards is not cared for.

@@ -153,6 +153,7 @@ impl<S: Side> World<S> {
             if !waits {
                 self.reached.note("entry stored though its sender gave up");
             }
+            self.appended(&offer.bytes);
             self.oracle.appended(&offer.bytes);
             self.fan_out();
         } else if appended.refused_by_itself {

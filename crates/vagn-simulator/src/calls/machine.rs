@@ -20,6 +20,10 @@ pub(crate) struct Machine<S: Side> {
     /// Moment since which the process works: its start, or the end of a stop.
     pub(crate) awake_at: u64,
     pub(crate) clock_ms: i64,
+    /// Number of the settings with which it is started.
+    pub(crate) settings: u64,
+    /// The ones before, and the moment at which they were changed.
+    pub(crate) settings_before: Option<(u64, u64)>,
     /// Requests to brokers that have no answer.
     pub(crate) pending: BTreeSet<u64>,
     /// What a stopped process will get when it goes on.
@@ -42,7 +46,7 @@ pub(crate) struct Consumer {
 }
 
 impl<S: Side> Machine<S> {
-    pub(crate) fn new(clock_ms: i64, own: S::Own) -> Self {
+    pub(crate) fn new(clock_ms: i64, settings: u64, own: S::Own) -> Self {
         Self {
             node: None,
             own,
@@ -51,6 +55,8 @@ impl<S: Side> Machine<S> {
             frozen_at: None,
             awake_at: 0,
             clock_ms,
+            settings,
+            settings_before: None,
             pending: BTreeSet::new(),
             held: VecDeque::new(),
             consumers: BTreeMap::new(),

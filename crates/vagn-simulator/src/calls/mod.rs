@@ -7,6 +7,7 @@
 //! | `target.rs`, `vehicles.rs` | the target, which remembers what each key meant; vehicles that call |
 //! | `plan.rs`, `strike.rs` | what a seed decides, and what strikes |
 //! | `machine.rs`, `world.rs`, `carrying.rs`, `brokering.rs` | machines, the loop, and the driver |
+//! | `settings.rs` | settings that are changed on one machine after the other, and who may lead with which |
 //! | `repairs.rs` | disks that are lost, and a broken trail that is begun anew |
 //! | `oracle.rs`, `words.rs` | what must not be, what must have been, and what was |
 
@@ -18,6 +19,7 @@ mod office;
 mod oracle;
 mod plan;
 mod repairs;
+mod settings;
 mod side;
 mod strike;
 mod target;

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Network,
     /// Brokers are gone, some of them or all.
     Brokers,
-    /// Clocks differ by 5 s, and settings differ.
+    /// Clocks differ by 5 s, and settings differ, or are changed on one machine after the other.
     Clocks,
     /// Answers of brokers are lost, and messages come after their sender gave up, also when the ids are forgotten.
     Late,
@@ -85,6 +85,10 @@ pub(crate) enum Blow {
         away: u64,
     },
     FreezeLeader {
+        away: u64,
+    },
+    /// The settings of all machines are changed: one after the other is restarted in order, with new ones.
+    Change {
         away: u64,
     },
     ApartFromLeader {
@@ -300,6 +304,7 @@ impl Plan {
             (Kind::Clocks | Kind::Late, 2) => Blow::CrashLeader { away, with_broker: false },
             (Kind::Rooms, 0) => Blow::StoreFull { machine, away },
             (Kind::Rooms, 1 | 2) => Blow::Burst { machine, count: chance.within(4..=12) },
+            (Kind::Clocks, 1) => Blow::Change { away: away / 2 },
             (Kind::Clocks, 0) => Blow::FreezeLeader { away },
             (Kind::Purge, 0) => Blow::CrashLeader { away, with_broker: false },
             (Kind::Purge, 1) => Blow::StoreFull { machine, away },

@@ -39,15 +39,14 @@ impl<S: Side> World<S> {
             }
             (Blow::StopLeader { away }, Some(leader)) => {
                 self.reached.note("leader stops in order");
-                let run = self.machines[leader].run;
-                self.handle(leader, TrailEvent::StopAsked);
-                self.agenda.after(FAREWELL, Due::End { machine: leader, run, away });
+                self.stop_in_order(leader, away);
             }
             (Blow::FreezeLeader { away }, Some(leader)) => {
                 self.machines[leader].frozen_at = Some(now);
                 self.agenda.after(away, Due::Thaw(leader));
                 self.reached.note("leader stopped");
             }
+            (Blow::Change { away }, _) => self.change_all(away),
             (Blow::ApartFromLeader { away }, Some(leader)) => {
                 for other in (0..self.machines.len()).filter(|other| *other != leader) {
                     self.network.part(leader, other, now + away);
@@ -85,6 +84,13 @@ impl<S: Side> World<S> {
         }
     }
 
+    /// Tells a process that it stops; it ends a moment later.
+    pub(crate) fn stop_in_order(&mut self, id: usize, away: u64) {
+        let (run, led) = (self.machines[id].run, self.leader() == Some(id));
+        self.handle(id, TrailEvent::StopAsked);
+        self.agenda.after(FAREWELL, Due::End { machine: id, run, led, away });
+    }
+
     fn part_from_brokers(&mut self, id: usize, away: u64) {
         self.network.part_from_brokers(id, self.now() + away);
         let consumers: Vec<SubscriptionId> = self.machines[id].consumers.keys().copied().collect();
@@ -114,6 +120,7 @@ impl<S: Side> World<S> {
             self.agenda.after(0, Due::Thaw(id));
             self.agenda.after(id as u64 * 90 * MILLI, Due::Start(id));
         }
+        self.end_change();
         // A mood that a blow had set for longer.
         self.agenda.after(SECOND, Due::Cheer);
     }

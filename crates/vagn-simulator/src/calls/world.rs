@@ -55,6 +55,10 @@ pub(crate) struct World<S: Side> {
     pub(crate) giver_dies: Option<u64>,
     /// Who takes one is.
     pub(crate) taker_dies: Option<u64>,
+    /// Changes of all settings that have begun.
+    pub(crate) changes: u64,
+    /// Settings of the last claim.
+    pub(crate) led_with: Option<u64>,
 }
 
 /// Something that is due at a moment.
@@ -96,6 +100,14 @@ pub(crate) enum Due<S: Side> {
     End {
         machine: usize,
         run: u64,
+        /// It led when it was told.
+        led: bool,
+        away: u64,
+    },
+    /// A machine is restarted with these settings, if it has older ones.
+    Change {
+        machine: usize,
+        settings: u64,
         away: u64,
     },
     Thaw(usize),
@@ -129,7 +141,11 @@ impl<S: Side> World<S> {
         }
         agenda.at(plan.calm_at, Due::Calm);
         let clocks = plan.clocks_ms.iter().enumerate();
-        let machines = clocks.map(|(id, clock_ms)| Machine::new(*clock_ms, S::own(&plan, id))).collect();
+        let machine = |(id, clock_ms): (usize, &i64)| {
+            let settings = u64::from(plan.differs.contains(&id));
+            Machine::new(*clock_ms, settings, S::own(&plan, id))
+        };
+        let machines = clocks.map(machine).collect();
         Self {
             agenda,
             chance: Chance::new(plan.seed).fork(12),
@@ -149,6 +165,8 @@ impl<S: Side> World<S> {
             purged: Vec::new(),
             giver_dies: None,
             taker_dies: None,
+            changes: 0,
+            led_with: None,
             plan,
         }
     }
@@ -185,7 +203,8 @@ impl<S: Side> World<S> {
             Due::Kill { machine, away } => self.take_down(machine, away),
             Due::Repair(machine) => self.repair(machine),
             Due::Strike(number) => self.strike(number),
-            Due::End { machine, run, away } => self.end(machine, run, away),
+            Due::End { machine, run, led, away } => self.end(machine, (run, led), away),
+            Due::Change { machine, settings, away } => self.change_settings(machine, settings, away),
             Due::Thaw(machine) => self.thaw(machine),
             Due::Room(machine) => S::set_full(&mut self.machines[machine].own, false, now),
             Due::Cheer => self.target.mood = Mood::Accepts,
@@ -249,9 +268,8 @@ impl<S: Side> World<S> {
         if self.machines[id].node.is_some() {
             return;
         }
-        let differs = self.plan.differs.contains(&id);
         let settings = TrailSettings {
-            settings_hash: u64::from(differs),
+            settings_hash: self.machines[id].settings,
             door_max: self.plan.door_max,
             desk_max: self.plan.desk_max,
             room_bytes: self.plan.stream_bytes,
@@ -266,6 +284,8 @@ impl<S: Side> World<S> {
         self.machines[id].node = Some(TrailNode::new(settings, desk));
         self.trace.line(now, || format!("{} starts", id + 1));
         S::started(self, id);
+        let all = (0..self.machines.len()).map(node_id).collect();
+        self.handle(id, TrailEvent::Known(all));
     }
 
     /// Ends a process.
@@ -288,11 +308,11 @@ impl<S: Side> World<S> {
     }
 
     /// Ends a process that was told so, if it has not ended in another way.
-    fn end(&mut self, id: usize, run: u64, away: u64) {
+    fn end(&mut self, id: usize, (run, led): (u64, bool), away: u64) {
         if self.machines[id].run != run {
             return;
         }
-        if self.machines[id].works() && self.leader() != Some(id) {
+        if led && self.machines[id].works() && self.leader() != Some(id) {
             self.reached.note("leader said farewell");
         }
         if self.machines[id].works() {

@@ -89,3 +89,9 @@ fn finds_an_alarm_that_is_forgotten_at_the_hand_over() {
     let wrong = find(TrailFaults { forgotten_at_handover: true, ..TrailFaults::default() }, 1, 10);
     assert!(wrong.contains("not called about though its door had it for 250 ms"), "{wrong}");
 }
+
+#[test]
+fn finds_a_node_that_claims_with_new_settings_while_others_have_those_of_before() {
+    let wrong = find(TrailFaults { any_settings: true, ..TrailFaults::default() }, 5, 10);
+    assert!(wrong.contains("claims with settings"), "{wrong}");
+}

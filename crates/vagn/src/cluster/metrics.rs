@@ -68,6 +68,8 @@ pub struct ClusterMetrics {
     waiting: Level,
     under_way: Level,
     brokers: Level,
+    brokers_behind: Level,
+    streams_silent: Level,
     losses: Family<ReasonLabel, Counter>,
     events: Family<EventLabel, Counter>,
     before: Mutex<Before>,
@@ -139,6 +141,14 @@ impl ClusterMetrics {
             waiting: level("cluster_changes_waiting", "Changes in the node that have no fate as yet"),
             under_way: level("cluster_reports_under_way", "Reports that wait for their fates from the shards"),
             brokers: level("cluster_brokers_connected", "Connections to brokers that stand, of two"),
+            brokers_behind: level(
+                "cluster_brokers_behind",
+                "Brokers without a copy that keeps up of some stream that this node reads, as the leaders of streams tell",
+            ),
+            streams_silent: level(
+                "cluster_streams_silent",
+                "Streams that this node reads and for which no broker has answered for 15 s",
+            ),
             losses: registry.register(
                 "cluster_losses",
                 "Requests to brokers and messages that were given up, by reason; a node asks again",
@@ -214,8 +224,11 @@ impl ClusterMetrics {
 
     /// Shows that nothing is known of a node. Counters stay.
     pub(super) fn show_none(&self) {
-        let Self { vehicles, counts_departed, unowned, rests_unread, leaving, waiting, brokers, .. } = self;
-        for level in [vehicles, counts_departed, unowned, rests_unread, leaving, waiting, brokers] {
+        let Self { vehicles, counts_departed, unowned, rests_unread, leaving, waiting, .. } = self;
+        for level in [vehicles, counts_departed, unowned, rests_unread, leaving, waiting] {
+            level.set(0);
+        }
+        for level in [&self.brokers, &self.brokers_behind, &self.streams_silent] {
             level.set(0);
         }
         for state in STATES {
@@ -241,6 +254,9 @@ impl ClusterMetrics {
         }
         self.unowned.set(picture.unowned().len() as u64);
         self.rests_unread.set(picture.shards.iter().filter(|shard| shard.is_rest_unread).count() as u64);
+        self.brokers_behind.set(picture.copies.away.len() as u64);
+        let silent = &picture.copies.silent;
+        self.streams_silent.set(silent.shards.len() as u64 + u64::from(silent.trail));
         for shard in &picture.shards {
             let label = ShardLabel { shard: shard.shard.0 };
             match (shard.own, shard.lag()) {
@@ -281,12 +297,17 @@ mod tests {
     use super::*;
     use crate::cluster::picture::ShardPicture;
     use vagn_cluster::{Counts, MemberView, NodeId, ShardId, ShardView, Stage, StreamId};
+    use vagn_nats::{Copies, Missed};
 
     fn stored(so_far: u64) -> Picture {
         let mut counts = Counts { taken: so_far, ..Counts::default() };
         counts.fates[Fate::Stored as usize] = so_far;
         counts.refused = so_far;
-        Picture { members: Vec::new(), shards: Vec::new(), is_known: false, counts }
+        let copies = Copies {
+            away: [("n3".to_owned(), Missed { shards: vec![0, 1], trail: true })].into(),
+            silent: Missed { shards: vec![1], trail: true },
+        };
+        Picture { members: Vec::new(), shards: Vec::new(), is_known: false, counts, copies }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::readiness::{Purpose, Readiness};
+use vagn_nats::Missed;
 
 use super::picture::{Picture, stop_of, stop_reason};
 
@@ -122,6 +123,13 @@ fn named(shards: &[u16]) -> String {
     format!("shard{} {}", if shards.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }
 
+/// Says streams in words, such as "shards 3, 5 and calls for help".
+fn streams(missed: &Missed) -> String {
+    let shards = (!missed.shards.is_empty()).then(|| named(&missed.shards));
+    let calls = missed.trail.then(|| "calls for help".to_owned());
+    shards.into_iter().chain(calls).collect::<Vec<_>>().join(" and ")
+}
+
 /// Says how far a node is that gives its shards away.
 fn leaving(picture: &Picture) -> Option<String> {
     let own = picture.members.first().filter(|member| member.leaves)?;
@@ -163,6 +171,23 @@ fn warnings(picture: &Picture) -> Vec<(String, String)> {
             );
         }
     }
+    for (broker, missed) in &picture.copies.away {
+        let what = format!(
+            "it has no copy of the streams of {} that keeps up: it does not run, is cut off, or its disk is or was full (then it stores nothing until it is started \
+             again); where one more fails, nothing is stored",
+            streams(missed)
+        );
+        warn(format!("broker {broker}"), what);
+    }
+    let silent = &picture.copies.silent;
+    if !silent.is_none() {
+        let what = format!(
+            "no broker answers for the streams of {}: most of those that keep them do not run, are cut off, or have or had a full disk (then they store nothing until they \
+             are started again)",
+            streams(silent)
+        );
+        warn("streams".to_owned(), what);
+    }
     let rests: Vec<_> =
         picture.shards.iter().filter(|shard| shard.is_rest_unread).map(|shard| shard.shard.0).collect();
     if !rests.is_empty() {
@@ -196,6 +221,7 @@ mod tests {
     use super::*;
     use crate::cluster::picture::ShardPicture;
     use vagn_cluster::{Counts, MemberView, NodeId, OwnerView, ShardId, ShardView, Stage, Stop, StreamId};
+    use vagn_nats::Copies;
 
     fn member(name: &str, silent_ms: u64, differs: bool) -> MemberView {
         let zone = None;
@@ -229,7 +255,7 @@ mod tests {
     }
 
     fn picture(members: Vec<MemberView>, shards: Vec<ShardPicture>) -> Picture {
-        Picture { members, shards, is_known: true, counts: Counts::default() }
+        Picture { members, shards, is_known: true, counts: Counts::default(), copies: Copies::default() }
     }
 
     fn outlook(shards: u16) -> Outlook {
@@ -299,6 +325,27 @@ mod tests {
         let other = MemberView { leaves: true, ..other };
         assert!(!outlook.tell(&picture(vec![member("a", 0, false), other], owned(&[true, true])), true));
         assert!(outlook.readiness.report().ready);
+    }
+
+    #[test]
+    fn a_broker_without_a_copy_that_keeps_up_and_streams_without_a_leader_are_named() {
+        let outlook = outlook(1);
+        let whole = || {
+            let members = vec![member("a", 0, false), member("b", 0, false)];
+            picture(members, vec![shard(0, Stage::CaughtUp, &[true, true])])
+        };
+        let copies = Copies {
+            away: [("n3".to_owned(), Missed { shards: vec![0], trail: true })].into(),
+            silent: Missed { shards: vec![1, 2], trail: false },
+        };
+        outlook.tell(&Picture { copies, ..whole() }, true);
+        let report = outlook.readiness.report();
+        assert!(report.ready, "{report:?}");
+        let said = |name: &str| report.warnings[name].clone();
+        assert!(said("cluster, broker n3").contains("streams of shard 0 and calls for help"), "{report:?}");
+        assert!(said("cluster, streams").contains("streams of shards 1, 2:"), "{report:?}");
+        outlook.tell(&whole(), true);
+        assert!(outlook.readiness.report().warnings.is_empty());
     }
 
     #[test]

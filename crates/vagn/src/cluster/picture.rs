@@ -1,9 +1,12 @@
 //! A look at the node: members, shards and counts at one moment.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use vagn_cluster::{
     Counts, MemberView, Node, NodeId, OwnerView, ShardId, ShardState, ShardView, Stage, Stop, TickMark,
 };
+use vagn_nats::Copies;
 
 /// The cluster as this node sees it.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct Picture {
     pub is_known: bool,
     /// Changes that came in through this node.
     pub counts: Counts,
+    /// Streams of which copies at brokers are missed.
+    pub copies: Copies,
 }
 
 /// A shard, as this node sees it.
@@ -47,6 +52,7 @@ impl Picture {
             shards: (0..count.unwrap_or(0)).map(shard).collect(),
             is_known: count.is_some(),
             counts: node.counts(),
+            copies: Copies::default(),
         }
     }
 
@@ -61,6 +67,12 @@ impl Picture {
         self.shards.iter().filter(|shard| shard.owners.iter().any(|owner| owner.node == node)).count()
     }
 
+    /// Returns the nodes that own shards, or copy some to own, whether they are heard or not; `None` while the record of assignment is not known.
+    pub fn owners(&self) -> Option<BTreeSet<NodeId>> {
+        let owners = self.shards.iter().flat_map(|shard| shard.owners.iter().map(|owner| owner.node));
+        self.is_known.then(|| owners.collect())
+    }
+
     /// Returns the shards that no node answers for with all they have.
     pub fn unowned(&self) -> Vec<u16> {
         let unowned = self.shards.iter().filter(|shard| !shard.owners.iter().any(OwnerView::has_all));
@@ -71,7 +83,17 @@ impl Picture {
     pub fn json(&self) -> Value {
         let members: Vec<_> = self.members.iter().map(member).collect();
         let shards: Vec<_> = self.shards.iter().map(|shard| shard.json(self)).collect();
-        json!({"members": members, "shards": shards, "unowned_shards": self.unowned()})
+        let away = self.copies.away.iter().map(
+            |(broker, missed)| json!({"broker": broker, "shards": missed.shards, "trail": missed.trail}),
+        );
+        let silent = &self.copies.silent;
+        json!({
+            "members": members,
+            "shards": shards,
+            "unowned_shards": self.unowned(),
+            "brokers_behind": away.collect::<Vec<_>>(),
+            "streams_silent": {"shards": silent.shards, "trail": silent.trail},
+        })
     }
 }
 
@@ -189,6 +211,7 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
 mod tests {
     use super::*;
     use vagn_cluster::StreamId;
+    use vagn_nats::Missed;
 
     fn picture() -> Picture {
         let owner =
@@ -224,12 +247,19 @@ mod tests {
             shards: vec![shard(0, owners(Some(9))), shard(1, owners(None))],
             is_known: true,
             counts: Counts::default(),
+            copies: Copies::default(),
         }
     }
 
     #[test]
     fn a_shard_without_an_owner_that_has_all_is_named() {
         assert_eq!(picture().unowned(), [1]);
+    }
+
+    #[test]
+    fn owners_are_known_once_the_record_is_whether_they_are_heard_or_not() {
+        assert_eq!(picture().owners(), Some([1, 2].map(NodeId).into()));
+        assert_eq!(Picture { is_known: false, shards: Vec::new(), ..picture() }.owners(), None);
     }
 
     #[test]
@@ -249,6 +279,17 @@ mod tests {
             (&json!("catching_up"), &json!(4))
         );
         assert_eq!(shown["unowned_shards"], json!([1]));
+        assert_eq!(
+            (&shown["brokers_behind"], &shown["streams_silent"]["trail"]),
+            (&json!([]), &json!(false))
+        );
+        let copies = Copies {
+            away: [("n3".to_owned(), Missed { shards: vec![0, 1], trail: true })].into(),
+            silent: Missed { shards: vec![1], trail: false },
+        };
+        let shown = Picture { copies, ..picture() }.json();
+        assert_eq!(shown["brokers_behind"], json!([{"broker": "n3", "shards": [0, 1], "trail": true}]));
+        assert_eq!(shown["streams_silent"], json!({"shards": [1], "trail": false}));
         let hashes =
             json!({"sequence": 4, "content_hash": "ffffffffffffffff", "running_hash": "0000000000000001"});
         assert_eq!(shown["shards"][0]["tick"], hashes);

@@ -156,7 +156,7 @@ impl Shelf {
         }
         let (outlet, shown) = (outlet.clone(), view.readers.unattached());
         let look = handle.look(move |node| (Picture::of(node), contents(node, &shown, &outlet)));
-        let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else {
+        let Ok(Ok((mut picture, contents))) = timeout(LOOK_WITHIN, look).await else {
             // What it attached or detached meanwhile is not known.
             view.readers.doubt();
             // One that has never answered reads its files, which may take long.
@@ -170,6 +170,7 @@ impl Shelf {
             return;
         };
         view.answered = Some(Instant::now());
+        picture.copies = brokers.copies();
         link.note_shards(run, picture.is_known.then_some(picture.shards.len() as u16));
         if view.readers.take_all(contents) {
             // What is new here is to tell what it stores from now on.

@@ -1,13 +1,24 @@
-//! `/actors`: the process tree as JSON, with the part that each worker has in the work of its pool.
+//! `/actors`: the process tree as JSON, with the part that each worker has in the work of its pool; in a cluster with the other nodes, as this one sees them.
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::Value;
 use vagn_otp::{Kind, ProcessInfo};
 
 use super::Ops;
 use vagn_http::answer;
 use vagn_http::problem::Problem;
+
+/// The whole tree.
+#[derive(Debug, Serialize)]
+struct Tree {
+    #[serde(flatten)]
+    root: Node,
+    /// Members, shards, brokers and calls for help; null while the node does not run. Not there on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Value>,
+}
 
 /// One process and the processes below it.
 #[derive(Debug, Serialize)]
@@ -50,8 +61,9 @@ struct Mailbox {
 /// Answers with the whole tree.
 pub(super) async fn tree(State(ops): State<Ops>) -> Result<Response, Problem> {
     let list = ops.running()?.list();
-    let roots = children(None, &list);
-    Ok(answer::json("application/json", &roots.into_iter().next()))
+    let root = children(None, &list).into_iter().next();
+    let cluster = ops.cluster.as_ref().map(|show| show().unwrap_or(Value::Null));
+    Ok(answer::json("application/json", &root.map(|root| Tree { root, cluster })))
 }
 
 fn children(parent: Option<&str>, list: &[ProcessInfo]) -> Vec<Node> {

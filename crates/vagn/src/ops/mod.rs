@@ -18,6 +18,7 @@ use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde_json::Value;
 use vagn_otp::Processes;
 
 use crate::odd::OddFleet;
@@ -33,6 +34,9 @@ pub(crate) use health::of as readiness_of;
 /// The process list, set once the tree has started. The ops pages are a part of that tree, and start before it is complete.
 pub(crate) type LateProcesses = Arc<OnceLock<Processes>>;
 
+/// Shows members, shards, brokers and calls for help of a cluster, as this node sees them; nothing while its node does not run. From memory.
+pub(crate) type ShowCluster = Arc<dyn Fn() -> Option<Value> + Send + Sync>;
+
 /// Sources of the pages.
 pub(crate) struct Services {
     /// All metrics.
@@ -47,6 +51,8 @@ pub(crate) struct Services {
     pub(crate) odd: OddFleet,
     /// Tells which oddities are of the last day.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Shows the cluster that this service is a node of; `None` on one machine.
+    pub(crate) cluster: Option<ShowCluster>,
     /// Names of this machine, besides its addresses and `localhost`.
     pub(crate) names: Vec<String>,
     /// The setting `ops.fault_injection`.

@@ -14,7 +14,7 @@ use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervis
 use vagn_store::Key;
 use vagn_wire::{Oddities, Oddity};
 
-use super::{Services, router};
+use super::{Services, ShowCluster, router};
 use crate::odd::OddFleet;
 use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
@@ -60,6 +60,10 @@ struct Fixture {
 }
 
 async fn fixture(fault_injection: bool) -> Fixture {
+    fixture_in(fault_injection, None).await
+}
+
+async fn fixture_in(fault_injection: bool, cluster: Option<ShowCluster>) -> Fixture {
     let (counter, spec) = ChildSpec::actor("counter", 8, || Counter(0));
     let doors = Supervisor::new("doors", Strategy::OneForOne).children(["udp", "tcp"].map(open));
     let root = Supervisor::new("vagn", Strategy::OneForOne).intensity(10, Duration::from_secs(1)).child(spec);
@@ -79,6 +83,7 @@ async fn fixture(fault_injection: bool) -> Fixture {
         processes,
         odd,
         clock: Arc::new(ManualClock::at(NOW_MS)),
+        cluster,
         names: Vec::new(),
         fault_injection,
     };
@@ -205,6 +210,25 @@ async fn shows_the_tree_and_its_metrics() {
     assert!(page.ends_with("# EOF\n"));
 }
 
+#[tokio::test]
+async fn shows_the_nodes_of_a_cluster_beside_the_tree() {
+    let alone = fixture(false).await;
+    let (_, body) = get(&alone.router, "/actors").await;
+    assert_eq!(json(&body).get("cluster"), None, "on one machine");
+    for shown in [Some(json!({"members": [{"name": "north-1", "heard": true}]})), None] {
+        let show = shown.clone();
+        let fixture = fixture_in(false, Some(Arc::new(move || show.clone()))).await;
+        let (status, body) = get(&fixture.router, "/actors").await;
+        let tree = json(&body);
+        assert_eq!((status, &tree["name"]), (StatusCode::OK, &json!("vagn")));
+        assert_eq!(
+            tree.get("cluster"),
+            Some(&shown.unwrap_or(Value::Null)),
+            "null while the node does not run"
+        );
+    }
+}
+
 /// Reads the counter's mailbox from `/actors`, and checks that `/metrics` says the same.
 async fn mailbox(fixture: &Fixture) -> Value {
     let (_, body) = get(&fixture.router, "/actors").await;
@@ -319,6 +343,7 @@ async fn answers_503_while_the_tree_is_still_starting() {
         processes: Arc::new(OnceLock::new()),
         odd: OddFleet::new(1),
         clock: Arc::new(ManualClock::at(NOW_MS)),
+        cluster: None,
         names: Vec::new(),
         fault_injection: false,
     };

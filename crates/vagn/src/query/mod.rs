@@ -3,6 +3,7 @@
 //! The queue in front of them is bounded and every question has a deadline, so that the asker hears soon that there is too
 //! much to do. Where the fleet lies on many machines, a question goes to the owners of its shards, and the pool joins their answers.
 
+mod metrics;
 mod room;
 mod scatter;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use tracing::debug;
 use vagn_otp::{Ask, CallError, ChildSpec, Pool, Queue, Worker};
 use vagn_store::{Answer, Fleet, NotReady, Question, Whole};
 
+pub use metrics::AnswerMetrics;
 pub use room::Room;
 use scatter::Scatter;
 pub use scatter::{Asking, NodeShards, Shards};
@@ -85,9 +87,9 @@ pub fn pool(
 }
 
 impl Queries {
-    /// Returns the same pool, and questions go to these shards.
-    pub fn over(self, shards: Arc<dyn Shards>) -> Self {
-        Self { scatter: Some(Arc::new(Scatter::new(shards))), ..self }
+    /// Returns the same pool, and questions go to these shards. Their answers are counted.
+    pub fn over(self, shards: Arc<dyn Shards>, metrics: AnswerMetrics) -> Self {
+        Self { scatter: Some(Arc::new(Scatter::new(shards, metrics))), ..self }
     }
 
     /// Asks the whole fleet. On one machine there is no answer while a part of it is missing; over many the answer names what is

@@ -14,6 +14,7 @@ use vagn_shard::question::{read_answer, write_question};
 use vagn_shard::shard_of;
 use vagn_store::{Age, Answer, Fleet, Question, Whole};
 
+use super::metrics::AnswerMetrics;
 use super::room::{Room, Rooms};
 use super::{DEADLINE, Queries, Unanswered};
 use crate::cluster::NodeLink;
@@ -68,11 +69,12 @@ impl<S: Send + 'static> Shards for NodeShards<S> {
 pub(super) struct Scatter {
     shards: Arc<dyn Shards>,
     rooms: Rooms,
+    metrics: AnswerMetrics,
 }
 
 impl Scatter {
-    pub(super) fn new(shards: Arc<dyn Shards>) -> Self {
-        Self { shards, rooms: Rooms::new() }
+    pub(super) fn new(shards: Arc<dyn Shards>, metrics: AnswerMetrics) -> Self {
+        Self { shards, rooms: Rooms::new(), metrics }
     }
 
     /// Asks the shards that may know, and lets a worker of the pool join what they say.
@@ -89,14 +91,18 @@ impl Scatter {
         };
         let room = self.rooms.take(size(&question, asked.len()), end).ok_or(CallError::Full)?;
         let answers = self.answers(&question, &asked, end, room.clone()).await?;
-        let is_one = matches!(question, Question::One { .. });
+        let (name, is_one) = (question.name(), matches!(question, Question::One { .. }));
         let (answers, asked) = (Arc::new(answers), Arc::new(asked));
         let join = move |_: &Fleet| Ok(join(&question, &asked, &answers));
         let left = end.saturating_duration_since(Instant::now());
-        let (answer, has_any) = queries.find_within(left, question.name(), join).await?;
+        let (answer, has_any) = queries.find_within(left, name, join).await?;
         drop(room);
         // Of one vehicle the missing shard is told by its number; a list of nothing would only mislead.
-        if has_any || is_one { Ok(answer) } else { Err(Unanswered::NotReady) }
+        if !has_any && !is_one {
+            return Err(Unanswered::NotReady);
+        }
+        self.metrics.answered(name, answer.is_partial());
+        Ok(answer)
     }
 
     async fn answers(

@@ -10,6 +10,7 @@ use std::task::Poll;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use vagn_cluster::{NodeId, ShardAnswer, ShardId};
+use vagn_flow::metrics::MetricRegistry;
 use vagn_nats::{Answered, Unavailable};
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_shard::question::{answer, read_question, write_answer};
@@ -183,9 +184,13 @@ impl Shards for FarShards {
 }
 
 async fn start_over(shards: FarShards) -> (Queries, Arc<FarShards>, Root) {
+    start_counted(shards, &MetricRegistry::new()).await
+}
+
+async fn start_counted(shards: FarShards, registry: &MetricRegistry) -> (Queries, Arc<FarShards>, Root) {
     let (queries, root) = start().await;
     let shards = Arc::new(shards);
-    (queries.over(shards.clone()), shards, root)
+    (queries.over(shards.clone(), AnswerMetrics::new(registry)), shards, root)
 }
 
 fn nearest(k: usize) -> Question {
@@ -241,6 +246,36 @@ async fn what_did_not_answer_is_named_and_the_rest_is_shown() {
         assert_eq!(answer.missing_shards, if is_missing { vec![home] } else { vec![] });
         assert_eq!(answer.value.vehicle().unwrap().is_some(), !is_missing);
     }
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_question_and_by_whether_all_shards_answered() {
+    let registry = MetricRegistry::new();
+    let (queries, _, _root) = start_counted(FarShards::with_faults([(1, Fault::Silent)]), &registry).await;
+    let lines = || -> Vec<String> {
+        let page = registry.page();
+        let of_answers = page.lines().filter(|line| line.starts_with("vagn_cluster_answers_total"));
+        of_answers.map(str::to_owned).collect()
+    };
+    assert!(lines().len() == 8 && lines().iter().all(|line| line.ends_with(" 0")), "{:?}", lines());
+    queries.ask(nearest(10)).await.unwrap();
+    queries.ask(inside(10)).await.unwrap();
+    queries.ask(Question::Count).await.unwrap();
+    for number in 0..VEHICLES {
+        queries.ask(one(number)).await.unwrap();
+    }
+    let missed = (0..VEHICLES).filter(|number| home(&id(*number)) == 1).count();
+    let of = |question: &str, extent: &str, count: usize| {
+        format!("vagn_cluster_answers_total{{question=\"{question}\",extent=\"{extent}\"}} {count}")
+    };
+    let mut expected = vec![of("one", "partial", missed), of("one", "whole", VEHICLES as usize - missed)];
+    for question in ["nearest", "inside", "count"] {
+        expected.extend([of(question, "partial", 1), of(question, "whole", 0)]);
+    }
+    let mut counted = lines();
+    counted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(counted, expected);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Three brokers as processes, run by `scripts/brokers`. They end with the test process, however that ends.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -64,6 +65,11 @@ impl Brokers {
     /// Returns what the broker with this number, from 1 on, has logged.
     pub(crate) fn log(&self, number: u8) -> String {
         std::fs::read_to_string(self.folder.path().join(format!("n{number}/log"))).unwrap()
+    }
+
+    /// Returns where the broker with this number stores streams.
+    pub(crate) fn store(&self, number: u8) -> PathBuf {
+        self.folder.path().join(format!("n{number}/store"))
     }
 
     /// Has a command carried out, such as `kill 1`.

@@ -260,7 +260,8 @@ impl Bench {
     pub(super) fn other_is(&mut self, epoch: u32, saved: u64, state: Standing) {
         let trail = TrailId { epoch, incarnation: BORN };
         let wall_ms = self.moment().wall_ms;
-        self.receive(TrailMessage::Progress(Progress { trail, saved, state, wall_ms }));
+        let progress = Progress { trail, saved, state, wall_ms, settings_hash: None };
+        self.receive(TrailMessage::Progress(progress));
     }
 
     /// Other nodes tell of themselves, whose clocks are behind by so much.
@@ -268,7 +269,25 @@ impl Bench {
         let trail = TrailId { epoch: 1, incarnation: BORN };
         for (node, behind_ms) in (2..).zip(behind_ms) {
             let wall_ms = self.moment().wall_ms - behind_ms;
-            let progress = Progress { trail, saved: 0, state: Standing::Follows, wall_ms };
+            let progress =
+                Progress { trail, saved: 0, state: Standing::Follows, wall_ms, settings_hash: None };
+            let bytes = TrailMessage::Progress(progress).write();
+            self.common(Event::Received { from: NodeId(node), bytes });
+        }
+    }
+
+    /// Nodes tell that they wait for a leader, with these settings.
+    pub(super) fn wait(&mut self, nodes: &[(u64, u64)]) {
+        let trail = TrailId { epoch: 1, incarnation: BORN };
+        let wall_ms = self.moment().wall_ms;
+        for (node, settings_hash) in nodes.iter().copied() {
+            let progress = Progress {
+                trail,
+                saved: 0,
+                state: Standing::Waits,
+                wall_ms,
+                settings_hash: Some(settings_hash),
+            };
             let bytes = TrailMessage::Progress(progress).write();
             self.common(Event::Received { from: NodeId(node), bytes });
         }

@@ -133,6 +133,23 @@ fn a_store_that_lacks_what_was_purged_takes_another_s_content_and_goes_on_behind
 }
 
 #[test]
+fn a_node_that_may_not_lead_does_not_claim_behind_a_copy_either() {
+    let mut bench = Bench::new(|_| {});
+    bench.replace(TrailSettings { may_lead: false, ..TrailSettings::new(OWN, 1_000) });
+    bench.tell(TrailEvent::Restored(Some(mark(100).write())));
+    bench.common(Event::RecordRead(RecordKey::Trail, RecordOutcome::Absent));
+    bench.other_is(1, 900, Standing::Follows);
+    bench.figures(500, 900, 10_000);
+    bench.receive(piece(898, b"", None));
+    bench.tell(TrailEvent::CopyTaken(Ok(())));
+    assert_eq!(bench.node.view(bench.moment()).received, 898);
+    bench.out.clear();
+    bench.at(60_000);
+    let claims = |command: &TrailCommand| matches!(command, TrailCommand::Common(Command::Publish { .. }));
+    assert!(!bench.out.iter().any(claims), "{:?}", bench.out);
+}
+
+#[test]
 fn a_copy_that_breaks_off_begins_anew() {
     let mut bench = lacking();
     assert_eq!(bench.sent(), [ask(None, b"")]);

@@ -5,6 +5,7 @@ use super::bench::*;
 use crate::command::Command;
 use crate::event::{Event, PublishOutcome};
 use crate::happened::Stop;
+use crate::ids::NodeId;
 use crate::trail::message::TrailMessage;
 
 #[test]
@@ -219,4 +220,66 @@ fn a_leader_whose_clock_is_wrong_gives_its_leadership_away_and_not_again_at_once
     assert!(matches!(bench.append(), TrailBody::Renewal { .. }));
     bench.at(64_001);
     assert!(matches!(bench.append(), TrailBody::Farewell { .. }), "by now another one may be able to lead");
+}
+
+/// Returns the moment at which a node with settings 2 claims, where its leader had settings 1, these nodes are known, and these are heard each 2 s with these settings:
+/// 0 if it does not within 30 s.
+fn claims_at(known: &[u64], heard: &[(u64, u64)]) -> u64 {
+    let mut bench = Bench::new(|settings| settings.settings_hash = 2);
+    bench.tell(TrailEvent::Known(known.iter().copied().map(NodeId).collect()));
+    bench.deliver_claim(OTHER, 4, 1);
+    for now_ms in (500..30_000).step_by(500) {
+        bench.at(now_ms);
+        if now_ms % 2_000 == 0 {
+            bench.wait(heard);
+        }
+        let is_publish = |one: TrailCommand| matches!(one, TrailCommand::Common(Command::Publish { .. }));
+        if bench.out.drain(..).any(is_publish) {
+            return now_ms;
+        }
+    }
+    0
+}
+
+#[test]
+fn a_node_claims_with_new_settings_once_most_nodes_have_them_and_none_has_those_of_before() {
+    assert_eq!(claims_at(&[1, 2, 3], &[(2, 2), (3, 2)]), 6_000, "at its second look");
+    assert_eq!(claims_at(&[1, 2, 3], &[(3, 2)]), 6_000, "the leader before is gone");
+    assert_eq!(claims_at(&[1], &[]), 6_000, "there is no other one");
+    assert_eq!(claims_at(&[1, 2, 3], &[(2, 1), (3, 2)]), 0, "the leader before is there with its settings");
+    assert_eq!(claims_at(&[1, 2, 3], &[(3, 1)]), 0);
+    assert_eq!(claims_at(&[1, 2, 3], &[]), 0, "cut off, or the only one that was changed");
+    assert_eq!(claims_at(&[1, 2, 3, 4], &[(2, 2)]), 0, "half of them is not most");
+    assert_eq!(claims_at(&[1, 2, 3], &[(2, 3), (3, 3)]), 0, "each has others");
+}
+
+#[test]
+fn a_node_says_that_it_claims_with_settings_on_which_nodes_agree() {
+    let mut bench = Bench::new(|settings| settings.settings_hash = 2);
+    bench.deliver_claim(OTHER, 4, 1);
+    bench.at(3_000);
+    bench.wait(&[(2, 2)]);
+    bench.at(6_000);
+    let view = bench.node.view(bench.moment());
+    assert_eq!(
+        view.agreement,
+        Agreement { alike: 2, others: 0, known: None },
+        "who owns shards is not known"
+    );
+    bench.tell(TrailEvent::Known(vec![OWN, OTHER]));
+    bench.at(9_000);
+    let told = |bench: &mut Bench| {
+        let told = bench.out.drain(..).filter_map(|command| match command {
+            TrailCommand::Tell(told @ (TrailHappened::Differs | TrailHappened::Agreed)) => Some(told),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut bench), [TrailHappened::Differs]);
+    bench.wait(&[(2, 2)]);
+    bench.at(12_000);
+    let agreed = |one: &TrailCommand| matches!(one, TrailCommand::Tell(TrailHappened::Agreed));
+    assert!(bench.out.iter().any(agreed), "{:?}", bench.out);
+    let TrailBody::Claim { settings_hash, .. } = bench.append() else { panic!("no claim") };
+    assert_eq!((settings_hash, bench.node.view(bench.moment()).differs), (2, false));
 }

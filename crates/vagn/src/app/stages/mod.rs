@@ -87,6 +87,7 @@ use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
 use crate::keys::DepartedKeys;
 use crate::odd::OddFleet;
+use crate::ops::ShowCluster;
 use crate::query::Queries;
 use crate::storage::Storage;
 use cluster::ClusterHandle;
@@ -228,7 +229,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let copier = copier(&parts, &data, &incidents);
     let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
     let doors = doors::build(&parts, listeners.doors, &intake, is_known)?;
-    let (processes, ops) = ops::build(&parts, listeners.ops, odd);
+    let show = shown.clone().map(|shown| Arc::new(move || shown.status()) as ShowCluster);
+    let (processes, ops) = ops::build(&parts, listeners.ops, odd, show);
 
     let control = listeners.control.map(|socket| registry::control(&parts, socket, copier, guard, shown));
 

@@ -11,10 +11,15 @@ use super::Parts;
 use crate::demo;
 use crate::logging::LostLines;
 use crate::odd::OddFleet;
-use crate::ops::{self, LateProcesses};
+use crate::ops::{self, LateProcesses, ShowCluster};
 
 /// Returns the server of the operator's pages, and where it looks for the process list once there is one.
-pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -> (LateProcesses, ChildSpec) {
+pub(super) fn build(
+    parts: &Parts,
+    listeners: Vec<TcpListener>,
+    odd: OddFleet,
+    cluster: Option<ShowCluster>,
+) -> (LateProcesses, ChildSpec) {
     parts.metric_registry.register_collector(Box::new(LostLines));
     let processes = LateProcesses::default();
     let router = ops::router(ops::Services {
@@ -24,6 +29,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         processes: processes.clone(),
         odd,
         clock: parts.clock.clone(),
+        cluster,
         names: names(parts),
         fault_injection: parts.settings.ops.fault_injection,
     });

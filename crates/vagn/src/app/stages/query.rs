@@ -7,7 +7,7 @@ use vagn_store::Fleet;
 
 use super::{Keeping, Parts, cores, workers};
 use crate::app::WORK_NICE;
-use crate::query::{self, NodeShards, Queries};
+use crate::query::{self, AnswerMetrics, NodeShards, Queries};
 
 /// Returns the pool and its child. In a cluster its questions go to all shards.
 pub(super) fn build(parts: &Parts, fleet: &Arc<Fleet>, keeping: &Keeping) -> (Queries, ChildSpec) {
@@ -19,7 +19,8 @@ pub(super) fn build(parts: &Parts, fleet: &Arc<Fleet>, keeping: &Keeping) -> (Qu
         Keeping::Storages(_) => (queries, child),
         Keeping::Cluster(cluster) => {
             let shards = NodeShards::new(cluster.link.clone());
-            (queries.over(Arc::new(shards)), child)
+            let metrics = AnswerMetrics::new(&parts.metric_registry);
+            (queries.over(Arc::new(shards), metrics), child)
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) fn build(
     let (link, news) = (TrailLink::default(), TrailNews::new(metrics.clone()));
     let shelf = cluster.shelf.clone();
     let name_of = move |node| shelf.name_of(node);
+    let shelf = cluster.shelf.clone();
+    let owners = move || shelf.latest()?.owners();
     let watch = TrailWatch::new(WatchParts {
         link: link.clone(),
         lane: lane.clone(),
@@ -43,6 +45,7 @@ pub(super) fn build(
         news: news.clone(),
         metrics,
         outlook: TrailOutlook::new(parts.readiness.clone(), name_of),
+        owners: Box::new(owners),
     });
     let thread = child(TrailParts {
         node: cluster.link.clone(),

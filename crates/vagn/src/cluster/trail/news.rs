@@ -12,7 +12,7 @@ use super::metrics::TrailMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 38] = [
+pub(super) const EVENTS: [&str; 39] = [
     "led",
     "deposed",
     "duty_full",
@@ -20,6 +20,7 @@ pub(super) const EVENTS: [&str; 38] = [
     "duty_standby",
     "duty_alone",
     "differs",
+    "agreed",
     "stopped",
     "silent_consumer",
     "own_refused",
@@ -125,6 +126,7 @@ fn alarm_of(happened: TrailHappened) -> Option<AlarmId> {
         | H::Deposed
         | H::Duty(_)
         | H::Differs
+        | H::Agreed
         | H::Stopped(_)
         | H::SilentConsumer
         | H::OwnRefused
@@ -167,8 +169,13 @@ fn words(happened: TrailHappened) -> (&'static str, Weight, &'static str) {
         H::Differs => (
             "differs",
             Warning,
-            "nobody leads calls for help, and this node does not, as its settings differ from those of the last that did; make them equal, or let it lead \
-             with `vagn cluster lead`",
+            "nobody leads calls for help, and this node does not as yet, as its settings differ from those of the last that did; it does once most nodes have its \
+             settings and none that is heard has others, or with `vagn cluster lead`",
+        ),
+        H::Agreed => (
+            "agreed",
+            Notice,
+            "most nodes have the settings of this one, and none that is heard has those of the leader before: it claims with them",
         ),
         H::Stopped(_) => ("stopped", Page, "this node follows the trail of calls for help no more"),
         H::SilentConsumer => (

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use vagn_cluster::trail::Agreement;
 use vagn_cluster::{NodeId, Stop};
 use vagn_flow::readiness::Readiness;
 
@@ -65,11 +66,11 @@ fn warnings(picture: &TrailPicture, name_of: impl Fn(NodeId) -> String) -> Vec<(
         );
         warn("leader", what);
     }
-    if picture.view.is_some_and(|view| view.differs) {
+    if let Some(view) = picture.view.filter(|view| view.differs) {
         // One that never leads calls too, while no leader answers.
         let (so, or) = match picture.may_lead {
-            true => ("so this one does not", ", or let it lead with `vagn cluster lead`"),
-            false => ("so it would call others when none answers", ""),
+            true => ("so this one does not", unless(view.agreement)),
+            false => ("so it would call others when none answers", String::new()),
         };
         let what = format!(
             "targets, their secrets, bounds or times differ from those of the node that leads, or led last, {so}; make [emergency] and \
@@ -109,6 +110,16 @@ fn warnings(picture: &TrailPicture, name_of: impl Fn(NodeId) -> String) -> Vec<(
         warn("alarms", format!("those of this node's doors are not kept on its disk: {why}"));
     }
     warnings
+}
+
+/// When a node leads with settings that differ from those of the leader before.
+fn unless(agreement: Agreement) -> String {
+    let Agreement { alike, others, known } = agreement;
+    let known = known.map_or_else(|| "some".to_owned(), |known| known.to_string());
+    format!(
+        "; it leads once most nodes have its settings ({alike} of {known} that are known do) and none that is heard has others ({others} do), or with \
+         `vagn cluster lead`"
+    )
 }
 
 /// What helps where the reason itself does not say it.

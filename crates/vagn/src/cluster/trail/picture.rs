@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vagn_cluster::trail::{Duty, TrailView};
+use vagn_cluster::trail::{Agreement, Duty, TrailView};
 use vagn_cluster::{DiskFault, NodeId, Stop};
 
 use super::lane::DeskStatus;
@@ -48,6 +48,7 @@ impl TrailPicture {
             "running_hash": view.map(|view| format!("{:016x}", view.running_hash)),
             "silent_ms": self.silence.as_millis() as u64,
             "differs": view.is_some_and(|view| view.differs),
+            "agreement": view.map(|view| agreement(view.agreement)),
             "clock_ahead_ms": view.map(|view| view.clocks.ahead_ms),
             "clock_wrong": view.and_then(|view| view.clocks.wrong).map(|(node, _)| name_of(node)),
             "stopped": view.and_then(|view| view.stopped).map(stop_reason),
@@ -65,6 +66,11 @@ impl TrailPicture {
             "kept_fault": self.desk.kept_fault,
         })
     }
+}
+
+/// Shows how many nodes have the settings of this one.
+fn agreement(Agreement { alike, others, known }: Agreement) -> Value {
+    json!({"alike": alike, "others": others, "known": known})
 }
 
 pub(super) fn duty_name(duty: Duty) -> &'static str {

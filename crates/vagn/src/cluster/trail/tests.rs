@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use vagn_cluster::trail::{
-    Alarm, AlarmId, Clocks, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term, TrailEvent,
-    TrailView,
+    Agreement, Alarm, AlarmId, Clocks, DeedId, DeedOutcome, DeedTaken, DeskState, Draft, Duty, Taken, Term,
+    TrailEvent, TrailView,
 };
 use vagn_cluster::{Moment, NodeId, Stop};
 use vagn_flow::clock::ManualClock;
@@ -230,6 +230,7 @@ async fn a_look_shows_the_lane_and_the_silence_whether_the_driver_runs_or_not() 
         news: TrailNews::new(metrics.clone()),
         metrics,
         outlook: TrailOutlook::new(readiness.clone(), |_| String::new()),
+        owners: Box::new(|| None),
     });
     assert!(watch.latest().is_none() && watch.lead().is_err());
     let mut seen = Seen::default();
@@ -277,6 +278,7 @@ fn view() -> TrailView {
         led_ms: Some(7),
         leader: Some(NodeId(2)),
         differs: false,
+        agreement: Agreement { alike: 2, others: 1, known: Some(3) },
         duty: Duty::Standby,
         waiting: 0,
         unrecorded: 0,
@@ -308,6 +310,7 @@ fn a_leader_is_named_while_it_is_heard_and_the_trail_is_followed() {
     let shown = picture(TrailView { duty: Duty::Full, ..view() }, 1).json(|_| String::new());
     assert!(shown["leads"] == true && shown["duty"] == "full", "{shown}");
     assert_eq!(shown["running_hash"], "ffffffffffffffff");
+    assert_eq!(shown["agreement"], serde_json::json!({"alike": 2, "others": 1, "known": 3}));
 }
 
 #[test]
@@ -323,6 +326,8 @@ fn warnings_come_and_go() {
         assert!(report.ready && report.can_take_alarms);
     };
     check(&picture(TrailView { differs: true, ..view() }, 10), &["leader", "settings"]);
+    let settings = readiness.report().warnings["calls for help, settings"].clone();
+    assert!(settings.contains("(2 of 3 that are known do)") && settings.contains("(1 do)"), "{settings}");
     let never = TrailPicture { may_lead: false, ..picture(TrailView { differs: true, ..view() }, 0) };
     check(&never, &["settings"]);
     let settings = readiness.report().warnings["calls for help, settings"].clone();

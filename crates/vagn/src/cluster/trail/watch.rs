@@ -1,10 +1,12 @@
 //! The watch: looks at the trail's driver and at the lane again and again, and shows them in metrics, readiness and status.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
+use vagn_cluster::NodeId;
 use vagn_cluster::trail::{TrailRefusal, TrailRepair, TrailView};
 use vagn_nats::Unavailable;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
@@ -39,6 +41,8 @@ pub struct WatchParts<L: Lane> {
     pub metrics: Arc<TrailMetrics>,
     /// Told after each look.
     pub outlook: TrailOutlook,
+    /// Tells which nodes own shards, once that is known.
+    pub owners: Box<dyn Fn() -> Option<BTreeSet<NodeId>> + Send + Sync>,
 }
 
 /// The watch. Clones are the same.
@@ -142,6 +146,11 @@ impl<L: Lane> TrailWatch<L> {
     }
 
     async fn view(&self) -> Result<TrailView, Unavailable> {
-        self.parts.link.handle()?.look(|node, now| node.view(now)).await
+        let handle = self.parts.link.handle()?;
+        if let Some(owners) = (self.parts.owners)() {
+            // It is told again with the next look.
+            handle.known(owners.into_iter().collect()).ok();
+        }
+        handle.look(|node, now| node.view(now)).await
     }
 }

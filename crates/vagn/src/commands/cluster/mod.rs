@@ -108,7 +108,8 @@ struct RepairArgs {
     after_help = "Example:\n  vagn cluster lead --data-dir /var/lib/vagn    # with the settings of this node\n\n\
 One node leads calls for help. A node whose targets, secrets, bounds or times differ from those of the last leader does not take over, as \
 it would call somebody else: /readyz says so. Where you change the settings of all nodes, one after the other, the last one with the old settings leads \
-until it is restarted. Then run this at one of the others. Until it leads, calls are made by the nodes that take them.\n\n\
+until it is restarted. Then one of the others leads by itself, within some 20 s, if most nodes have the new settings and none that is heard has the old ones. Else, as where \
+half of the nodes are away, run this at one of them. Until it leads, calls are made by the nodes that take them.\n\n\
 It is asked, and claims once no leader has been heard for 3 s; a restart of the service takes it back.\n\n\
 Exit codes: 0 asked; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its part in calls for help is starting."
 )]

@@ -29,6 +29,24 @@ fn brokers(shown: &Value, text: &mut String) {
     let names = if names.is_empty() { "none tried yet".to_owned() } else { names.join(", ") };
     writeln!(text, "brokers: {connected} of 2 connections ({names})")
         .expect("a string takes all that is written");
+    for broker in items(shown, "brokers_behind") {
+        let (name, what) = (broker["broker"].as_str().unwrap_or("-"), streams(broker));
+        writeln!(text, "broker {name}: no copy that keeps up of the streams of {what}")
+            .expect("a string takes all that is written");
+    }
+    let silent = streams(&shown["streams_silent"]);
+    if !silent.is_empty() {
+        writeln!(text, "no broker answers for the streams of {silent}")
+            .expect("a string takes all that is written");
+    }
+}
+
+/// Says streams in words.
+fn streams(missed: &Value) -> String {
+    let shards: Vec<_> = items(missed, "shards").map(word).collect();
+    let shards = (!shards.is_empty()).then(|| format!("shards {}", shards.join(", ")));
+    let calls = (missed["trail"] == true).then(|| "calls for help".to_owned());
+    shards.into_iter().chain(calls).collect::<Vec<_>>().join(" and ")
 }
 
 /// Who leads calls for help, and what of them waits here.
@@ -145,6 +163,8 @@ mod tests {
         let shown = json!({
             "brokers": ["tls://a.example:4222"],
             "brokers_connected": 1,
+            "brokers_behind": [{"broker": "n3", "shards": [0, 1], "trail": true}],
+            "streams_silent": {"shards": [1], "trail": false},
             "members": [
                 {"name": "north_1", "zone": "north", "heard": true, "stores": true, "silent_ms": 0},
                 {"name": "south", "zone": null, "heard": false, "stores": false, "silent_ms": 9_400},
@@ -167,6 +187,8 @@ mod tests {
             ],
         });
         let expected = "brokers: 1 of 2 connections (tls://a.example:4222)\n\
+            broker n3: no copy that keeps up of the streams of shards 0, 1 and calls for help\n\
+            no broker answers for the streams of shards 1\n\
             \n\
             NODE     ZONE   STATE\n\
             north_1  north  heard\n\

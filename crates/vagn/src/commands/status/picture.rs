@@ -28,6 +28,8 @@ pub(super) struct Picture {
     ready: bool,
     notes: Vec<String>,
     numbers: Vec<(&'static str, String)>,
+    /// Nodes, shards and calls for help of a cluster.
+    cluster: Vec<String>,
     /// Vehicles that behave oddly: first their number, then some of them.
     odd: Vec<String>,
     /// Processes with messages that have waited too long.
@@ -50,7 +52,9 @@ impl Picture {
     pub(super) fn read(ready: &Page, metrics: &str, oddities: &str, actors: &str) -> Self {
         let mut processes = Vec::new();
         let mut late = Vec::new();
-        if let Ok(root) = serde_json::from_str(actors) {
+        let mut nodes = Vec::new();
+        if let Ok(root) = serde_json::from_str::<Value>(actors) {
+            nodes = cluster(&root["cluster"]);
             walk(&root, 0, &mut |process, depth| {
                 processes.push(ProcessLine::read(process, depth));
                 late.extend(lateness(process));
@@ -60,6 +64,7 @@ impl Picture {
             ready: ready.status == 200,
             notes: notes(&ready.body),
             numbers: numbers(metrics),
+            cluster: nodes,
             odd: odd(oddities),
             late,
             restarts: processes.iter().map(|line| line.restarts).sum(),
@@ -77,6 +82,7 @@ impl fmt::Display for Picture {
         writeln!(f, "{}", if self.ready { "ready" } else { "NOT READY" })?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         self.numbers.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
+        self.cluster.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.odd.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.late.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
         if self.processes.is_empty() {
@@ -147,6 +153,45 @@ fn notes(body: &str) -> Vec<String> {
 fn entries(report: &Value, key: &str, mark: &str) -> Vec<String> {
     let entries = report.get(key).and_then(Value::as_object);
     entries.into_iter().flatten().map(|(name, why)| format!("{mark} {name}: {}", bare(why))).collect()
+}
+
+/// Returns a line about the cluster, and one for each node that is not heard, or is not as others; none on one machine.
+fn cluster(shown: &Value) -> Vec<String> {
+    let list = |name: &str| shown.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let members = list("members");
+    if members.is_empty() {
+        return Vec::new();
+    }
+    let heard = members.iter().filter(|member| member["heard"] == true).count();
+    let leader = match shown["trail"]["leader"].as_str() {
+        Some(_) => format!("calls for help led by {}", text(&shown["trail"], "leader")),
+        None => "calls for help have no leader".to_owned(),
+    };
+    let (shards, unowned) = (list("shards"), list("unowned_shards").len());
+    let lag = shards.iter().filter_map(|shard| shard["lag"].as_u64()).max().unwrap_or(0);
+    let brokers = number(shown, "brokers_connected");
+    let mut lines = vec![format!(
+        "{:<12}{} nodes, {heard} heard; {} shards, {unowned} without an owner, {lag} entries behind here at most; {leader}; {brokers} of 2 connections to brokers",
+        "cluster",
+        members.len(),
+        shards.len(),
+    )];
+    lines.extend(members.iter().filter_map(odd_node));
+    lines
+}
+
+/// Returns a line about a node that is not heard, or is not as others.
+fn odd_node(member: &Value) -> Option<String> {
+    let silent_s = number(member, "silent_ms") / 1_000;
+    let states = [
+        (member["heard"] != true && member["stops"] != true, format!("silent for {silent_s} s")),
+        (member["stops"] == true, format!("stopped in order {silent_s} s ago")),
+        (member["leaves"] == true, "leaving".to_owned()),
+        (member["differs"] == true, "other settings".to_owned()),
+        (member["twice"] == true, "two processes".to_owned()),
+    ];
+    let states: Vec<String> = states.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what).collect();
+    (!states.is_empty()).then(|| format!("  {}: {}", text(member, "name"), states.join(", ")))
 }
 
 /// Returns a line with the number of odd vehicles by part, and one for each of the latest; none when no vehicle is odd.
@@ -266,6 +311,30 @@ processes   3 with 2 restarts
   vagn                           running
     traffic                      running
       storage 0                  running, 3/64 waiting, 2 restarts, last exit: panic: disk gone
+";
+        assert_eq!(said, want);
+    }
+
+    #[test]
+    fn shows_the_cluster_and_the_nodes_that_are_missed() {
+        let actors = serde_json::json!({"name": "vagn", "state": "running", "cluster": {
+            "members": [
+                {"name": "north-1", "heard": true, "silent_ms": 0},
+                {"name": "south\n-1", "heard": false, "silent_ms": 9_400, "differs": true},
+                {"name": "west-1", "heard": false, "stops": true, "silent_ms": 61_000},
+            ],
+            "shards": [{"shard": 0, "lag": 7}, {"shard": 1, "lag": null}],
+            "unowned_shards": [1],
+            "brokers_connected": 1,
+            "trail": {"leader": "north-1"},
+        }});
+        let said = Picture::read(&page(200, "{}"), "", "", &actors.to_string()).to_string();
+        let want = "ready
+cluster     3 nodes, 1 heard; 2 shards, 1 without an owner, 7 entries behind here at most; calls for help led by north-1; 1 of 2 connections to brokers
+  south\\u{a}-1: silent for 9 s, other settings
+  west-1: stopped in order 61 s ago
+processes   1 with 0 restarts
+  vagn                           running
 ";
         assert_eq!(said, want);
     }

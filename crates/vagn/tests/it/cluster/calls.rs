@@ -164,6 +164,39 @@ async fn a_node_with_other_targets_leads_only_when_a_person_says_so() {
     assert!(said.status.code() == Some(1) && why.contains("not broken"), "{said:?}");
 }
 
+/// Nobody says `vagn cluster lead`: most nodes have the new targets, and none the old ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_a_node_leads_by_itself_when_all_were_given_other_targets_one_after_the_other() {
+    let [target, other] = [(); 2].map(|()| BadTarget::accepting());
+    let mut cluster = Cluster::over(Brokers::start());
+    (0..3).for_each(|node| cluster.launch_by(node, command(), &["--emergency-url", &target.url]));
+    (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
+    cluster.wait_whole().await;
+    let trail = |cluster: &Cluster, node: usize| status(&cluster.dir(node))["trail"].clone();
+    let leads = |cluster: &Cluster| (0..3).find(|node| trail(cluster, *node)["leads"] == true);
+    eventually_within(PATIENCE, "a leader", async || leads(&cluster).is_some()).await;
+    // The leader goes last: the others do not lead before that.
+    let first = leads(&cluster).expect("it leads");
+    let mut order: Vec<usize> = (0..3).filter(|node| *node != first).collect();
+    order.push(first);
+    for node in order {
+        cluster.stop(node);
+        cluster.launch_by(node, command(), &["--emergency-url", &other.url]);
+        cluster.node_mut(node).wait_ready();
+        cluster.wait_whole().await;
+        if node != first {
+            assert_eq!(
+                (leads(&cluster), &trail(&cluster, node)["differs"]),
+                (Some(first), &Value::Bool(true))
+            );
+        }
+    }
+    eventually_within(PATIENCE, "a leader with the new targets", async || {
+        leads(&cluster).is_some() && (0..3).all(|node| trail(&cluster, node)["differs"] == false)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_machine_without_brokers_has_open_is_called_about_by_the_cluster_that_it_joins() {
     let target = BadTarget::accepting();

@@ -33,6 +33,7 @@ pub(super) async fn copied(
 ) -> anyhow::Result<()> {
     let settings = TrailSettings {
         may_lead: false,
+        is_guest: true,
         makes_stream: false,
         ..TrailSettings::new(NodeId(0), fastrand::u64(..))
     };

@@ -130,12 +130,16 @@ fn reserved_at(streams: &Streams, broker: &str) -> u64 {
     here.map(|stream| stream.max_bytes).sum()
 }
 
+/// What helps a broker that is not well.
+const REMEDY_ILL: &str =
+    "see its log and its disk; one whose disk was full stores nothing until it has room and is started again";
+
 /// Whether brokers are well, have a leader, and hear each other.
 fn heard(monitors: &BTreeMap<&str, &Monitor>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, monitor) in monitors {
         if let Some(ill) = &monitor.ill {
-            findings.push(Finding::fail(format!("broker {name}: not well: {ill}"), "see its log"));
+            findings.push(Finding::fail(format!("broker {name}: not well: {ill}"), REMEDY_ILL));
         }
         let leader = monitor.meta().map_or("", |meta| &*meta.leader);
         let away: Vec<&str> = monitor.away().collect();
