@@ -118,7 +118,7 @@ async fn a_stopped_service_is_copied_too_and_a_full_directory_is_refused() {
     vagn.kill();
     drop(vagn);
     let made = said(&["backup", text(&backup), "--data-dir", text(&data)], 0);
-    assert!(made.contains("1 vehicles"), "{made}");
+    assert!(made.contains("1 vehicle,"), "{made}");
     let refused = said(&["restore", text(&backup), "--data-dir", text(&data)], 64);
     assert!(refused.contains("is not empty"), "{refused}");
     said(&["restore", text(&backup), "--data-dir", text(&to)], 0);
