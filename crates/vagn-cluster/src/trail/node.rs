@@ -392,8 +392,7 @@ impl<D: DeskState> TrailNode<D> {
         self.keep_up(now, out);
         let find = self.may_find().then_some(self.settings.makes_stream);
         self.chain.run(find, now, &mut self.numbers, out);
-        let is_unled = self.unled_ms(now).is_some_and(|unled_ms| unled_ms <= now.elapsed_ms);
-        if is_unled || self.chain.is_over() && !self.lead.is_alone() {
+        if self.chain.is_over() && !self.lead.is_alone() {
             self.lead.go_alone(now, &mut self.mail, out);
         }
         if let Some(sequence) = self.chain.saved_through() {
@@ -413,14 +412,6 @@ impl<D: DeskState> TrailNode<D> {
         if let Some(append) = &mut self.append {
             append.run(now, &mut self.numbers, out);
         }
-    }
-
-    /// Returns the moment from which on this node calls about what its store owes, as no leader is heard: brokers may be away together with the
-    /// leader, so that nobody can claim.
-    fn unled_ms(&mut self, now: Moment) -> Option<u64> {
-        let may_lead = !self.succession.abstains() && self.taking.is_none();
-        let waits = may_lead && !self.lead.leads() && !self.lead.is_alone();
-        waits.then(|| self.succession.unled_ms(now))
     }
 
     /// Sends what was written to other nodes; what is for this one it takes itself.
@@ -452,7 +443,6 @@ impl<D: DeskState> TrailNode<D> {
                 None => self.lead.append_at_ms(),
             },
             claim,
-            self.unled_ms(now),
         ];
         self.due_ms = dues.into_iter().flatten().fold(u64::MAX, u64::min);
         let elapsed_ms = self.due_ms.max(now.elapsed_ms + 1);

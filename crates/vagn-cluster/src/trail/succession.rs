@@ -10,9 +10,6 @@ pub(crate) const SILENCE_MS: u64 = 3_000;
 /// Time after an entry for which this node is sure to follow the trail as it is.
 const LED_MS: u64 = 5_000;
 
-/// Time without an entry of a leader after which a node does by itself what its store owes. Brokers have elected by then.
-const UNLED_MS: u64 = 12_000;
-
 /// Pause before a node that gave its leadership away for its clock, and leads again, does so once more.
 const YIELD_AGAIN_MS: u64 = 60_000;
 
@@ -35,8 +32,6 @@ pub(crate) struct Succession {
     abstains: bool,
     /// Moment of the last entry of a leader.
     led_ms: Option<u64>,
-    /// Moment of the first look.
-    begun_ms: Option<u64>,
     /// A person said that this node may lead with its settings.
     is_asked: bool,
     differs: bool,
@@ -121,11 +116,6 @@ impl Succession {
 
     pub(crate) fn yields(&mut self, now: Moment) {
         self.yielded_ms = Some(now.elapsed_ms);
-    }
-
-    /// Returns the moment from which on this node does by itself what its store owes, if no entry of a leader comes before.
-    pub(crate) fn unled_ms(&mut self, now: Moment) -> u64 {
-        self.led_ms.unwrap_or(*self.begun_ms.get_or_insert(now.elapsed_ms)) + UNLED_MS
     }
 
     pub(crate) fn ask(&mut self) {

@@ -277,28 +277,6 @@ fn a_node_that_holds_back_for_its_settings_calls_about_what_its_store_owes_until
 }
 
 #[test]
-fn a_node_that_hears_of_no_leader_calls_about_what_its_store_owes_until_it_does() {
-    let mut bench = Bench::new(|_| {});
-    bench.deliver_claim(OTHER, 4, 0);
-    let id = EntryId { node: OTHER, run: 9, number: 5 };
-    let body = TrailBody::Group { alarms: vec![as_given(A)], deeds: vec![], content: b"drafts" };
-    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
-    bench.tell(TrailEvent::Saved(Ok(())));
-    // The brokers do not answer its claim.
-    bench.at(3_000);
-    bench.at(11_999);
-    assert!(bench.told().is_empty(), "brokers may elect");
-    bench.at(12_000);
-    assert_eq!(bench.told(), ["recall openings", "Alone"]);
-    bench.at(30_000);
-    assert!(bench.told().is_empty(), "once");
-    bench.deliver_claim(OTHER, 5, 0);
-    assert_eq!(bench.told(), ["Standby", "stand down"]);
-    bench.at(41_999);
-    assert!(bench.told().is_empty());
-}
-
-#[test]
 fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     let mut bench = Bench::leader();
     bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![] });

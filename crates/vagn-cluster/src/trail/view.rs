@@ -11,7 +11,7 @@ use crate::trail::peers::Clocks;
 pub enum Duty {
     /// Nothing: another node leads, or none.
     Standby,
-    /// The trail is broken, no leader was heard for 12 s, or no node leads and the settings of this one differ from those of the leader before: the openings that this node's store owes, again and again until they are accepted, and nothing else. All nodes
+    /// The trail is broken, or no node leads and the settings of this one differ from those of the leader before: the openings that this node's store owes, again and again until they are accepted, and nothing else. All nodes
     /// that know of it do so, under the same keys.
     Alone,
     /// First attempts only: this leader has not seen an entry of its own for 3 s, so another one may lead.
