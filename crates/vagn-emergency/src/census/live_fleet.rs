@@ -76,7 +76,7 @@ impl LiveFleet {
     }
 
     /// Returns which of these vehicles are known, of those of this partition, as far as it is counted here. For the thread of its writer, which must
-    /// not wait.
+    /// not wait for long.
     pub fn counted(&self, partition: usize, keys: &[Key<'_>]) -> Vec<Option<bool>> {
         let here = |key: &&Key<'_>| self.fleet.home(**key) == partition;
         let sought: Vec<_> = keys.iter().filter(here).copied().collect();

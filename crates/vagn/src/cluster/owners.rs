@@ -6,14 +6,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use vagn_cluster::{ShardAnswer, ShardId};
-use vagn_emergency::Owners;
 use vagn_emergency::record::standing::Standing;
-use vagn_shard::question::{read_known_answer, write_known_question};
+use vagn_emergency::{ASKED_AT_ONCE, Owners};
+use vagn_shard::question::{KNOWN_MAX, read_known_answer, write_known_question};
 use vagn_shard::{FleetShard, shard_of};
 use vagn_store::Key;
 use vagn_wire::VehicleId;
 
 use super::link::NodeLink;
+
+// A longer question no shard would read.
+const _: () = assert!(ASKED_AT_ONCE <= KNOWN_MAX);
 
 /// The way to the owners over the node of this machine.
 pub struct NodeOwners(pub NodeLink<FleetShard>);
