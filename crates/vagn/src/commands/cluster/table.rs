@@ -44,7 +44,11 @@ fn brokers(shown: &Value, text: &mut String) {
 /// Says streams in words.
 fn streams(missed: &Value) -> String {
     let shards: Vec<_> = items(missed, "shards").map(word).collect();
-    let shards = (!shards.is_empty()).then(|| format!("shards {}", shards.join(", ")));
+    let shards = match shards.len() {
+        0 => None,
+        1 => Some(format!("shard {}", shards[0])),
+        _ => Some(format!("shards {}", shards.join(", "))),
+    };
     let calls = (missed["trail"] == true).then(|| "calls for help".to_owned());
     shards.into_iter().chain(calls).collect::<Vec<_>>().join(" and ")
 }
@@ -188,7 +192,7 @@ mod tests {
         });
         let expected = "brokers: 1 of 2 connections (tls://a.example:4222)\n\
             broker n3: no copy that keeps up of the streams of shards 0, 1 and calls for help\n\
-            no broker answers for the streams of shards 1\n\
+            no broker answers for the streams of shard 1\n\
             \n\
             NODE     ZONE   STATE\n\
             north_1  north  heard\n\

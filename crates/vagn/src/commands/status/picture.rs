@@ -10,6 +10,7 @@ use vagn_load::balance::Counts;
 use vagn_load::exposition::samples;
 use vagn_load::ops::Page;
 
+use crate::commands::counted;
 use crate::visible::{Form, quoted, visible};
 
 /// Deepest level of the tree that is shown. Our trees are less than half as deep; a wrong answer must not make us recurse
@@ -171,10 +172,10 @@ fn cluster(shown: &Value) -> Vec<String> {
     let lag = shards.iter().filter_map(|shard| shard["lag"].as_u64()).max().unwrap_or(0);
     let brokers = number(shown, "brokers_connected");
     let mut lines = vec![format!(
-        "{:<12}{} nodes, {heard} heard; {} shards, {unowned} without an owner, {lag} entries behind here at most; {leader}; {brokers} of 2 connections to brokers",
+        "{:<12}{}, {heard} heard; {}, {unowned} without an owner, {lag} entries behind here at most; {leader}; {brokers} of 2 connections to brokers",
         "cluster",
-        members.len(),
-        shards.len(),
+        counted(members.len() as u64, "node"),
+        counted(shards.len() as u64, "shard"),
     )];
     lines.extend(members.iter().filter_map(odd_node));
     lines
